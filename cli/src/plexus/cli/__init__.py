@@ -1,0 +1,1 @@
+"""The plexus command and the all-in-one composition root."""

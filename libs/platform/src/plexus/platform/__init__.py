@@ -1,0 +1,1 @@
+"""Settings, PostgreSQL, lanes, ports, HTTP, telemetry: what every service stands on."""

@@ -1,0 +1,1 @@
+"""Messages on Kafka and of internal calls, generated from proto/."""

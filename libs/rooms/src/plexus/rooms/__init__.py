@@ -1,0 +1,1 @@
+"""The room engine: writes, state store, timeline, membership, visibility."""

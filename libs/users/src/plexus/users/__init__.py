@@ -1,0 +1,1 @@
+"""Accounts, devices, tokens, keys, account data, profiles, inbox."""

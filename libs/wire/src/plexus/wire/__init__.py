@@ -1,0 +1,1 @@
+"""The wire between servers: X-Matrix, discovery, remote keys."""

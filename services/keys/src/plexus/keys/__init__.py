@@ -1,0 +1,1 @@
+"""Device keys, cross-signing, server signing keys."""

@@ -1,0 +1,1 @@
+"""Sync: the tail of every lane, and long polls."""
