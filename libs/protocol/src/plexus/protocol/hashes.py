@@ -1,0 +1,83 @@
+"""The two hashes of an event, and unpadded base64.
+
+- The *content hash* covers the whole event as its sender made it. It is stored in ``hashes`` and shows whether what
+  arrived is complete or redacted.
+- The *reference hash* covers the redacted event, so it stays the same after a redaction. It names the event.
+
+Server-Server API, "Calculating the content hash for an event", "Calculating the reference hash for an event";
+Appendices, "Unpadded Base64".
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from plexus.protocol.canonical_json import encode
+from plexus.protocol.errors import BadHash
+from plexus.protocol.redaction import redact
+from plexus.protocol.room_versions import RoomVersion
+
+_NOT_HASHED = frozenset(("unsigned", "signatures", "hashes"))
+_NOT_REFERENCED = frozenset(("unsigned", "signatures"))
+_TO_URL_SAFE = str.maketrans("+/", "-_")
+
+
+def encode_base64(data: bytes) -> str:
+    """Unpadded base64, the standard alphabet."""
+    return b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def encode_base64_url(data: bytes) -> str:
+    """Unpadded base64, the URL-safe alphabet."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode either alphabet, padded or not; `ValueError` if it is neither."""
+    bare = text.rstrip("=").translate(_TO_URL_SAFE)
+    try:
+        decoded = urlsafe_b64decode(bare + "=" * (-len(bare) % 4))
+    except (Base64Error, ValueError):
+        raise ValueError("Not base64") from None
+    # The decoder of the standard library skips foreign characters; a signature with rubbish in it is not one.
+    if len(decoded) != len(bare) * 3 // 4:
+        raise ValueError("Not base64")
+    return decoded
+
+
+def content_hash(event: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the event without ``unsigned``, ``signatures`` and ``hashes``."""
+    return sha256(encode({key: value for key, value in event.items() if key not in _NOT_HASHED})).digest()
+
+
+def check_content_hash(event: Mapping[str, Any]) -> None:
+    """`BadHash` unless ``hashes.sha256`` is the content hash. The event is then to be redacted, not dropped."""
+    hashes = event.get("hashes")
+    claimed = hashes.get("sha256") if isinstance(hashes, dict) else None
+    if not isinstance(claimed, str):
+        raise BadHash("The event has no sha256 content hash")
+    try:
+        if decode_base64(claimed) == content_hash(event):
+            return
+    except ValueError:
+        pass
+    raise BadHash("The content hash does not match the event")
+
+
+def reference_hash(version: RoomVersion, event: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the redacted event without ``signatures`` and ``unsigned``."""
+    redacted = redact(version, event)
+    # Room versions from 4 on name the event by this very hash, so an ``event_id`` in it cannot be meant.
+    redacted.pop("event_id", None)
+    return sha256(
+        encode({key: value for key, value in redacted.items() if key not in _NOT_REFERENCED})
+    ).digest()
+
+
+def event_id_of(version: RoomVersion, event: Mapping[str, Any]) -> str:
+    """``$`` and the reference hash in URL-safe base64 (room versions from 4 on, "Event IDs")."""
+    return "$" + encode_base64_url(reference_hash(version, event))
