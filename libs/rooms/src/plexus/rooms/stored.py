@@ -1,0 +1,211 @@
+"""An event as it is stored, and as a client gets it.
+
+A `StoredEvent` keeps the bytes of the PDU; they are parsed when somebody first asks for ``event``. Its client form
+is spliced: the part that is the same for everybody is printed once and kept, the ``unsigned`` of one viewer is
+added per answer. It is never changed after it has been read, except that a reader attaches the events that its
+``unsigned`` speaks of (``decorate``).
+
+Client-Server API, "Room event format", ``UnsignedData``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from plexus.protocol.events import Event
+from plexus.protocol.format import client_event, client_event_prefix
+from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
+from plexus.rooms.values import Place, RoomRef
+
+COLUMNS = (
+    "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
+    " snap_before, snap_after, redacted_by, txn_device, txn_id, raw"
+)
+"""The columns of ``rooms.event`` that make a `StoredEvent`, in the order of `StoredEvent.of_row`."""
+
+
+class StoredEvent:
+    """One event of a room with its place and its snapshots.
+
+    ``num`` names it within the room; ``ordinal`` is None for outliers and rejected events, which have no place;
+    ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``redacted_by`` is the num of the
+    redaction that has taken effect: then ``raw`` holds the redacted form.
+    """
+
+    __slots__ = (
+        "_event",
+        "_prefix",
+        "_prefix_in_room",
+        "_static",
+        "event_id",
+        "num",
+        "ordinal",
+        "origin_server_ts",
+        "raw",
+        "redacted_by",
+        "redaction",
+        "ref",
+        "replaces",
+        "room_version",
+        "sender",
+        "snap_after",
+        "snap_before",
+        "state_key",
+        "sub",
+        "txn_device",
+        "txn_id",
+        "type",
+    )
+
+    def __init__(
+        self,
+        ref: RoomRef,
+        room_version: str,
+        num: int,
+        ordinal: int | None,
+        sub: int,
+        event_id: str,
+        type: str,
+        state_key: str | None,
+        sender: str,
+        origin_server_ts: int,
+        snap_before: int,
+        snap_after: int,
+        redacted_by: int | None,
+        txn_device: str | None,
+        txn_id: str | None,
+        raw: bytes,
+    ) -> None:
+        self.ref = ref
+        self.room_version = room_version
+        self.num = num
+        self.ordinal = ordinal
+        self.sub = sub
+        self.event_id = event_id
+        self.type = type
+        self.state_key = state_key
+        self.sender = sender
+        self.origin_server_ts = origin_server_ts
+        self.snap_before = snap_before
+        self.snap_after = snap_after
+        self.redacted_by = redacted_by
+        self.txn_device = txn_device
+        self.txn_id = txn_id
+        self.raw = raw
+        self.replaces: StoredEvent | None = None
+        self.redaction: StoredEvent | None = None
+        self._event: Event | None = None
+        self._prefix: bytes | None = None
+        self._prefix_in_room: bytes | None = None
+        self._static: bytes | None = None
+
+    @classmethod
+    def of_row(cls, ref: RoomRef, room_version: str, row: Sequence[Any]) -> StoredEvent:
+        """From the columns `COLUMNS`."""
+        return cls(ref, room_version, *row)
+
+    def __repr__(self) -> str:
+        return f"StoredEvent({self.event_id} {self.type} num={self.num})"
+
+    @property
+    def version(self) -> RoomVersion:
+        return ROOM_VERSIONS[self.room_version]
+
+    @property
+    def room_id(self) -> str:
+        return self.ref.room_id
+
+    @property
+    def event(self) -> Event:
+        """The event, parsed at the first call."""
+        if self._event is None:
+            self._event = Event.from_raw(self.version, self.raw, self.event_id)
+        return self._event
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return self.event.content
+
+    @property
+    def place(self) -> Place:
+        """Its place in the timeline; `ValueError` for an event that has none."""
+        if self.ordinal is None:
+            raise ValueError(f"{self.event_id} has no place in the timeline")
+        return Place(self.ordinal, self.sub)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(type, state key) of a state event."""
+        if self.state_key is None:
+            raise ValueError(f"{self.event_id} is not a state event")
+        return (self.type, self.state_key)
+
+    def attach(self, *, replaces: StoredEvent | None = None, redaction: StoredEvent | None = None) -> None:
+        """Give it the state event that it replaced, or the redaction that has redacted it, for ``unsigned``."""
+        if replaces is not None:
+            self.replaces = replaces
+        if redaction is not None:
+            self.redaction = redaction
+        self._static = None
+
+    def client_dict(
+        self,
+        *,
+        now_ms: int,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        membership: str | None = None,
+        with_room_id: bool = True,
+    ) -> dict[str, Any]:
+        """``ClientEvent``. ``membership`` is the viewer's at the time of the event, for ``unsigned``."""
+        unsigned: dict[str, Any] = {"age": now_ms - self.origin_server_ts, **self._unsigned()}
+        if self._is_own(user_id, device_id):
+            unsigned["transaction_id"] = self.txn_id
+        if membership is not None:
+            unsigned["membership"] = membership
+        return client_event(self.event, unsigned=unsigned, with_room_id=with_room_id)
+
+    def client_bytes(
+        self,
+        *,
+        now_ms: int,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        membership: str | None = None,
+        with_room_id: bool = True,
+    ) -> bytes:
+        """The JSON of `client_dict`, spliced from parts that are kept."""
+        prefix = self._prefix_in_room if with_room_id else self._prefix
+        if prefix is None:
+            prefix = client_event_prefix(self.event, with_room_id) + b',"unsigned":{"age":'
+            if with_room_id:
+                self._prefix_in_room = prefix
+            else:
+                self._prefix = prefix
+        if self._static is None:
+            static = self._unsigned()
+            self._static = b"," + orjson.dumps(static)[1:-1] if static else b""
+        parts = [prefix, b"%d" % (now_ms - self.origin_server_ts), self._static]
+        if self._is_own(user_id, device_id):
+            parts.append(b',"transaction_id":' + orjson.dumps(self.txn_id))
+        if membership is not None:
+            parts.append(b',"membership":"' + membership.encode() + b'"')
+        parts.append(b"}}")
+        return b"".join(parts)
+
+    def _is_own(self, user_id: str | None, device_id: str | None) -> bool:
+        # Only the device that sent the event may see its transaction id.
+        return self.txn_id is not None and device_id == self.txn_device and user_id == self.sender
+
+    def _unsigned(self) -> dict[str, Any]:
+        """What of ``unsigned`` is the same for everybody."""
+        unsigned: dict[str, Any] = {}
+        if self.replaces is not None:
+            unsigned["replaces_state"] = self.replaces.event_id
+            if self.redacted_by is None:
+                unsigned["prev_content"] = self.replaces.content
+        if self.redaction is not None:
+            unsigned["redacted_because"] = client_event(self.redaction.event, unsigned={}, with_room_id=True)
+        return unsigned
