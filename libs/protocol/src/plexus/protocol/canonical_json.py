@@ -2,16 +2,17 @@
 
 Three doors:
 
-1. `encode` turns a value into canonical JSON. It is the strict check of event content: what it refuses cannot be
-   hashed and signed the same way by every server.
+1. `encode` turns a value into canonical JSON. It is the strict check of event content: what it refuses cannot
+   be hashed and signed the same way by every server.
 2. `decode` takes bytes that must already obey the rules of canonical JSON (but need not be sorted or free of
    white space) and refuses what cannot be seen any more once parsed: duplicate keys, exponents, ``-0``.
-3. `decode_request` takes the body of an ordinary request: JSON, an object, not too deep. Floats are allowed there;
-   `encode` finds them if they end up in an event.
+3. `decode_request` takes the body of an ordinary request: JSON, an object, not too deep. Floats are allowed
+   there; `encode` finds them if they end up in an event.
 
-Why it is fast: orjson parses and prints; the only Python per value is one loop that looks for floats and large
-integers. Duplicate keys are found without a parser of our own: a value without floats never prints longer than it
-was written, and an object that lost a duplicate prints shorter, so if the length is unchanged there was none.
+Why it is fast: orjson parses and prints; the only Python per value is one loop that looks for floats and
+large integers. Duplicate keys are found without a parser of our own: a value without floats never prints
+longer than it was written, and an object that lost a duplicate prints shorter, so if the length is unchanged
+there was none.
 
 Appendices, "Canonical JSON".
 """
@@ -22,7 +23,6 @@ import json
 from typing import Any
 
 import orjson
-
 from plexus.protocol.errors import BadJson, NotJson
 
 MAX_DEPTH = 200
@@ -44,8 +44,8 @@ _OPTIONS = (
 def encode(value: Any) -> bytes:
     """The canonical JSON of ``value``.
 
-    Raises `BadJson` for floats, integers outside ±(2**53 - 1), keys that are not strings, lone surrogates, nesting
-    deeper than `MAX_DEPTH` and values that JSON does not know.
+    Raises `BadJson` for floats, integers outside ±(2**53 - 1), keys that are not strings, lone surrogates,
+    nesting deeper than `MAX_DEPTH` and values that JSON does not know.
     """
     check(value)
     try:
@@ -82,8 +82,8 @@ def check(value: Any, max_depth: int = MAX_DEPTH) -> None:
 def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """Parse bytes that must hold only what canonical JSON can express.
 
-    Raises `NotJson` for what is not JSON in UTF-8, and `BadJson` for duplicate keys, floats and exponents, ``-0``,
-    NaN and infinities, integers out of range, lone surrogates and nesting deeper than ``max_depth``.
+    Raises `NotJson` for what is not JSON in UTF-8, and `BadJson` for duplicate keys, floats and exponents,
+    ``-0``, NaN and infinities, integers out of range, lone surrogates and nesting deeper than ``max_depth``.
     """
     value = _parse(raw)
     check(value, max_depth)
@@ -96,7 +96,8 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 def decode_request(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The JSON object in a request's body.
 
-    Raises `NotJson` if it is not JSON (lone surrogates included), `BadJson` if it is not an object or too deep.
+    Raises `NotJson` if it is not JSON (lone surrogates included), `BadJson` if it is not an object or too
+    deep.
     """
     value = _parse(raw)
     if not isinstance(value, dict):

@@ -31,11 +31,14 @@
         └── BadHash              the content hash differs: redacted, then kept
 
 A ``MatrixError`` is an answer and can be sent as it stands. A ``RemoteFault`` is a finding about what was
-received: who catches it decides whether to drop, redact or refuse, and ``RemoteFault.to_matrix`` gives the answer
-when there is someone to refuse.
+received: who catches it decides whether to drop, redact or refuse, and ``RemoteFault.to_matrix`` gives the
+answer when there is someone to refuse.
 
 Client-Server API, "Standard error response" and "Common error codes".
 """
+
+# The names are the protocol's: an Error suffix would only repeat the module.
+# ruff: noqa: N818
 
 from __future__ import annotations
 

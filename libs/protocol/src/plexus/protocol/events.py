@@ -1,18 +1,18 @@
 """Events: built, read, redacted.
 
-An `Event` keeps the canonical bytes of its PDU (``raw``) and the parsed fields that the server works with. The
-bytes are made or parsed once and passed on; nobody prints an event again to send it to another server.
+An `Event` keeps the canonical bytes of its PDU (``raw``) and the parsed fields that the server works with.
+The bytes are made or parsed once and passed on; nobody prints an event again to send it to another server.
 
 `build` makes one of our own:
 
 1. the content is dumped once;
-2. the other top-level keys are dumped in the pieces between which ``content``, ``hashes`` and ``signatures`` go in
-   canonical order, so that each form of the event is a join of pieces;
-3. the full form without hashes gives the content hash; the redacted form with hashes is what is signed, and its
-   hash is the event ID.
+2. the other top-level keys are dumped in the pieces between which ``content``, ``hashes`` and ``signatures``
+   go in canonical order, so that each form of the event is a join of pieces;
+3. the full form without hashes gives the content hash; the redacted form with hashes is what is signed, and
+   its hash is the event ID.
 
-`Event.from_raw` reads what we stored ourselves and trusts it; `Event.from_pdu` takes what came from another server
-and checks shape and size. Hashes and signatures are checked by ``hashes`` and ``signatures``.
+`Event.from_raw` reads what we stored ourselves and trusts it; `Event.from_pdu` takes what came from another
+server and checks shape and size. Hashes and signatures are checked by ``hashes`` and ``signatures``.
 
 An Event is never changed after it was made.
 
@@ -28,7 +28,6 @@ from hashlib import sha256
 from typing import Any, Self
 
 import orjson
-
 from plexus.protocol.canonical_json import encode
 from plexus.protocol.errors import InvalidEvent, InvalidParam, MatrixError
 from plexus.protocol.hashes import event_id_of
@@ -42,9 +41,9 @@ from plexus.protocol.validation import MAX_EVENT_BYTES, check_draft, check_event
 class Event:
     """One event of a room.
 
-    ``raw`` is the canonical PDU with hashes and signatures, without ``event_id`` and ``unsigned``. ``room_id`` is
-    always there, also for a create event whose PDU has none. ``redacts`` is the target of an m.room.redaction,
-    wherever the room version keeps it. ``origin_server_ts`` is in milliseconds.
+    ``raw`` is the canonical PDU with hashes and signatures, without ``event_id`` and ``unsigned``.
+    ``room_id`` is always there, also for a create event whose PDU has none. ``redacts`` is the target of an
+    m.room.redaction, wherever the room version keeps it. ``origin_server_ts`` is in milliseconds.
     """
 
     raw: bytes
@@ -154,8 +153,8 @@ def build(
     """Make, hash, name and sign an event of our own.
 
     ``room_id`` is None exactly for the create event of a room version in which its hash gives the room ID.
-    ``redacts`` is put where the room version keeps it. Raises `BadJson` for content that is not canonical JSON,
-    `TooLarge` and `InvalidParam` for what breaks a limit; all before anything is signed.
+    ``redacts`` is put where the room version keeps it. Raises `BadJson` for content that is not canonical
+    JSON, `TooLarge` and `InvalidParam` for what breaks a limit; all before anything is signed.
     """
     prev_events, auth_events = tuple(prev_events), tuple(auth_events)
     check_draft(
@@ -174,8 +173,8 @@ def build(
     if redacts is not None and version.redacts_in_content:
         content["redacts"] = redacts
 
-    # Keys in canonical order: auth_events, content, depth, hashes, origin_server_ts, prev_events, redacts, room_id,
-    # sender, signatures, state_key, type.
+    # Keys in canonical order: auth_events, content, depth, hashes, origin_server_ts, prev_events, redacts,
+    # room_id, sender, signatures, state_key, type.
     full_content = encode(content)
     kept_content = _kept_content(version, type, content, full_content)
     before = b'{"auth_events":' + _dump(auth_events) + b',"content":'
@@ -194,7 +193,8 @@ def build(
     complete = b"".join((before, full_content, middle, origin, moved, place, end))
     content_hash = b64encode(sha256(complete).digest())[:43]
     hashes = b',"hashes":{"sha256":"' + content_hash + b'"}'
-    # A redaction takes away neither hashes nor anything else of ours but parts of the content and ``redacts``.
+    # A redaction takes away neither hashes nor anything else of ours but parts of the content and
+    # ``redacts``.
     redacted = b"".join((before, kept_content, middle, hashes, origin, place, end))
     opening = b',"signatures":{' + _dump(server_name) + b":{" + _dump(key.key_id) + b':"'
     check_event_size(len(complete) + len(hashes) + len(opening) + SIGNATURE_CHARS + len(b'"}}'))

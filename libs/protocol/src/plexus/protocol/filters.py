@@ -1,29 +1,35 @@
 """Filters: which events a client wants.
 
-`Filter.parse` reads and checks a client's filter once; after that `EventFilter.matches` answers per event. The
-flags ``is_everything`` let the hot path skip filtering altogether, which is the common case.
+`Filter.parse` reads and checks a client's filter once; after that `EventFilter.matches` answers per event.
+The flags ``is_everything`` let the hot path skip filtering altogether, which is the common case.
 
 Senders and rooms match exactly, types may hold ``*``. What is excluded stays excluded even if also included.
 
-Client-Server API, "Filtering"; Appendices, "Dot-separated property paths".
+Client-Server API, "Filtering".
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal, Self
 
-from plexus.protocol.errors import BadJson, InvalidParam
-from plexus.protocol.identifiers import is_room_id, is_user_id
+from plexus.protocol.errors import InvalidParam
+from plexus.protocol.filter_parsing import (
+    Glob,
+    any_glob_matches,
+    globs_of,
+    read_flag,
+    read_limit,
+    read_list,
+    read_object,
+    read_rooms,
+    read_texts,
+    read_users,
+)
+from plexus.protocol.property_paths import apply_event_fields
 
-MAX_ENTRIES = 1000
-"""Entries in one list of a filter. Ours: a filter is kept and run for every event."""
-
-MAX_WILDCARDS = 16
+__all__ = ["EVERYTHING", "EVERY_ROOM", "EventFilter", "Filter", "RoomFilter", "apply_event_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ class EventFilter:
     include_redundant_members: bool = False
     unread_thread_notifications: bool = False
     is_everything: bool = field(init=False, default=True)
-    _type: re.Pattern[str] | None = field(init=False, default=None, repr=False)
-    _not_type: re.Pattern[str] | None = field(init=False, default=None, repr=False)
+    _type: tuple[Glob, ...] = field(init=False, default=(), repr=False)
+    _not_type: tuple[Glob, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
         everything = (
@@ -57,30 +63,30 @@ class EventFilter:
             and not (self.not_types or self.not_senders or self.not_rooms)
         )
         object.__setattr__(self, "is_everything", everything)
-        object.__setattr__(self, "_type", _pattern(self.types))
-        object.__setattr__(self, "_not_type", _pattern(self.not_types))
+        object.__setattr__(self, "_type", globs_of(self.types))
+        object.__setattr__(self, "_not_type", globs_of(self.not_types))
 
     @classmethod
     def parse(cls, obj: object, *, of_room: bool = False, where: str = "filter") -> Self:
         """Read ``EventFilter``, or ``RoomEventFilter`` if ``of_room``. Raises `BadJson` or `InvalidParam`."""
-        data = _object(obj, where)
+        data = read_object(obj, where)
         shared: dict[str, Any] = {
-            "limit": _limit(data, where),
-            "types": _texts(data, "types", where),
-            "not_types": _texts(data, "not_types", where) or frozenset(),
-            "senders": _users(data, "senders", where),
-            "not_senders": _users(data, "not_senders", where) or frozenset(),
+            "limit": read_limit(data, where),
+            "types": read_texts(data, "types", where),
+            "not_types": read_texts(data, "not_types", where) or frozenset(),
+            "senders": read_users(data, "senders", where),
+            "not_senders": read_users(data, "not_senders", where) or frozenset(),
         }
         if not of_room:
             return cls(**shared)
         return cls(
             **shared,
-            rooms=_rooms(data, "rooms", where),
-            not_rooms=_rooms(data, "not_rooms", where) or frozenset(),
-            contains_url=_flag(data, "contains_url", where),
-            lazy_load_members=_flag(data, "lazy_load_members", where) or False,
-            include_redundant_members=_flag(data, "include_redundant_members", where) or False,
-            unread_thread_notifications=_flag(data, "unread_thread_notifications", where) or False,
+            rooms=read_rooms(data, "rooms", where),
+            not_rooms=read_rooms(data, "not_rooms", where) or frozenset(),
+            contains_url=read_flag(data, "contains_url", where),
+            lazy_load_members=read_flag(data, "lazy_load_members", where) or False,
+            include_redundant_members=read_flag(data, "include_redundant_members", where) or False,
+            unread_thread_notifications=read_flag(data, "unread_thread_notifications", where) or False,
         )
 
     def matches(
@@ -90,7 +96,9 @@ class EventFilter:
         room_id: str | None = None,
         content: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Whether an event passes. An event without sender or room is only stopped by a list of those to include."""
+        """Whether an event passes. An event without sender or room is only stopped by a list of those to
+        include.
+        """
         return self.is_everything or (
             self.matches_type(type)
             and (self.senders is None or sender in self.senders)
@@ -100,9 +108,9 @@ class EventFilter:
         )
 
     def matches_type(self, type: str) -> bool:
-        if self.types is not None and type not in self.types and not _found(self._type, type):
+        if self.types is not None and type not in self.types and not any_glob_matches(self._type, type):
             return False
-        return type not in self.not_types and not _found(self._not_type, type)
+        return type not in self.not_types and not any_glob_matches(self._not_type, type)
 
     def matches_room(self, room_id: str) -> bool:
         return room_id not in self.not_rooms and (self.rooms is None or room_id in self.rooms)
@@ -130,16 +138,16 @@ class RoomFilter:
 
     @classmethod
     def parse(cls, obj: object) -> Self:
-        data = _object(obj, "room")
+        data = read_object(obj, "room")
         sections = {
             name: EventFilter.parse(data[name], of_room=True, where=f"room.{name}")
             for name in ("state", "timeline", "ephemeral", "account_data")
             if data.get(name) is not None
         }
         return cls(
-            rooms=_rooms(data, "rooms", "room"),
-            not_rooms=_rooms(data, "not_rooms", "room") or frozenset(),
-            include_leave=_flag(data, "include_leave", "room") or False,
+            rooms=read_rooms(data, "rooms", "room"),
+            not_rooms=read_rooms(data, "not_rooms", "room") or frozenset(),
+            include_leave=read_flag(data, "include_leave", "room") or False,
             **sections,
         )
 
@@ -167,12 +175,14 @@ class Filter:
 
     @classmethod
     def parse(cls, obj: object) -> Self:
-        """Read a filter. `BadJson` for wrong types, `InvalidParam` for wrong values; unknown keys are ignored."""
-        data = _object(obj, "filter")
+        """Read a filter. `BadJson` for wrong types, `InvalidParam` for wrong values; unknown keys are
+        ignored.
+        """
+        data = read_object(obj, "filter")
         event_format = data.get("event_format", "client")
         if event_format not in ("client", "federation"):
             raise InvalidParam("event_format is client or federation")
-        fields = _list(data, "event_fields", "filter")
+        fields = read_list(data, "event_fields", "filter")
         return cls(
             room=EVERY_ROOM if data.get("room") is None else RoomFilter.parse(data["room"]),
             presence=_section(data, "presence"),
@@ -211,115 +221,5 @@ class Filter:
         )
 
 
-def apply_event_fields(event: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The event with only these properties, each a dot-separated path. Absent ones are left out."""
-    kept: dict[str, Any] = {}
-    for path in fields:
-        *parents, last = split_path(path)
-        source: Any = event
-        for name in parents:
-            source = source.get(name) if isinstance(source, Mapping) else None
-        if not isinstance(source, Mapping) or last not in source:
-            continue
-        target: Any = kept
-        for name in parents:
-            target = target.setdefault(name, {})
-        # Copied, so that a longer path below this one does not write into the caller's event.
-        target[last] = deepcopy(source[last])
-    return kept
-
-
-@lru_cache(maxsize=1024)
-def split_path(path: str) -> tuple[str, ...]:
-    r"""The property names of a dot-separated path; ``\.`` and ``\\`` stand for a dot and a backslash in a name."""
-    names = [""]
-    escaped = False
-    for character in path:
-        if escaped:
-            # Other escapes are reserved and stand for themselves, backslash included.
-            names[-1] += character if character in ".\\" else "\\" + character
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character == ".":
-            names.append("")
-        else:
-            names[-1] += character
-    if escaped:
-        names[-1] += "\\"
-    return tuple(names)
-
-
-def _pattern(types: frozenset[str] | None) -> re.Pattern[str] | None:
-    """One expression for all entries with wildcards; None without any, so that plain lists stay set look-ups."""
-    globs = sorted(entry for entry in types or () if "*" in entry)
-    if not globs:
-        return None
-    return re.compile("|".join(".*".join(map(re.escape, re.split(r"\*+", glob))) for glob in globs), re.DOTALL)
-
-
-def _found(pattern: re.Pattern[str] | None, type: str) -> bool:
-    return pattern is not None and pattern.fullmatch(type) is not None
-
-
-def _object(obj: object, where: str) -> dict[str, Any]:
-    if not isinstance(obj, dict):
-        raise BadJson(f"{where} must be an object")
-    return obj
-
-
 def _section(data: Mapping[str, Any], key: str) -> EventFilter:
     return EVERYTHING if data.get(key) is None else EventFilter.parse(data[key], where=key)
-
-
-def _list(data: Mapping[str, Any], key: str, where: str) -> list[str] | None:
-    value = data.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise BadJson(f"{where}.{key} must be a list of strings")
-    if len(value) > MAX_ENTRIES:
-        raise InvalidParam(f"{where}.{key} has more than {MAX_ENTRIES} entries")
-    return value
-
-
-def _texts(data: Mapping[str, Any], key: str, where: str) -> frozenset[str] | None:
-    value = _list(data, key, where)
-    if value is None:
-        return None
-    # Each wildcard multiplies the work of a match that fails; event types have at most a handful of parts.
-    if any(entry.count("*") > MAX_WILDCARDS for entry in value):
-        raise InvalidParam(f"{where}.{key} has an entry with more than {MAX_WILDCARDS} wildcards")
-    return frozenset(value)
-
-
-def _users(data: Mapping[str, Any], key: str, where: str) -> frozenset[str] | None:
-    value = _list(data, key, where)
-    if value is not None and not all(is_user_id(entry) for entry in value):
-        raise InvalidParam(f"{where}.{key} holds what is not a user ID")
-    return None if value is None else frozenset(value)
-
-
-def _rooms(data: Mapping[str, Any], key: str, where: str) -> frozenset[str] | None:
-    value = _list(data, key, where)
-    if value is not None and not all(is_room_id(entry) for entry in value):
-        raise InvalidParam(f"{where}.{key} holds what is not a room ID")
-    return None if value is None else frozenset(value)
-
-
-def _flag(data: Mapping[str, Any], key: str, where: str) -> bool | None:
-    value = data.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise BadJson(f"{where}.{key} must be true or false")
-    return value
-
-
-def _limit(data: Mapping[str, Any], where: str) -> int | None:
-    value = data.get("limit")
-    if value is None:
-        return None
-    if type(value) is not int:
-        raise BadJson(f"{where}.limit must be an integer")
-    if value <= 0:
-        raise InvalidParam(f"{where}.limit must be greater than 0")
-    return value

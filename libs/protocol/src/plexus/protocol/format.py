@@ -1,10 +1,10 @@
 """Events as clients see them.
 
-`client_event` gives a dict, `client_event_prefix` the bytes up to the closing brace, to which a caller splices
-``,"unsigned":{...}}`` per user without parsing or printing the event again.
+`client_event` gives a dict, `client_event_prefix` the bytes up to the closing brace, to which a caller
+splices ``,"unsigned":{...}}`` per user without parsing or printing the event again.
 
-Since room version 11 the target of a redaction stands in the content, before it stood on the top level; clients
-get it in both places (room version 11, "Moving the redacts property").
+Since room version 11 the target of a redaction stands in the content, before it stood on the top level;
+clients get it in both places (room version 11, "Moving the redacts property").
 
 Client-Server API, "Room event format" (``ClientEvent``) and "Stripped state".
 """
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-
 from plexus.protocol.events import Event
 
 

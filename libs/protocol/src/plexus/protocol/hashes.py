@@ -1,7 +1,7 @@
 """The two hashes of an event, and unpadded base64.
 
-- The *content hash* covers the whole event as its sender made it. It is stored in ``hashes`` and shows whether what
-  arrived is complete or redacted.
+- The *content hash* covers the whole event as its sender made it. It is stored in ``hashes`` and shows
+  whether what arrived is complete or redacted.
 - The *reference hash* covers the redacted event, so it stays the same after a redaction. It names the event.
 
 Server-Server API, "Calculating the content hash for an event", "Calculating the reference hash for an event";
@@ -55,7 +55,9 @@ def content_hash(event: Mapping[str, Any]) -> bytes:
 
 
 def check_content_hash(event: Mapping[str, Any]) -> None:
-    """`BadHash` unless ``hashes.sha256`` is the content hash. The event is then to be redacted, not dropped."""
+    """`BadHash` unless ``hashes.sha256`` is the content hash. The event is then to be redacted, not
+    dropped.
+    """
     hashes = event.get("hashes")
     claimed = hashes.get("sha256") if isinstance(hashes, dict) else None
     if not isinstance(claimed, str):

@@ -1,10 +1,10 @@
 """Identifiers: users, rooms, aliases, events, servers, devices.
 
-Two grammars for user IDs live side by side. What *we* hand out follows the strict one; what other servers hand
-us is accepted under the historical one, because such users exist and their events must keep working.
+Two grammars for user IDs live side by side. What *we* hand out follows the strict one; what other servers
+hand us is accepted under the historical one, because such users exist and their events must keep working.
 
-``is_*`` answers a question, ``check_*`` raises `InvalidParam` (what a client sent us), ``parse_*`` returns the
-parts or None.
+``is_*`` answers a question, ``check_*`` raises `InvalidParam` (what a client sent us), ``parse_*`` returns
+the parts or None.
 
 Appendices, "Identifier Grammar" and "Opaque Identifiers".
 """
@@ -110,7 +110,9 @@ def make_user_id(localpart: str, server_name: str) -> str:
 
 
 def parse_room_id(room_id: str) -> tuple[str, str | None] | None:
-    """(opaque id, server name or None). Without a domain it is the hash of the create event (room version 12)."""
+    """(opaque id, server name or None). Without a domain it is the hash of the create event (room version
+    12).
+    """
     if _HASH_ID.fullmatch(room_id, 1) and room_id[0] == "!":
         return room_id[1:], None
     parts = _split(room_id, "!")
@@ -162,7 +164,7 @@ def is_device_id(device_id: object) -> bool:
     """A device ID is an opaque string chosen by a client; it must be storable, not empty and bounded."""
     return (
         isinstance(device_id, str)
-        and 0 < len(device_id)
+        and len(device_id) > 0
         and "\0" not in device_id
         and _SURROGATE.search(device_id) is None
         and _within_limit(device_id, MAX_DEVICE_ID_BYTES)

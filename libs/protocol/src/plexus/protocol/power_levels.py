@@ -1,10 +1,11 @@
 """Power levels: who may do what, read from m.room.power_levels with its defaults.
 
-A `PowerLevels` is a view of one room at one point: the content of the power levels event (None if there is none)
-and the creators. Creators stand above every number where the room version says so; otherwise they have 100 as long
-as there is no power levels event.
+A `PowerLevels` is a view of one room at one point: the content of the power levels event (None if there is
+none) and the creators. Creators stand above every number where the room version says so; otherwise they have
+100 as long as there is no power levels event.
 
-Client-Server API, "m.room.power_levels"; Server-Server API, "Definitions"; room version 12, "Authorisation rules".
+Client-Server API, "m.room.power_levels"; Server-Server API, "Definitions"; room version 12, "Authorisation
+rules".
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class CreateEvent(Protocol):
 
 
 def creators_of(version: RoomVersion, create: CreateEvent) -> frozenset[str]:
-    """The room's creators: the sender, in older versions the ``creator``, in newer ones the additional ones too."""
+    """The room's creators: the sender, in older versions the ``creator``, in newer ones the additional ones
+    too.
+    """
     content = create.content
     if version.auth.create_needs_creator:
         creator = content.get("creator")
@@ -78,9 +81,7 @@ class PowerLevels:
         self._users: Mapping[str, Any] = users if isinstance(users, dict) else {}
 
     @classmethod
-    def of(
-        cls, version: RoomVersion, content: Mapping[str, Any] | None, create: CreateEvent
-    ) -> PowerLevels:
+    def of(cls, version: RoomVersion, content: Mapping[str, Any] | None, create: CreateEvent) -> PowerLevels:
         """From the content of the room's power levels event, if any, and its create event."""
         return cls(version, content, creators_of(version, create))
 

@@ -1,9 +1,9 @@
 """Room versions as values.
 
 A room version fixes the format of events, how they are redacted, hashed and named, who may send what, and how
-state is resolved. Each is built from the one before plus what it changes, so reading a version's entry is reading
-the first paragraph of its page in the specification. The rules never ask "is this version 11 or later"; they
-look at the property that they need.
+state is resolved. Each is built from the one before plus what it changes, so reading a version's entry is
+reading the first paragraph of its page in the specification. The rules never ask "is this version 11 or
+later"; they look at the property that they need.
 
 Versions 1 to 9 are not here yet: add them below version 10 and derive that one from them.
 
@@ -20,8 +20,8 @@ from typing import Literal
 from plexus.protocol.errors import UnsupportedRoomVersion
 
 EventFormat = Literal["v4", "v11", "v12"]
-"""PDU formats by the room version that brought them: "v4" names events by hash, "v11" moves ``redacts`` into the
-content, "v12" takes the room ID of the create event from its hash."""
+"""PDU formats by the room version that brought them: "v4" names events by hash, "v11" moves ``redacts`` into
+the content, "v12" takes the room ID of the create event from its hash."""
 
 StateResolution = Literal["v2", "v2.1"]
 
@@ -30,9 +30,9 @@ StateResolution = Literal["v2", "v2.1"]
 class RedactionRules:
     """What survives a redaction.
 
-    ``content`` maps an event type to the keys of its content that stay; a missing type keeps none; None keeps all.
-    ``nested`` does the same one level down: (type, key) to the keys that stay of that object, which is dropped if
-    none of them is there.
+    ``content`` maps an event type to the keys of its content that stay; a missing type keeps none; None keeps
+    all. ``nested`` does the same one level down: (type, key) to the keys that stay of that object, which is
+    dropped if none of them is there.
     """
 
     top_level: frozenset[str]

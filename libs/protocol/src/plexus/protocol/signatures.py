@@ -1,8 +1,8 @@
 """Ed25519 keys and signatures over JSON.
 
-A `SigningKey` signs bytes; `sign_json` and `verify_json` do it for objects, leaving ``signatures`` and ``unsigned``
-out; `sign_event` and `verify_event` do it for the redacted form of an event. Which key a server has published,
-and until when it is valid, is for the caller to know.
+A `SigningKey` signs bytes; `sign_json` and `verify_json` do it for objects, leaving ``signatures`` and
+``unsigned`` out; `sign_event` and `verify_event` do it for the redacted form of an event. Which key a server
+has published, and until when it is valid, is for the caller to know.
 
 A key file has one line a key: ``ed25519 <version> <seed in unpadded base64>``, as other homeservers write it.
 
@@ -16,7 +16,6 @@ from typing import Any
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError, CryptoError
-
 from plexus.protocol.canonical_json import encode
 from plexus.protocol.errors import BadSignature, MatrixError
 from plexus.protocol.hashes import decode_base64, encode_base64
@@ -87,7 +86,7 @@ class SigningKey:
         return encode_base64(crypto_sign(message, self._secret)[:SIGNATURE_BYTES])
 
     def to_line(self) -> str:
-        """This key as a line of a key file, with its secret."""
+        """The key as a line of a key file, with its secret."""
         return f"{ALGORITHM} {self.version} {encode_base64(self._seed)}\n"
 
 
@@ -146,7 +145,9 @@ def key_ids_of(obj: Mapping[str, Any], server_name: str) -> list[str]:
 
 
 def verify_json(obj: Mapping[str, Any], server_name: str, key_id: str, verify_key: VerifyKey) -> None:
-    """`BadSignature` unless ``obj`` carries a right signature by this key. Appendices, "Checking for a Signature"."""
+    """`BadSignature` unless ``obj`` carries a right signature by this key. Appendices, "Checking for a
+    Signature".
+    """
     signature = signature_of(obj, server_name, key_id)
     try:
         message = signed_bytes(obj)

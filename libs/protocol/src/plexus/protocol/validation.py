@@ -1,7 +1,7 @@
 """Shape and size of events, before any rule looks at them.
 
-`check_draft` guards what our own users send and answers with Matrix errors; `check_pdu` guards what other servers
-send and finds `InvalidEvent`, upon which the event is dropped.
+`check_draft` guards what our own users send and answers with Matrix errors; `check_pdu` guards what other
+servers send and finds `InvalidEvent`, upon which the event is dropped.
 
 Client-Server API, "Size limits"; Server-Server API, "Checks performed on receipt of a PDU", step 1; the event
 format of each room version.

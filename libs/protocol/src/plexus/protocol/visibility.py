@@ -18,16 +18,22 @@ _KNOWN: dict[object, HistoryVisibility] = {value: value for value in get_args(Hi
 
 
 def history_visibility_of(content: object) -> HistoryVisibility:
-    """The visibility set by the content of m.room.history_visibility; the default if absent or not understood."""
+    """The visibility set by the content of m.room.history_visibility; the default if absent or not
+    understood.
+    """
     value = content.get("history_visibility") if isinstance(content, dict) else None
-    return _KNOWN.get(value, DEFAULT_HISTORY_VISIBILITY) if isinstance(value, str) else DEFAULT_HISTORY_VISIBILITY
+    return (
+        _KNOWN.get(value, DEFAULT_HISTORY_VISIBILITY)
+        if isinstance(value, str)
+        else DEFAULT_HISTORY_VISIBILITY
+    )
 
 
 def may_see(visibility: HistoryVisibility, membership: str | None, *, joined_later: bool) -> bool:
     """Whether a user may see an event.
 
-    ``visibility`` and ``membership`` are those at the event (None: never a member), ``joined_later`` says whether
-    the user joined at any point after it.
+    ``visibility`` and ``membership`` are those at the event (None: never a member), ``joined_later`` says
+    whether the user joined at any point after it.
     """
     return (
         visibility == "world_readable"
@@ -51,7 +57,8 @@ def may_see_own_membership(
 ) -> bool:
     """The same for the user's own m.room.member event: the membership before or after it must allow it.
 
-    Being told of one's own invitation, ban or removal does not go through here: /sync sends those by themselves.
+    Being told of one's own invitation, ban or removal does not go through here: /sync sends those by
+    themselves.
     """
     return may_see(visibility, before, joined_later=joined_later) or may_see(
         visibility, after, joined_later=joined_later

@@ -1,0 +1,81 @@
+"""Third-party invites: rule 7 for the invitation, rule 5.4.1 for taking it up.
+
+The invitation (m.room.third_party_invite) holds public keys; the membership event holds an object that one of
+these keys has signed. So any server can see that the identity server vouched for the invited user, without
+asking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plexus.protocol.auth_rules.context import Context
+from plexus.protocol.errors import AuthRejected, BadSignature, MatrixError
+from plexus.protocol.signatures import ALGORITHM, VerifyKey, signed_bytes
+
+
+def check_invitation(context: Context) -> bool:
+    """Rule 7: whoever may invite may invite by third-party identifier. Decides."""
+    if context.sender_level < context.power.invite:
+        raise AuthRejected("7.1", "You may not invite to this room")
+    return True
+
+
+def check_third_party_invite(context: Context, target: str) -> None:
+    """Rule 5.4.1 in its order."""
+    if context.membership(target) == "ban":
+        raise AuthRejected("5.4.1.1", "The user is banned from the room")
+    invite = context.event.content["third_party_invite"]
+    signed = invite.get("signed") if isinstance(invite, dict) else None
+    if not isinstance(signed, dict):
+        raise AuthRejected("5.4.1.2", "third_party_invite has no signed object")
+    mxid, token = signed.get("mxid"), signed.get("token")
+    if not isinstance(mxid, str) or not isinstance(token, str):
+        raise AuthRejected("5.4.1.3", "The signed object has no mxid or no token")
+    if mxid != target:
+        raise AuthRejected("5.4.1.4", "The invitation is for somebody else")
+    invitation = context.state("m.room.third_party_invite", token)
+    if invitation is None:
+        raise AuthRejected("5.4.1.5", "There is no such third-party invitation in the room")
+    if context.event.sender != invitation.sender:
+        raise AuthRejected("5.4.1.6", "The invitation was sent by somebody else")
+    if not _is_signed_by_any(signed, list(_public_keys(invitation.content))):
+        raise AuthRejected("5.4.1.8", "No key of the invitation has signed this")
+
+
+def _public_keys(content: Mapping[str, Any]) -> Iterator[str]:
+    listed = content.get("public_keys")
+    entries = [content, *(listed if isinstance(listed, list) else ())]
+    for entry in entries:
+        key = entry.get("public_key") if isinstance(entry, Mapping) else None
+        if isinstance(key, str):
+            yield key
+
+
+def _is_signed_by_any(signed: Mapping[str, Any], public_keys: list[str]) -> bool:
+    try:
+        message = signed_bytes(signed)
+    except MatrixError:
+        return False
+    return any(
+        _verifies(key_id, public_key, message, signature)
+        for key_id, signature in _signatures(signed)
+        for public_key in public_keys
+    )
+
+
+def _signatures(signed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    by_signer = signed.get("signatures")
+    for signatures in by_signer.values() if isinstance(by_signer, dict) else ():
+        for key_id, signature in signatures.items() if isinstance(signatures, dict) else ():
+            if key_id.startswith(ALGORITHM + ":") and isinstance(signature, str):
+                yield key_id, signature
+
+
+def _verifies(key_id: str, public_key: str, message: bytes, signature: str) -> bool:
+    try:
+        VerifyKey.from_base64(key_id, public_key).verify(message, signature)
+    except (BadSignature, ValueError):
+        return False
+    return True
