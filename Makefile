@@ -2,30 +2,69 @@
 SHELL := /bin/bash
 PORT ?= 8008
 DATA ?= data
-PYTHON ?= python3
 MEMBERS := $(wildcard libs/* services/*) cli
 
+# Any Python from 3.11 up will do; PYTHON=/path/to/python says which.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+
 .DEFAULT_GOAL := help
-.PHONY: help run venv venv-dev
+.PHONY: help run test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev python
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-# The environment is remade only when a lock file or a member's pyproject changes.
-.venv/bin/uv:
-	@echo "· making .venv"
-	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+run: .venv/.run ## start Plexus: PORT=8008 DATA=data
+	@exec .venv/bin/plexus up --port $(PORT) --data $(DATA)
+
+test: .venv/.dev ## every check and test, fast ones first, with the time each part takes
+	@.venv/bin/python tests/ladder.py
+
+lint unit contract integration interop fault: .venv/.dev ## one part of `make test`
+	@.venv/bin/python tests/ladder.py $@
+
+fault-long: .venv/.dev ## the fault tests at full length: a minute and more each
+	@.venv/bin/python -m pytest tests/fault -m slow
+
+bench: .venv/.dev ## measure Plexus: table, JSON and plot in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
+	@.venv/bin/python -m tests.load.bench $(BENCH)
+
+bench-peer: .venv/.dev ## Plexus beside Synapse: HSBENCH=folder of the hsbench harness (BENCH= flags)
+	@test -n "$(HSBENCH)" || { echo "say where the hsbench harness is: make bench-peer HSBENCH=path"; exit 2; }
+	@.venv/bin/python -m tests.load.peer --hsbench "$(HSBENCH)" $(BENCH)
+
+proto: .venv/.dev ## generate libs/proto from proto/ again
+	@.venv/bin/python tests/ladder.py --make-proto
+
+lock: .venv/.dev ## pin every dependency again, after a pyproject.toml changed
+	@requirements/lock.sh
+
+clean: ## remove what was made: .venv, build, caches (never DATA)
+	@rm -rf .venv build .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache tests/load/out
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# --- the environment: remade only when a lock file or a member's pyproject.toml changes ---
+
+python:
+	@test -n "$(PYTHON)" || { echo "Plexus needs Python 3.11 or newer, and none is on the PATH. Install one, or say where it is: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Plexus needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which to take: make run PYTHON=/path/to/python3.11"; exit 1; }
+
+.venv/bin/uv: requirements/uv.txt | python
+	@echo "· making .venv with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv .venv || { echo "Python cannot make a virtual environment here. On Debian: apt-get install python3-venv"; exit 1; }
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/uv.txt
+	@touch $@
 
 .venv/.run: .venv/bin/uv requirements/run.txt $(MEMBERS:%=%/pyproject.toml)
-	@echo "· installing the locked packages (about 250 MB, once)"
-	@test -e .venv/.dev || .venv/bin/uv pip sync -q --require-hashes requirements/run.txt requirements/uv.txt
-	@.venv/bin/uv pip install -q --no-deps --no-index --offline $(MEMBERS:%=-e %)
+	@if test -e .venv/.dev; then $(MAKE) --no-print-directory .venv/.dev; else \
+	  echo "· installing the locked packages (wheels only; about 250 MB, once)" && \
+	  .venv/bin/uv pip sync -q --require-hashes --only-binary :all: requirements/run.txt requirements/uv.txt && \
+	  .venv/bin/uv pip install -q --no-deps --no-index --offline $(MEMBERS:%=-e %); fi
 	@touch $@
 
 .venv/.dev: .venv/bin/uv requirements/dev.txt $(MEMBERS:%=%/pyproject.toml)
-	@echo "· installing the locked packages and the test tools"
-	@.venv/bin/uv pip sync -q --require-hashes requirements/dev.txt requirements/uv.txt
+	@echo "· installing the locked packages and the test tools (wheels only, once)"
+	@.venv/bin/uv pip sync -q --require-hashes --only-binary :all: requirements/dev.txt requirements/uv.txt
 	@.venv/bin/uv pip install -q --no-deps --no-index --offline $(MEMBERS:%=-e %)
 	@touch $@ .venv/.run
 

@@ -1,0 +1,192 @@
+"""`make test`: every check and test of Plexus, the fast ones first, one line a part with the time it took.
+
+A rung is either a set of checks that run side by side, or one pytest run over a folder. One that fails does not
+stop the next, so that one run tells everything that is wrong. The last line is the total.
+
+    python tests/ladder.py                 all rungs
+    python tests/ladder.py lint unit       only these
+    python tests/ladder.py --make-proto    generate libs/proto from proto/ again
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Tally:
+    """Counts of one or all pytest runs; a check of the lint rung counts as one test."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.broken += other.broken
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed" + (
+            f", {self.skipped} skipped" if self.skipped else ""
+        )
+
+
+def tool(name: str, *arguments: str) -> list[str]:
+    return [str(BIN / name), *arguments]
+
+
+def lint() -> Tally:
+    """Checks that run no code of ours, side by side; the output of one is printed only when it fails."""
+    commands = {
+        "ruff check": tool("ruff", "check", "."),
+        "ruff format": tool("ruff", "format", "--check", "."),
+        "import-linter": tool("lint-imports"),
+        "mypy": tool("mypy"),
+        "proto": [sys.executable, __file__, "--check-proto"],
+    }
+    running = {
+        name: subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name, command in commands.items()
+    }
+    tally = Tally()
+    for name, process in running.items():
+        output, _ = process.communicate()
+        if process.returncode:
+            tally.failed += 1
+            tally.broken.append(name)
+            print(f"--- {name} (exit {process.returncode})\n{output.rstrip()}", flush=True)
+        else:
+            tally.passed += 1
+            print(f"{name} ✓", flush=True)
+    return tally
+
+
+def pytest(*arguments: str) -> Callable[[], Tally]:
+    """A rung that runs pytest; its output is passed on as it comes, its counts come from a JUnit file."""
+
+    def run() -> Tally:
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.xml"
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                f"--junitxml={report}",
+                "--durations=5",
+                *arguments,
+            ]
+            code = subprocess.run(command, cwd=ROOT, check=False).returncode
+            tally = counts(report) if report.exists() else Tally()
+        if code and not tally.failed:  # an interrupted or unstartable run has no failed test to show for it
+            tally.failed += 1
+            tally.broken.append(f"pytest {arguments[0]} (exit {code})")
+        return tally
+
+    return run
+
+
+def counts(report: Path) -> Tally:
+    tally = Tally()
+    for case in ET.parse(report).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            tally.failed += 1
+            tally.broken.append(f"{case.get('classname')}::{case.get('name')}")
+        elif case.find("skipped") is not None:
+            tally.skipped += 1
+        else:
+            tally.passed += 1
+    return tally
+
+
+RUNGS: dict[str, Callable[[], Tally]] = {
+    "lint": lint,
+    "unit": pytest("tests/unit"),
+    "contract": pytest("tests/contract"),
+    "integration": pytest("tests/integration"),
+    "interop": pytest("tests/interop"),
+    "fault": pytest("tests/fault", "-m", "not slow"),
+}
+
+
+# --- proto: lint, no breaking change since proto/base.binpb, committed code equal to what is generated ---
+
+
+def proto_files() -> list[str]:
+    return sorted(str(path.relative_to(ROOT / "proto")) for path in (ROOT / "proto").rglob("*.proto"))
+
+
+def generate(target: Path) -> None:
+    """Write the Python modules and stubs of every .proto file below `target`."""
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = [
+        *(sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}"),
+        *(f"--python_out={target}", f"--mypy_out=quiet:{target}", *proto_files()),
+    ]
+    subprocess.run(command, cwd=ROOT / "proto", env=environment, check=True)
+
+
+def check_proto() -> Iterator[str]:
+    """What is wrong with proto/, in words; nothing when all is well."""
+    if subprocess.run(tool("buf", "lint", "proto"), cwd=ROOT, check=False).returncode:
+        yield "buf lint found the above"
+    base = ROOT / "proto" / "base.binpb"
+    breaking = tool("buf", "breaking", "proto", "--against", str(base))
+    if base.exists() and subprocess.run(breaking, cwd=ROOT, check=False).returncode:
+        yield "a message changed in a way that readers of the old one cannot bear"
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        for path in sorted(Path(folder).rglob("*_pb2.py*")):
+            committed = ROOT / "libs/proto/src" / path.relative_to(folder)
+            if not committed.exists() or not filecmp.cmp(path, committed, shallow=False):
+                yield f"{committed.relative_to(ROOT)} is not what proto/ generates: run `make proto`"
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--make-proto"]:
+        generate(ROOT / "libs/proto/src")
+        return 0
+    if arguments == ["--check-proto"]:
+        wrong = list(check_proto())
+        print("\n".join(wrong))
+        return bool(wrong)
+    unknown = set(arguments) - set(RUNGS)
+    if unknown:
+        print(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(RUNGS)}")
+        return 2
+
+    total, times = Tally(), {}
+    for name in arguments or RUNGS:
+        print(f"\n=== {name}", flush=True)
+        started = time.monotonic()
+        tally = RUNGS[name]()
+        total.add(tally)
+        times[name] = (time.monotonic() - started, tally)
+        print(f"=== {name}: {tally} in {times[name][0]:.0f} s", flush=True)
+
+    print()
+    for name, (seconds, tally) in times.items():
+        print(f"{name:12s} {seconds:6.0f} s   {tally}")
+    for test in total.broken:
+        print(f"failed: {test}")
+    print(total, flush=True)
+    return bool(total.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
