@@ -32,7 +32,8 @@ def apply_event_fields(event: Mapping[str, Any], fields: Sequence[str]) -> dict[
 @lru_cache(maxsize=1024)
 def split_path(path: str) -> tuple[str, ...]:
     r"""The property names of a dot-separated path; ``\.`` and ``\\`` stand for a dot and a backslash in a
-    name."""
+    name.
+    """
     names = [""]
     escaped = False
     for character in path:
