@@ -1,0 +1,20 @@
+"""What can be wrong with a request of another server.
+
+RemoteFault (plexus.protocol)
+├── RequestRefused       401 M_UNAUTHORIZED: not signed, or not rightly, or not for us
+└── BadKeyDocument       a published key document that proves nothing
+"""
+
+from __future__ import annotations
+
+from plexus.protocol.errors import RemoteFault
+
+
+class RequestRefused(RemoteFault):
+    """The request does not prove who sent it. Server-Server API, "Request Authentication"."""
+
+    STATUS, ERRCODE = 401, "M_UNAUTHORIZED"
+
+
+class BadKeyDocument(RemoteFault):
+    """A server's key document is malformed or not signed by the keys that it lists."""
