@@ -1,7 +1,7 @@
 """`make test`: every check and test of Plexus, the fast ones first, one line a part with the time it took.
 
-A rung is either a set of checks that run side by side, or one pytest run over a folder. One that fails does not
-stop the next, so that one run tells everything that is wrong. The last line is the total.
+A rung is either a set of checks that run side by side, or one pytest run over a folder. One that fails does
+not stop the next, so that one run tells everything that is wrong. The last line is the total.
 
     python tests/ladder.py                 all rungs
     python tests/ladder.py lint unit       only these
