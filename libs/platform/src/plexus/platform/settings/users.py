@@ -1,0 +1,142 @@
+"""What users may do, and how much of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from plexus.platform.settings.section import Section
+from pydantic import Field, SecretStr, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class RegistrationSettings(Section):
+    """Who may make an account."""
+
+    mode: Literal["open", "token", "closed"] = Field(
+        default="closed",
+        description="``open``: anybody; ``token``: with a registration token; ``closed``: only by "
+        "``plexus user add`` and the shared secret.",
+    )
+    shared_secret: SecretStr | None = Field(
+        default=None, description="Secret of ``/_synapse/admin/v1/register``; empty: that way is closed."
+    )
+    guests: bool = Field(default=False, description="Whether guests may register.")
+
+
+class PasswordSettings(Section):
+    """Argon2id's cost, and what a password must be (else ``M_WEAK_PASSWORD``)."""
+
+    hash_time_cost: Positive = Field(default=2, description="Argon2id passes.")
+    hash_memory_kib: Annotated[int, Field(ge=8)] = Field(
+        default=19_456, description="Argon2id memory; 19 MiB with 2 passes is OWASP's advice."
+    )
+    hash_parallelism: Positive = Field(default=1, description="Argon2id lanes.")
+    hash_concurrency: Positive = Field(default=2, description="Hashes computed at a time, each on a thread.")
+    min_length: Positive = Field(default=8, description="Fewest characters.")
+    require_digit: bool = Field(default=False, description="At least one digit.")
+    require_lowercase: bool = Field(default=False, description="At least one small letter.")
+    require_uppercase: bool = Field(default=False, description="At least one capital letter.")
+    require_symbol: bool = Field(
+        default=False, description="At least one character that is neither letter nor digit."
+    )
+
+
+class SessionSettings(Section):
+    """Access tokens and devices."""
+
+    access_token_minutes: Positive = Field(
+        default=60, description="Life of an access token that came with a refresh token."
+    )
+    refresh_token_days: Positive = Field(default=90, description="Life of an unused refresh token.")
+    last_seen_minutes: Positive = Field(
+        default=5, description="A device's last use is written at most this often."
+    )
+    token_cache_entries: Positive = Field(
+        default=50_000, description="Access tokens remembered by a process."
+    )
+    max_devices: Positive = Field(default=500, description="Devices of one user; a login beyond is refused.")
+
+
+class RoomSettings(Section):
+    """Rooms made here."""
+
+    default_version: Literal["10", "11", "12"] = Field(
+        default="12", description="Version of rooms whose creator names none."
+    )
+    queue_limit: Positive = Field(
+        default=256, description="Writes that may wait for one room in one process; more get 429."
+    )
+    max_cached: Positive = Field(default=5_000, description="Rooms whose heads stay in memory.")
+
+
+class SyncSettings(Section):
+    """Sync."""
+
+    max_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=120, description="Longest time a sync is held, whatever the client asks."
+    )
+    initial_concurrency: Positive = Field(
+        default=4, description="Initial syncs answered at a time in one process; others wait."
+    )
+    tail_mb: Positive = Field(default=64, description="Memory for recent events, for one process.")
+
+
+class MediaSettings(Section):
+    """Uploads and what becomes of them."""
+
+    max_upload_bytes: Positive = Field(default=52_428_800, description="Largest upload.")
+    max_pending_uploads: Positive = Field(
+        default=5, description="Media IDs one user may have reserved and not filled."
+    )
+    pending_hours: Positive = Field(default=24, description="How long a reserved media ID waits.")
+    store_url: str | None = Field(
+        default=None,
+        pattern=r"^(file|s3|gs|az)://\S+$",
+        description="Where media are kept, as a URL of a folder or bucket; empty: ``<data_dir>/media``.",
+    )
+
+
+class Limit(Section):
+    """A bucket of ``burst`` tokens that fills by ``per_second``."""
+
+    per_second: Annotated[float, Field(gt=0)] = Field(description="Tokens a second.")
+    burst: Annotated[float, Field(ge=1)] = Field(description="Tokens when full.")
+
+
+def _limit(per_second: float, burst: float) -> Limit:
+    return Limit(per_second=per_second, burst=burst)
+
+
+class RateLimits(Section):
+    """Limits by user or by address. What is over is answered ``M_LIMIT_EXCEEDED`` with the time to wait."""
+
+    enabled: bool = Field(default=True, description="Off for load tests and behind a limiter of your own.")
+    message: Limit = Field(default=_limit(10, 50), description="Events sent, by user.")
+    login_address: Limit = Field(default=_limit(0.2, 20), description="Login attempts, by address.")
+    login_account: Limit = Field(default=_limit(0.05, 5), description="Failed logins, by account.")
+    registration: Limit = Field(default=_limit(0.1, 10), description="Registrations, by address.")
+    room_creation: Limit = Field(default=_limit(0.2, 20), description="Rooms made, by user.")
+    join: Limit = Field(default=_limit(0.5, 20), description="Joins, by user.")
+    invite: Limit = Field(default=_limit(0.5, 20), description="Invites, by user.")
+    media: Limit = Field(default=_limit(1, 30), description="Uploads, by user.")
+    profile: Limit = Field(default=_limit(0.2, 10), description="Profile changes, by user.")
+    account: Limit = Field(default=_limit(0.2, 10), description="Password and account changes, by user.")
+    keys: Limit = Field(default=_limit(10, 50), description="Key uploads and queries, by user.")
+    query: Limit = Field(default=_limit(20, 100), description="Reads that cost much, by user.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        # Who changes only the burst keeps the rate.
+        if not isinstance(data, dict):
+            return data
+        whole = dict(data)
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, Limit) and isinstance(whole.get(name), dict):
+                whole[name] = {**dict(field.default), **whole[name]}
+        return whole
+
+    def buckets(self) -> dict[str, Limit]:
+        """Every bucket by its name."""
+        return {name: value for name, value in self if isinstance(value, Limit)}
