@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 def installed(sources: Path) -> Path:
     """A folder below build/ with `sources`' package.json and its packages; its name is the lock's hash.
 
-    By `npm ci`, no package's script runs. Made beside and then renamed, so that a broken install never counts.
+    By `npm ci`; no package's script runs. Made beside and renamed, so that a broken install never counts.
     """
     lock = (sources / "package-lock.json").read_bytes()
     target = ROOT / "build" / "node" / hashlib.sha256(lock).hexdigest()[:16]

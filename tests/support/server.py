@@ -18,7 +18,12 @@ import psutil
 
 PLEXUS = Path(sys.executable).with_name("plexus")
 
-OPEN: dict[str, str] = {}
+OPEN = {
+    "PLEXUS_REGISTRATION__MODE": "open",
+    "PLEXUS_RATE_LIMITS__ENABLED": "false",
+    "PLEXUS_PASSWORDS__HASH_TIME_COST": "1",
+    "PLEXUS_PASSWORDS__HASH_MEMORY_KIB": "64",
+}
 """Settings of a server that tests may drive as hard as they like."""
 
 
