@@ -1,1 +1,14 @@
-"""The client-server API."""
+"""The client-server API: everything a client does but sync, keys and media.
+
+A request's way: the Gateway finds the route; a feature's ``routes.py`` names the endpoint (its function is
+the spec's ``operationId``) and reads the request into the models of ``models.py``; ``service.py`` does the
+work with `plexus.rooms` and `plexus.users`; the answer goes back as a dict, or as bytes where events are in
+it.
+
+The features, each a folder: ``discovery``, ``creation``, ``membership``, ``sending``, ``reading``,
+``directory`` (rooms and events); ``accounts``, ``devices``, ``account_data``, ``profiles``, ``filters``,
+``push_rules`` (users). ``root`` collects them. Sending an event is the hot path: a `HotRoute`, plain ASGI,
+no FastAPI.
+
+This service owns no tables, so it may be repeated at will.
+"""

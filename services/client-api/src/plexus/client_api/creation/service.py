@@ -1,0 +1,62 @@
+"""Making a room: everything is checked before anything is written, and it is written at once."""
+
+from __future__ import annotations
+
+from plexus.client_api.creation.models import CreateRoom
+from plexus.client_api.creation.presets import Participant, creation_events
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.membership.service import check_local_invitee, member_content
+from plexus.platform.http import Requester
+from plexus.protocol import room_versions
+from plexus.protocol.errors import AuthRejected, InvalidParam, MatrixError
+from plexus.protocol.identifiers import is_room_alias
+
+NO_THIRD_PARTY_INVITES = "This server cannot invite by third-party identifier"
+
+
+async def create_room(api: ClientApi, requester: Requester, request: CreateRoom) -> str:
+    """The ID of the new room.
+
+    Raises `UnsupportedRoomVersion`, `RoomInUse` (the alias is taken), `InvalidParam`, `BadJson`, and
+    ``M_INVALID_ROOM_STATE`` when the events that the request implies do not fit together.
+    """
+    version = room_versions.get(request.room_version or api.platform.settings.rooms.default_version)
+    alias = None if request.room_alias_name is None else make_alias(request.room_alias_name, api.server_name)
+    if request.invite_3pid:
+        raise MatrixError(403, "M_THREEPID_DENIED", NO_THIRD_PARTY_INVITES)
+    invited = [user for user in dict.fromkeys(request.invite or ()) if user != requester.user_id]
+    for user_id in invited:
+        check_local_invitee(user_id, api.server_name)
+    for event in request.initial_state or ():
+        if event.type == "m.room.member" and event.content.get("membership") == "invite":
+            check_local_invitee(event.state_key, api.server_name)
+    if invited:
+        await api.platform.limits.check("invite", requester.user_id, min(len(invited), 10))
+    profiles = await api.users.profiles([requester.user_id, *invited])
+    creator = Participant(requester.user_id, member_content("join", profiles.get(requester.user_id)))
+    invitees = [
+        Participant(
+            user_id, member_content("invite", profiles.get(user_id), is_direct=bool(request.is_direct))
+        )
+        for user_id in invited
+    ]
+    events = creation_events(request, version, creator, invitees, alias)
+    try:
+        written = await api.rooms.create(
+            requester.user_id,
+            version.identifier,
+            events,
+            published=request.visibility == "public",
+            alias=alias,
+        )
+    except AuthRejected as error:
+        raise MatrixError(400, "M_INVALID_ROOM_STATE", error.why) from error
+    return written.room_id
+
+
+def make_alias(localpart: str, server_name: str) -> str:
+    """``#localpart:server``; `InvalidParam` if that is no alias. Appendices, "Room Aliases"."""
+    alias = f"#{localpart}:{server_name}"
+    if ":" in localpart or any(char.isspace() for char in localpart) or not is_room_alias(alias):
+        raise InvalidParam("room_alias_name is not the localpart of a room alias")
+    return alias

@@ -1,0 +1,45 @@
+"""What every endpoint of this service stands on, and how it gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from plexus.platform.context import Platform
+from plexus.platform.http import Requester, User
+from plexus.protocol.errors import GuestAccessForbidden
+from plexus.rooms import Rooms
+from plexus.users import Users
+
+
+@dataclass(slots=True)
+class ClientApi:
+    """The service's parts, made once by `plexus.client_api.root.build`."""
+
+    platform: Platform
+    rooms: Rooms
+    users: Users
+
+    @property
+    def server_name(self) -> str:
+        return self.platform.settings.server_name
+
+
+def deps(request: Request) -> ClientApi:
+    """The `ClientApi` of the application that answers ``request``."""
+    found: ClientApi = request.app.state.deps
+    return found
+
+
+async def require_full_user(requester: User) -> Requester:
+    """A requester who is not a guest. Client-Server API, "Guest Access": guests may use the listed endpoints
+    only.
+    """
+    if requester.is_guest:
+        raise GuestAccessForbidden
+    return requester
+
+
+Deps = Annotated[ClientApi, Depends(deps)]
+FullUser = Annotated[Requester, Depends(require_full_user)]

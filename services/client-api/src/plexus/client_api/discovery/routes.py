@@ -1,0 +1,29 @@
+"""Versions, well-known files, capabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plexus.client_api.deps import Deps
+from plexus.client_api.discovery import service
+from plexus.platform.http import OptionalUser, User, make_router
+
+router = make_router(tags=["Server administration"])
+
+
+@router.get("/_matrix/client/versions", operation_id="getVersions")
+async def get_versions(_: OptionalUser) -> dict[str, Any]:
+    """Client-Server API, "API Versions": the same for everybody, with or without a token."""
+    return {"versions": list(service.SPEC_VERSIONS), "unstable_features": dict(service.UNSTABLE_FEATURES)}
+
+
+@router.get("/.well-known/matrix/client", operation_id="getWellknown")
+async def get_wellknown(api: Deps) -> dict[str, Any]:
+    """Client-Server API, "Server discovery"."""
+    return {"m.homeserver": {"base_url": api.platform.settings.public_base_url + "/"}}
+
+
+@router.get("/_matrix/client/v3/capabilities", operation_id="getCapabilities")
+async def get_capabilities(api: Deps, _: User) -> dict[str, Any]:
+    """Client-Server API, "Capabilities negotiation"."""
+    return {"capabilities": service.capabilities(api.platform.settings.rooms.default_version)}

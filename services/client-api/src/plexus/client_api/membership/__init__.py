@@ -1,0 +1,1 @@
+"""Who is in a room: join, invite, leave, kick, ban, knock, forget."""

@@ -1,0 +1,102 @@
+"""The membership endpoints. Client-Server API, "Room membership"."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query
+from plexus.client_api.deps import Deps, FullUser
+from plexus.client_api.membership import service
+from plexus.client_api.membership.models import Invite, Join, Reasoned, Targeted
+from plexus.client_api.params import RoomId, RoomIdOrAlias
+from plexus.platform.http import User, make_router
+from plexus.protocol.errors import MatrixError
+
+router = make_router(prefix="/_matrix/client/v3", tags=["Room membership"])
+
+Via = Annotated[list[str] | None, Query(description="Servers to go through, for a room of another server.")]
+
+
+@router.get("/joined_rooms", operation_id="getJoinedRooms")
+async def get_joined_rooms(api: Deps, requester: FullUser) -> dict[str, Any]:
+    """Client-Server API, "Room membership"."""
+    return {"joined_rooms": [room.room_id for room in await api.rooms.rooms_of(requester.user_id)]}
+
+
+@router.post("/rooms/{roomId}/join", operation_id="joinRoomById")
+async def join_room_by_id(api: Deps, requester: User, room_id: RoomId, body: Join) -> dict[str, str]:
+    """Client-Server API, "Joining rooms"."""
+    return await _join(api, requester.user_id, room_id, body)
+
+
+@router.post("/join/{roomIdOrAlias}", operation_id="joinRoom")
+async def join_room(
+    api: Deps, requester: FullUser, room: RoomIdOrAlias, body: Join, via: Via = None
+) -> dict[str, str]:
+    """Client-Server API, "Joining rooms"; ``via`` is for rooms that are not here."""
+    return await _join(api, requester.user_id, room, body)
+
+
+async def _join(api: Deps, user_id: str, room: str, body: Join) -> dict[str, str]:
+    await api.platform.limits.check("join", user_id)
+    room_id = await service.resolve(api, room)
+    await service.join(api, room_id, user_id, body.reason)
+    return {"room_id": room_id}
+
+
+@router.post("/knock/{roomIdOrAlias}", operation_id="knockRoom")
+async def knock_room(
+    api: Deps, requester: FullUser, room: RoomIdOrAlias, body: Reasoned, via: Via = None
+) -> dict[str, str]:
+    """Client-Server API, "Knocking on rooms"."""
+    await api.platform.limits.check("join", requester.user_id)
+    room_id = await service.resolve(api, room)
+    await service.set_own(api, room_id, requester.user_id, "knock", body.reason)
+    return {"room_id": room_id}
+
+
+@router.post("/rooms/{roomId}/invite", operation_id="inviteUser")
+async def invite_user(api: Deps, requester: FullUser, room_id: RoomId, body: Invite) -> dict[str, str]:
+    """Client-Server API, "Joining rooms". Third-party identifiers are refused: there is no identity
+    server.
+    """
+    await api.platform.limits.check("invite", requester.user_id)
+    if body.user_id is None and body.medium is not None:
+        raise MatrixError(403, "M_THREEPID_DENIED", "This server cannot invite by third-party identifier")
+    await service.invite(api, room_id, requester.user_id, body.user_id, body.reason)
+    return {}
+
+
+@router.post("/rooms/{roomId}/leave", operation_id="leaveRoom")
+async def leave_room(api: Deps, requester: User, room_id: RoomId, body: Reasoned) -> dict[str, str]:
+    """Client-Server API, "Leaving rooms"."""
+    await service.leave(api, room_id, requester.user_id, body.reason)
+    return {}
+
+
+@router.post("/rooms/{roomId}/forget", operation_id="forgetRoom")
+async def forget_room(api: Deps, requester: FullUser, room_id: RoomId) -> dict[str, str]:
+    """Client-Server API, "Leaving rooms"."""
+    await service.forget(api, room_id, requester.user_id)
+    return {}
+
+
+@router.post("/rooms/{roomId}/kick", operation_id="kick")
+async def kick(api: Deps, requester: FullUser, room_id: RoomId, body: Targeted) -> dict[str, str]:
+    """Client-Server API, "Leaving rooms"."""
+    await service.kick(api, room_id, requester.user_id, body.user_id, body.reason)
+    return {}
+
+
+@router.post("/rooms/{roomId}/ban", operation_id="ban")
+async def ban(api: Deps, requester: FullUser, room_id: RoomId, body: Targeted) -> dict[str, str]:
+    """Client-Server API, "Banning users in a room"."""
+    await service.ban(api, room_id, requester.user_id, body.user_id, body.reason)
+    return {}
+
+
+@router.post("/rooms/{roomId}/unban", operation_id="unban")
+async def unban(api: Deps, requester: FullUser, room_id: RoomId, body: Targeted) -> dict[str, str]:
+    """Client-Server API, "Banning users in a room"."""
+    await service.unban(api, room_id, requester.user_id, body.user_id, body.reason)
+    return {}

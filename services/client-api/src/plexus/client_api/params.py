@@ -1,0 +1,51 @@
+"""Path and query parameters that several features share, checked where they enter.
+
+A malformed identifier is `InvalidParam` (400) before anybody asks the database for it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path
+from plexus.protocol.errors import InvalidParam
+from plexus.protocol.identifiers import (
+    check_event_id,
+    check_room_alias,
+    check_room_id,
+    is_room_alias,
+    is_room_id,
+)
+from pydantic import AfterValidator
+
+MAX_NAME_BYTES = 255
+"""Event types and state keys: Client-Server API, "Size limits"."""
+
+
+def check_name(name: str) -> str:
+    """An event type or state key that can be stored; its length is judged with the event."""
+    if "\0" in name:
+        raise InvalidParam("A NUL cannot stand here")
+    return name
+
+
+def check_room_id_or_alias(value: str) -> str:
+    if is_room_id(value) or is_room_alias(value):
+        return value
+    raise InvalidParam("Neither a room ID nor a room alias")
+
+
+RoomId = Annotated[str, Path(alias="roomId", description="The room ID."), AfterValidator(check_room_id)]
+RoomIdOrAlias = Annotated[
+    str,
+    Path(alias="roomIdOrAlias", description="The room ID or alias."),
+    AfterValidator(check_room_id_or_alias),
+]
+RoomAlias = Annotated[
+    str, Path(alias="roomAlias", description="The room alias."), AfterValidator(check_room_alias)
+]
+EventId = Annotated[str, Path(alias="eventId", description="The event ID."), AfterValidator(check_event_id)]
+EventType = Annotated[
+    str, Path(alias="eventType", description="The type of event."), AfterValidator(check_name)
+]
+StateKey = Annotated[str, Path(alias="stateKey", description="The state key."), AfterValidator(check_name)]

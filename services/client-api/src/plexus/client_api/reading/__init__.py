@@ -1,0 +1,1 @@
+"""Reading a room: events, timeline, state, members."""

@@ -1,0 +1,216 @@
+"""Reading a room as one user sees it.
+
+Who is in the room sees it as it is; who has left sees it as it was then (`Rooms.view`); events are shown by
+history visibility at the event. Events go out as bytes: parsed by nobody but the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.reading.places import place_of, token_of
+from plexus.platform.http import Requester
+from plexus.protocol.errors import Forbidden, NotFound
+from plexus.protocol.filters import EventFilter
+from plexus.rooms import EVERYTHING, Place, RoomRef, StoredEvent, TimelinePage, View, Wanted
+
+MEMBER = "m.room.member"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One requester's view of events: whose ``unsigned`` it is."""
+
+    user_id: str
+    device_id: str | None
+    now_ms: int
+
+    def event(self, event: StoredEvent) -> bytes:
+        """The event as this client gets it."""
+        return event.client_bytes(now_ms=self.now_ms, user_id=self.user_id, device_id=self.device_id)
+
+    def events(self, events: Iterable[StoredEvent]) -> bytes:
+        """A JSON list of them."""
+        return b"[" + b",".join(self.event(event) for event in events) + b"]"
+
+
+def reader_of(api: ClientApi, requester: Requester) -> Reader:
+    return Reader(requester.user_id, requester.device_id, api.platform.clock.now_ms())
+
+
+async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id: str) -> bytes:
+    """``getOneRoomEvent``: `NotFound` also for what the requester may not see."""
+    found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
+    await api.rooms.decorate([found])
+    return reader_of(api, requester).event(found)
+
+
+async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
+    """``getRoomState``: the state now, or when the requester left."""
+    view = await api.rooms.view(room_id, requester.user_id)
+    state = await _state_of(api, view, EVERYTHING)
+    return reader_of(api, requester).events(state)
+
+
+async def state_entry(
+    api: ClientApi, requester: Requester, room_id: str, event_type: str, state_key: str
+) -> StoredEvent:
+    """``getRoomStateWithKey``: `NotFound` if there is no such entry."""
+    view = await api.rooms.view(room_id, requester.user_id)
+    if view.is_current:
+        found = await api.rooms.state_event(room_id, event_type, state_key)
+    else:
+        members = frozenset({state_key}) if event_type == MEMBER else None
+        wanted = Wanted(types=frozenset({event_type}), members=members)
+        state = await api.rooms.state_at(view.ref, view.snapshot, wanted)
+        found = state.get((event_type, state_key))
+    if found is None:
+        raise NotFound("The room has no such state")
+    return found
+
+
+async def members(
+    api: ClientApi,
+    requester: Requester,
+    room_id: str,
+    *,
+    at: str | None,
+    membership: str | None,
+    not_membership: str | None,
+) -> bytes:
+    """``getMembersByRoom``: the member events now, when the requester left, or ``at`` a token."""
+    view = await api.rooms.view(room_id, requester.user_id)
+    snapshot = view.snapshot
+    if at is not None:
+        place = await place_of(api, view.ref, at)
+        if place is not None and place < view.place:
+            (seen,) = await api.rooms.visibilities(view.ref, requester.user_id, [place])
+            if not seen.visible:
+                raise Forbidden("You could not see the room at that point")
+            earlier = await api.rooms.snapshot_at(view.ref, place)
+            snapshot = snapshot if earlier is None else earlier
+    found = await api.rooms.members(
+        room_id, snapshot=snapshot, membership=membership, not_membership=not_membership
+    )
+    return b'{"chunk":' + reader_of(api, requester).events(found) + b"}"
+
+
+async def messages(
+    api: ClientApi,
+    requester: Requester,
+    room_id: str,
+    *,
+    direction: Literal["b", "f"],
+    start: str | None,
+    end: str | None,
+    limit: int,
+    event_filter: EventFilter,
+) -> bytes:
+    """``getRoomEvents``: a page of the timeline, with lazily loaded members if the filter asks for them."""
+    view = await api.rooms.view(room_id, requester.user_id)
+    begin = None if start is None else await place_of(api, view.ref, start)
+    stop = None if end is None else await place_of(api, view.ref, end)
+    page = await api.rooms.timeline(
+        room_id,
+        start=begin,
+        end=stop,
+        backwards=direction == "b",
+        limit=limit,
+        viewer=requester.user_id,
+        event_filter=predicate(event_filter, room_id),
+    )
+    reader = reader_of(api, requester)
+    parts = [
+        b'{"start":' + orjson.dumps(start if start is not None else token_of(page.start)),
+        b'"chunk":' + reader.events(page.events),
+    ]
+    if page.end is not None:
+        parts.append(b'"end":' + orjson.dumps(token_of(page.end)))
+    if event_filter.lazy_load_members and page.events:
+        senders = await senders_of(api, view.ref, page.events)
+        parts.append(b'"state":' + reader.events(senders))
+    return b",".join(parts) + b"}"
+
+
+async def context(
+    api: ClientApi,
+    requester: Requester,
+    room_id: str,
+    event_id: str,
+    *,
+    limit: int,
+    event_filter: EventFilter,
+) -> bytes:
+    """``getEventContext``: what was said around an event."""
+    found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
+    if found.ordinal is None:
+        raise NotFound("Event not found")
+    await api.rooms.decorate([found])
+    passes = predicate(event_filter, room_id)
+
+    async def page(start: Place, *, backwards: bool, size: int) -> TimelinePage:
+        if size == 0:
+            return TimelinePage([], start, start)
+        return await api.rooms.timeline(
+            room_id,
+            start=start,
+            backwards=backwards,
+            limit=size,
+            viewer=requester.user_id,
+            event_filter=passes,
+        )
+
+    before = await page(found.place.before, backwards=True, size=limit // 2)
+    after = await page(found.place, backwards=False, size=limit - limit // 2)
+    shown = [*before.events, found, *after.events]
+    last = after.events[-1] if after.events else found
+    wanted = EVERYTHING
+    if event_filter.lazy_load_members:
+        wanted = Wanted(members=frozenset(event.sender for event in shown))
+    state = await api.rooms.state_at(found.ref, last.snap_after, wanted)
+    reader = reader_of(api, requester)
+    first_place = before.end or before.start
+    last_place = after.end or last.place
+    return b"".join(
+        (
+            b'{"start":' + orjson.dumps(token_of(first_place)),
+            b',"end":' + orjson.dumps(token_of(last_place)),
+            b',"event":' + reader.event(found),
+            b',"events_before":' + reader.events(before.events),
+            b',"events_after":' + reader.events(after.events),
+            b',"state":'
+            + reader.events(event for event in state.values() if passes is None or passes(event)),
+            b"}",
+        )
+    )
+
+
+async def senders_of(api: ClientApi, ref: RoomRef, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """The member events of the senders, as of the newest event. "Lazy-loading room members"."""
+    newest = max(events, key=lambda event: event.place)
+    wanted = Wanted(types=frozenset({MEMBER}), members=frozenset(event.sender for event in events))
+    state = await api.rooms.state_at(ref, newest.snap_after, wanted)
+    return list(state.values())
+
+
+def predicate(event_filter: EventFilter, room_id: str) -> Callable[[StoredEvent], bool] | None:
+    """The filter as a test of one event; None if it lets everything through."""
+    if event_filter.is_everything:
+        return None
+    with_content = event_filter.contains_url is not None
+
+    def passes(event: StoredEvent) -> bool:
+        content = event.content if with_content else None
+        return event_filter.matches(event.type, event.sender, room_id, content)
+
+    return passes
+
+
+async def _state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:
+    if view.is_current:
+        return await api.rooms.current_state(view.ref.room_id, wanted)
+    return list((await api.rooms.state_at(view.ref, view.snapshot, wanted)).values())

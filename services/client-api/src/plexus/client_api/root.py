@@ -1,0 +1,39 @@
+"""The composition root of client-api: its features, in the order of the specification."""
+
+from __future__ import annotations
+
+from plexus.client_api.creation import routes as creation
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.directory import routes as directory
+from plexus.client_api.discovery import routes as discovery
+from plexus.client_api.membership import routes as membership
+from plexus.client_api.reading import routes as reading
+from plexus.client_api.sending import routes as sending
+from plexus.platform.context import Platform
+from plexus.platform.http import make_app
+from plexus.platform.service import Service
+from plexus.rooms import Rooms
+from plexus.users import Users
+
+FEATURES = (
+    discovery,
+    creation,
+    membership,
+    sending,
+    reading,
+    directory,
+)
+
+
+def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
+    """The service over these libraries; they are started and stopped by who made them."""
+    api = ClientApi(platform, rooms, users)
+    app = make_app("Plexus client-server API")
+    app.state.deps = api
+    app.state.authenticator = users
+    hot = []
+    for feature in FEATURES:
+        app.include_router(feature.router)
+        if hasattr(feature, "hot"):
+            hot += feature.hot(api)
+    return Service(name="client-api", app=app, hot=hot)

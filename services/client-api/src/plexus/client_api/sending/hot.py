@@ -1,0 +1,81 @@
+"""PUT …/send/{eventType}/{txnId}: the hot path. Plain ASGI from the socket to the room's queue and back.
+
+Token (a dict hit), rate limit, body bytes, one parse, `Rooms.send`, forty bytes of JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.params import check_name
+from plexus.client_api.sending.service import message_event, txn_of
+from plexus.platform.http import HotRoute, Receive, Scope, Send, bearer, read_body, send_json
+from plexus.protocol.canonical_json import decode_request
+from plexus.protocol.errors import MissingToken
+from plexus.protocol.identifiers import check_room_id
+
+TEMPLATE = "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}"
+
+
+def _path(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", "minLength": 1},
+    }
+
+
+OPERATION: dict[str, Any] = {
+    "operationId": "sendMessage",
+    "summary": "Send a message event to the given room.",
+    "tags": ["Room participation"],
+    "parameters": [
+        _path("roomId", "The room ID."),
+        _path("eventType", "The type of event to send."),
+        _path("txnId", "The transaction ID: the same one sends the event once."),
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+    "responses": {
+        "200": {
+            "description": "The event's ID.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"event_id": {"type": "string"}},
+                        "required": ["event_id"],
+                    }
+                }
+            },
+        }
+    },
+}
+
+
+def send_message_route(api: ClientApi) -> HotRoute:
+    """The route over these libraries."""
+    authenticate = api.users.authenticate
+    check_limit = api.platform.limits.check
+    send_event = api.rooms.send
+    max_body = api.platform.settings.http.max_body_bytes
+
+    async def send_message(scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
+        """Client-Server API, "Sending events to a room"."""
+        token = bearer(scope)
+        if token is None:
+            raise MissingToken
+        requester = await authenticate(token, scope.get("client_addr"))
+        room_id = check_room_id(params["roomId"])
+        event_type = check_name(params["eventType"])
+        txn = txn_of(requester, "send", params["txnId"])
+        await check_limit("message", requester.user_id)
+        body = await read_body(receive, max_body)
+        event = message_event(event_type, decode_request(body) if body else {})
+        written = await send_event(room_id, requester.user_id, event, txn=txn)
+        # An event ID is ASCII without anything that JSON escapes.
+        await send_json(send, 200, b'{"event_id":"%s"}' % written.event_id.encode())
+
+    return HotRoute("PUT", TEMPLATE, send_message, OPERATION)

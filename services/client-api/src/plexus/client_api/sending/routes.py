@@ -1,0 +1,71 @@
+"""Sending events. Client-Server API, "Sending events to a room" and "Redactions"."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Body as JsonBody
+from fastapi import Path
+from plexus.client_api.deps import ClientApi, Deps
+from plexus.client_api.params import EventId, EventType, RoomId, StateKey
+from plexus.client_api.sending import service
+from plexus.client_api.sending.hot import send_message_route
+from plexus.client_api.sending.models import Redaction
+from plexus.platform.http import HotRoute, Requester, User, make_router
+
+router = make_router(prefix="/_matrix/client/v3", tags=["Room participation"])
+
+Content = Annotated[dict[str, Any], JsonBody(description="The content of the event.")]
+
+
+def hot(api: ClientApi) -> list[HotRoute]:
+    """The routes that are plain ASGI."""
+    return [send_message_route(api)]
+
+
+@router.put("/rooms/{roomId}/state/{eventType}/{stateKey}", operation_id="setRoomStateWithKey")
+async def set_room_state_with_key(
+    api: Deps, requester: User, room_id: RoomId, event_type: EventType, state_key: StateKey, body: Content
+) -> dict[str, str]:
+    """Client-Server API, "Sending events to a room"."""
+    return await _set_state(api, requester, room_id, event_type, state_key, body)
+
+
+@router.put("/rooms/{roomId}/state/{eventType}", operation_id="setRoomState")
+@router.put("/rooms/{roomId}/state/{eventType}/", include_in_schema=False)
+async def set_room_state(
+    api: Deps, requester: User, room_id: RoomId, event_type: EventType, body: Content
+) -> dict[str, str]:
+    """The same with an empty state key, for which "the trailing slash on this endpoint is optional"."""
+    return await _set_state(api, requester, room_id, event_type, "", body)
+
+
+async def _set_state(
+    api: ClientApi,
+    requester: Requester,
+    room_id: str,
+    event_type: str,
+    state_key: str,
+    content: dict[str, Any],
+) -> dict[str, str]:
+    await api.platform.limits.check("message", requester.user_id)
+    event = await service.state_event(api, room_id, event_type, state_key, content)
+    written = await api.rooms.send(room_id, requester.user_id, event)
+    return {"event_id": written.event_id}
+
+
+@router.put("/rooms/{roomId}/redact/{eventId}/{txnId}", operation_id="redactEvent")
+async def redact_event(
+    api: Deps,
+    requester: User,
+    room_id: RoomId,
+    event_id: EventId,
+    txn_id: Annotated[str, Path(alias="txnId", description="The transaction ID.")],
+    body: Redaction,
+) -> dict[str, str]:
+    """Client-Server API, "Redactions"."""
+    txn = service.txn_of(requester, "redact", txn_id)
+    await api.platform.limits.check("message", requester.user_id)
+    event = service.redaction_event(event_id, {} if body.reason is None else {"reason": body.reason})
+    written = await api.rooms.send(room_id, requester.user_id, event, txn=txn)
+    return {"event_id": written.event_id}

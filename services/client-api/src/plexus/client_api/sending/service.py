@@ -1,0 +1,80 @@
+"""Sending: from a request to a `NewEvent`, and the checks that are the client API's own.
+
+Everything that depends on the room (may they, does it fit, has this transaction been seen) is
+`plexus.rooms`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.membership.service import check_local_invitee
+from plexus.platform.http import Requester
+from plexus.protocol.errors import BadJson, InvalidParam, MatrixError
+from plexus.protocol.identifiers import is_event_id, is_room_alias
+from plexus.rooms import NewEvent, Txn
+
+MAX_TXN_BYTES = 255
+
+
+def txn_of(requester: Requester, endpoint: str, txn_id: str) -> Txn:
+    """The scope of a transaction id: the device and the endpoint. Client-Server API, "Transaction
+    identifiers".
+    """
+    if not txn_id or "\0" in txn_id or len(txn_id.encode("utf-8", "surrogatepass")) > MAX_TXN_BYTES:
+        raise InvalidParam("The transaction ID is empty or too long")
+    return Txn(requester.user_id, requester.device_id or "", endpoint, txn_id)
+
+
+def message_event(event_type: str, content: dict[str, Any]) -> NewEvent:
+    """The event of ``sendMessage``. A redaction names its target in the content, for every room version."""
+    if event_type != "m.room.redaction":
+        return NewEvent(event_type, content)
+    target = content.get("redacts")
+    if not is_event_id(target):
+        raise BadJson("An m.room.redaction names the event it redacts in content.redacts")
+    return redaction_event(str(target), {key: value for key, value in content.items() if key != "redacts"})
+
+
+def redaction_event(target: str, content: Mapping[str, Any]) -> NewEvent:
+    """``redacts`` goes where the room version keeps it: the engine knows."""
+    return NewEvent("m.room.redaction", content, redacts=target)
+
+
+async def state_event(
+    api: ClientApi, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
+) -> NewEvent:
+    """The event of ``setRoomStateWithKey`` after the checks that its type needs."""
+    if event_type == "m.room.canonical_alias":
+        await _check_canonical_alias(api, room_id, state_key, content)
+    elif event_type == "m.room.member" and content.get("membership") == "invite":
+        check_local_invitee(state_key, api.server_name)
+    return NewEvent(event_type, content, state_key=state_key)
+
+
+async def _check_canonical_alias(
+    api: ClientApi, room_id: str, state_key: str, content: Mapping[str, Any]
+) -> None:
+    """New aliases must be valid and point to this room; those listed already may stay whatever they are.
+
+    ``M_INVALID_PARAM`` and ``M_BAD_ALIAS``: Client-Server API, ``setRoomStateWithKey``.
+    """
+    new = _aliases(content, strict=True)
+    if not new:
+        return
+    current = await api.rooms.state_event(room_id, "m.room.canonical_alias", state_key)
+    for alias in sorted(new - (_aliases(current.content, strict=False) if current else set())):
+        found = await api.rooms.resolve_alias(alias)
+        if found is None or found.room_id != room_id:
+            raise MatrixError(400, "M_BAD_ALIAS", f"The alias {alias!r} does not point to this room")
+
+
+def _aliases(content: Mapping[str, Any], *, strict: bool) -> set[str]:
+    main, others = content.get("alias"), content.get("alt_aliases", [])
+    listed = [] if main is None or main == "" else [main]
+    listed += others if isinstance(others, list) else [others]
+    if strict and not all(is_room_alias(alias) for alias in listed):
+        raise InvalidParam("m.room.canonical_alias lists what is not a room alias")
+    return {alias for alias in listed if isinstance(alias, str)}
