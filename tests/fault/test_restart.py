@@ -36,7 +36,7 @@ async def test_a_sync_token_outlives_a_restart(fresh_plexus: PlexusServer) -> No
 
 @pytest.mark.timeout(240)
 async def test_a_copy_of_the_folder_is_the_server(fresh_plexus: PlexusServer, tmp_path: Path) -> None:
-    """The copy knows accounts and rooms; a token of what it never saw is cut back, and nothing new is skipped."""
+    """The copy knows accounts and rooms; a token of what it never saw is cut back; nothing is skipped."""
     async with aiohttp.ClientSession() as session:
         alice = await Client(session, fresh_plexus.base_url).register("alice")
         room_id = await alice.create_room()
@@ -82,7 +82,7 @@ async def test_new_code_migrates_old_data(fresh_plexus: PlexusServer) -> None:
             assert run.returncode == 0, run.stdout + run.stderr
             assert "up to date" in run.stdout
         fresh_plexus.start()
-        assert [event["event_id"] for event in await alice.history(room_id)][0] == event_id
+        assert (await alice.history(room_id))[0]["event_id"] == event_id
 
 
 async def test_drain(fresh_plexus: PlexusServer) -> None:

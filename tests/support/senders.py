@@ -14,7 +14,7 @@ from tests.support.matrix import Client, Json, MatrixError
 
 @dataclass
 class Ledger:
-    """What one sender did in one room: answered sends by transaction id, and those whose answer never came."""
+    """What one sender did in one room: answers by transaction id, and what was not answered."""
 
     client: Client
     room_id: str
