@@ -73,10 +73,10 @@ class Context:
 
     @property
     def join_rule(self) -> str:
-        """The join rule in force. Without m.room.join_rules a room is for the invited."""
+        """The join rule in force. Without one a room is for the invited; one that is no string is none we know."""
         event = self.state("m.room.join_rules", "")
-        rule = None if event is None else event.content.get("join_rule", "invite")
-        return rule if isinstance(rule, str) else "invite"
+        rule = "invite" if event is None else event.content.get("join_rule", "invite")
+        return rule if isinstance(rule, str) else ""
 
 
 Check: TypeAlias = Callable[[Context], bool]

@@ -1,0 +1,141 @@
+"""plexus.protocol.canonical_json"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import canonicaljson
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plexus.protocol.canonical_json import contains_nul, decode, decode_request, encode
+from plexus.protocol.errors import BadJson, NotJson
+
+EXAMPLES = [
+    ("{}", "{}"),
+    ('{"one": 1, "two": "Two"}', '{"one":1,"two":"Two"}'),
+    ('{"b":"2","a":"1"}', '{"a":"1","b":"2"}'),
+    (
+        '{"auth":{"success":true,"mxid":"@john.doe:example.com","profile":{"display_name":"John Doe",'
+        '"three_pids":[{"medium":"email","address":"john.doe@example.org"},'
+        '{"medium":"msisdn","address":"123456789"}]}}}',
+        '{"auth":{"mxid":"@john.doe:example.com","profile":{"display_name":"John Doe","three_pids":'
+        '[{"address":"john.doe@example.org","medium":"email"},{"address":"123456789","medium":"msisdn"}]},'
+        '"success":true}}',
+    ),
+    ('{"a":"日本語"}', '{"a":"日本語"}'),
+    ('{"本":2,"日":1}', '{"日":1,"本":2}'),
+    (r'{"a":"\u65E5"}', '{"a":"日"}'),
+    ('{"a":null}', '{"a":null}'),
+]
+
+
+@pytest.mark.parametrize(("given_json", "canonical"), EXAMPLES)
+def test_examples_of_the_appendix(given_json: str, canonical: str) -> None:
+    assert encode(decode(given_json.encode())) == canonical.encode()
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_equal_to_canonicaljson_and_back(value: Any) -> None:
+    encoded = encode(value)
+    assert encoded == canonicaljson.encode_canonical_json(value)
+    assert decode(encoded) == value
+
+
+@given(json_values)
+def test_any_printing_of_a_value_is_read_the_same(value: Any) -> None:
+    assert decode(json.dumps(value, indent=1).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":1,"a":2}',
+        b'{"a":1,"a":1}',
+        b'[{"b":{"a":1, "a":2}}]',
+        rb'{"a":1,"\u0061":2}',
+        b'{"a":1.0}',
+        b'{"a":1e3}',
+        b'{"a":1E3}',
+        b"[-0]",
+        b"[-0.0]",
+        b"1.5",
+        b'{"a":9007199254740992}',
+        b'{"a":-9007199254740992}',
+        b'{"a":123456789012345678901234567890}',
+    ],
+)
+def test_decode_refuses_what_parsing_hides(raw: bytes) -> None:
+    with pytest.raises(BadJson):
+        decode(raw)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', rb'"\ud800"', b"{'a':1}", b"[1,]", b"01"])
+def test_decode_refuses_what_is_not_json(raw: bytes) -> None:
+    with pytest.raises(NotJson):
+        decode(raw)
+    with pytest.raises(NotJson):
+        decode_request(raw)
+
+
+def test_limits_are_inclusive() -> None:
+    assert decode(b"[9007199254740991,-9007199254740991]") == [2**53 - 1, -(2**53) + 1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.0, float("nan"), [{"a": 2.5}], 2**53, -(2**53), {1: 2}, {"a": {None: 1}}, "\ud800", {"\udfff": 1}, b"", {1}],
+)
+def test_encode_refuses(value: Any) -> None:
+    with pytest.raises(BadJson):
+        encode(value)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_depth_is_bounded_to_the_level(opening: bytes, closing: bytes) -> None:
+    def nested(levels: int) -> bytes:
+        return opening * levels + b"1" + closing * levels
+
+    decode(nested(5), max_depth=5)
+    with pytest.raises(BadJson):
+        decode(nested(6), max_depth=5)
+    decode_request(b'{"k":' + nested(4) + b"}", max_depth=5)
+    with pytest.raises(BadJson):
+        decode_request(b'{"k":' + nested(5) + b"}", max_depth=5)
+    for hostile in (1_000, 1_000_000):
+        with pytest.raises((BadJson, NotJson)):
+            decode(nested(hostile))
+        with pytest.raises((BadJson, NotJson)):
+            decode_request(b'{"k":' + nested(hostile) + b"}")
+
+
+def test_everything_accepted_can_be_printed_again() -> None:
+    deepest = decode(b"[" * 200 + b"]" * 200)
+    assert encode(deepest) == b"[" * 200 + b"]" * 200
+    assert orjson.dumps({"events": [{"content": deepest}]})
+
+
+def test_a_request_is_an_object_and_may_hold_floats() -> None:
+    assert decode_request(b'{"a": 1.5}') == {"a": 1.5}
+    for raw in (b"[]", b'"a"', b"null", b"1"):
+        with pytest.raises(BadJson):
+            decode_request(raw)
+
+
+def test_nul_is_found_in_keys_and_values() -> None:
+    assert contains_nul({"a": ["\0"]})
+    assert contains_nul([{"a": {"b\0": 1}}])
+    assert not contains_nul({"a": ["\\u0000", 0, None]})

@@ -1,0 +1,78 @@
+"""plexus.protocol.hashes"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plexus.protocol import RoomVersion
+from plexus.protocol.errors import BadHash
+from plexus.protocol.hashes import check_content_hash, content_hash, decode_base64, encode_base64, event_id_of
+
+MINIMAL: dict[str, Any] = {
+    "room_id": "!x:domain",
+    "sender": "@a:domain",
+    "origin": "domain",
+    "origin_server_ts": 1000000,
+    "signatures": {},
+    "hashes": {},
+    "type": "X",
+    "content": {},
+    "prev_events": [],
+    "auth_events": [],
+    "depth": 3,
+    "unsigned": {"age_ts": 1000000},
+}
+REDACTABLE: dict[str, Any] = {
+    "content": {"body": "Here is the message content"},
+    "event_id": "$0:domain",
+    "origin": "domain",
+    "origin_server_ts": 1000000,
+    "type": "m.room.message",
+    "room_id": "!r:domain",
+    "sender": "@u:domain",
+    "signatures": {},
+    "unsigned": {"age_ts": 1000000},
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "text"), [(b"", ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"foobar", "Zm9vYmFy")]
+)
+def test_base64_of_the_appendix(data: bytes, text: str) -> None:
+    assert encode_base64(data) == text
+    assert decode_base64(text) == data
+    assert decode_base64(text + "=" * (-len(text) % 4)) == data
+
+
+def test_base64_takes_both_alphabets_and_nothing_else() -> None:
+    assert decode_base64("-_8") == decode_base64("+/8") == b"\xfb\xff"
+    for wrong in ("Zm 9v", "Zm9v!", "Z", "é"):
+        with pytest.raises(ValueError, match="base64"):
+            decode_base64(wrong)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (MINIMAL, "5jM4wQpv6lnBo7CLIghJuHdW+s2CMBJPUOGOC89ncos"),
+        (REDACTABLE, "onLKD1bGljeBWQhWZ1kaP9SorVmRQNdN5aM2JYU2n/g"),
+    ],
+)
+def test_content_hashes_of_the_appendix(event: dict[str, Any], expected: str) -> None:
+    assert encode_base64(content_hash(event)) == expected
+    hashed = {**event, "hashes": {"sha256": expected}}
+    check_content_hash(hashed)
+    with pytest.raises(BadHash):
+        check_content_hash({**hashed, "content": {"body": "another"}})
+    with pytest.raises(BadHash):
+        check_content_hash(event)
+
+
+def test_the_event_id_covers_the_redacted_form_only(version: RoomVersion) -> None:
+    event = {**REDACTABLE, "hashes": {"sha256": "h"}}
+    event_id = event_id_of(version, event)
+    assert event_id_of(version, {**event, "content": {}, "unsigned": {}, "signatures": {"x": {}}}) == event_id
+    assert event_id_of(version, {**event, "hashes": {"sha256": "i"}}) != event_id
+    assert event_id_of(version, {**event, "depth": 1}) != event_id
