@@ -1,0 +1,382 @@
+"""Following the lanes: every committed fact of each lane once, in order, without a hole.
+
+1. A published group that continues its lane is delivered at once. One that leaves a hole waits: writers
+   overtake one another normally, and the hole closes by itself.
+2. After 25 ms the hole is read from PostgreSQL, all lanes in one query.
+3. Once a second all heads are read, so that facts whose publishing was lost, or of processes that do not
+   publish here (the command line), are seen. While heads move and the fan-out does not, that is every 100 ms.
+4. A generation that is new to us: the positions are cut back to where it began, `on_generation` is called so
+   that the owner drops tails and caches, and the facts come again from there.
+
+A lane whose floor has risen above its position cannot be continued: `on_generation` is called too, with the
+same generation twice, and the lane goes on from its floor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Literal, Protocol
+
+from plexus.platform.lanes.facts import Fact, Group
+from plexus.platform.lanes.fanout import LaneFanout, Subscription
+from plexus.platform.lanes.log import LaneLog
+from plexus.platform.lanes.order import LaneKey, LaneOrder
+from plexus.protocol.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[str, int, Sequence[Fact]], Awaitable[None] | None]
+OnGeneration = Callable[[int, int], Awaitable[None] | None]
+
+_FAN_OUT_HEALS_AFTER = 1.0
+_RETRY_AFTER = 1.0
+_MOST_ARRIVED = 10_000
+
+
+class HasLanes(Protocol):
+    """What of the platform a follower needs."""
+
+    @property
+    def log(self) -> LaneLog: ...
+    @property
+    def fanout(self) -> LaneFanout: ...
+
+
+@dataclass(slots=True)
+class FollowerStats:
+    """Counted since the start. ``broken`` must stay 0: it counts holes in the log itself."""
+
+    delivered: int = 0
+    read: int = 0
+    overtaken: int = 0
+    polls: int = 0
+    generations: int = 0
+    failures: int = 0
+    broken: int = 0
+
+
+class Follower:
+    """``handler(family, lane, facts)`` gets consecutive facts. It may be a coroutine function; then nothing
+    more of any lane is delivered before it returns. A lane's position moves when the handler has returned. A
+    handler that raises gets the same facts again after a second, and its lane stands still until then.
+
+    ``start`` is "head" (what is committed from now on) or positions by (family, lane) in the newest
+    generation; lanes not named begin at their head. ``on_generation(old, new)`` is called before facts of
+    ``new`` come.
+    """
+
+    def __init__(
+        self,
+        platform: HasLanes,
+        families: Sequence[str],
+        handler: Handler,
+        *,
+        start: Literal["head"] | Mapping[LaneKey, int] = "head",
+        name: str,
+        on_generation: OnGeneration | None = None,
+        hole_wait: float = 0.025,
+        idle_poll: float = 1.0,
+        busy_poll: float = 0.1,
+    ) -> None:
+        self.name = name
+        self.families = tuple(families)
+        self.generation = 0
+        self.stats = FollowerStats()
+        self._log = platform.log
+        self._fanout = platform.fanout
+        self._handler = handler
+        self._start: Mapping[LaneKey, int] = {} if start == "head" else start
+        self._on_generation = on_generation
+        self._hole_wait = hole_wait
+        self._idle_poll = idle_poll
+        self._busy_poll = busy_poll
+        self._order = LaneOrder({})
+        self._arrived: deque[Group] = deque()
+        self._inflight: tuple[Awaitable[None], LaneKey, int] | None = None
+        self._held = True  # nothing is delivered from the fan-out's call-back while this holds
+        self._new_generation = False
+        self._lagging_until = 0.0
+        self._waiters: dict[LaneKey, list[tuple[int, int, asyncio.Future[bool]]]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._subscription: Subscription | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the starting positions and begin to follow."""
+        self._subscription = self._fanout.subscribe(self.families, self._on_group)
+        heads = await self._log.heads()
+        await self._log.note_generation(heads.generation)
+        self.generation = heads.generation
+        now = time.monotonic()
+        head = {(family, lane): p for family in self.families for lane, p in enumerate(heads.of(family))}
+        self._order = LaneOrder({key: self._start.get(key, position) for key, position in head.items()})
+        for key, position in head.items():
+            self._order.note_behind(key, position, now - self._hole_wait)
+        self._task = asyncio.create_task(self._run(), name=f"follower {self.name}")
+
+    async def stop(self) -> None:
+        """Deliver nothing more. A handler that runs is awaited."""
+        self._stopping = True
+        self._held = True
+        if self._subscription is not None:
+            self._subscription.close()
+        if self._task is not None:
+            self._wake.set()
+            await self._task
+        self._refuse_waiters()
+
+    def position(self, family: str, lane: int) -> int:
+        """The last position delivered."""
+        return self._order.position[family, lane]
+
+    def positions(self, family: str) -> tuple[int, ...]:
+        """The last position delivered of every lane of the family."""
+        return tuple(position for key, position in self._order.position.items() if key[0] == family)
+
+    async def wait_for(self, family: str, lane: int, position: int, timeout: float) -> bool:
+        """Wait until the lane has reached ``position``: True, or False after ``timeout`` seconds or when a
+        new generation came in between. Reads PostgreSQL if the fan-out does not bring it soon.
+        """
+        key = (family, lane)
+        if self._order.position[key] >= position:
+            return True
+        if timeout <= 0 or self._stopping:
+            return False
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        entry = (position, id(future), future)
+        heapq.heappush(self._waiters.setdefault(key, []), entry)
+        if self._order.note_behind(key, position, time.monotonic()):
+            self._wake.set()
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            return False
+        finally:
+            waiters = self._waiters.get(key, [])
+            if entry in waiters:
+                waiters.remove(entry)
+                heapq.heapify(waiters)
+
+    # --- the fan-out's side: synchronous, on the hot path ---
+
+    def _on_group(self, group: Group) -> None:
+        if self._held:
+            if len(self._arrived) < _MOST_ARRIVED:
+                self._arrived.append(group)
+        else:
+            self._accept(group)
+
+    def _accept(self, group: Group) -> None:
+        if group.generation != self.generation:
+            # A writer that has not heard of ours yet, or one ahead of us: the database knows.
+            self._new_generation = True
+            self._wake.set()
+            return
+        key = (group.family, group.lane)
+        facts = self._order.offer(key, group.facts, time.monotonic())
+        if facts:
+            self._deliver(key, facts)
+        elif group.first > self._order.position[key]:
+            self.stats.overtaken += 1
+            self._wake.set()
+
+    def _deliver(self, key: LaneKey, facts: Sequence[Fact]) -> None:
+        """Deliver ``facts`` and what was parked behind them; an asynchronous handler goes on in `_run`."""
+        while facts:
+            last = facts[-1].position
+            try:
+                result = self._handler(key[0], key[1], facts)
+            except Exception:  # noqa: BLE001 - logged there
+                self._failed(key, last)
+                return
+            if isawaitable(result):
+                self._held = True
+                self._inflight = (result, key, last)
+                self._wake.set()
+                return
+            self._delivered(key, last, len(facts))
+            facts = self._order.unpark(key)
+
+    def _delivered(self, key: LaneKey, last: int, count: int) -> None:
+        self.stats.delivered += count
+        self._order.move(key, last)
+        waiters = self._waiters.get(key)
+        while waiters and waiters[0][0] <= last:
+            _, _, future = heapq.heappop(waiters)
+            if not future.done():
+                future.set_result(True)
+
+    def _failed(self, key: LaneKey, last: int) -> None:
+        log.exception("follower %s: its handler failed at %s%d, position %d", self.name, key[0], key[1], last)
+        self.stats.failures += 1
+        self._order.note_behind(key, last, 0)
+        self._order.wait_again(key, time.monotonic() + _RETRY_AFTER)
+        self._wake.set()
+
+    # --- the task's side: holes, polls, generations ---
+
+    async def _run(self) -> None:
+        next_poll = time.monotonic() + self._idle_poll
+        while not self._stopping:
+            try:
+                await self._release()
+                now = time.monotonic()
+                if now >= next_poll or self._new_generation:
+                    await self._poll()
+                    now = time.monotonic()
+                    next_poll = now + (self._busy_poll if now < self._lagging_until else self._idle_poll)
+                due = self._order.due(now - self._hole_wait)
+                if due:
+                    if await self._read(due):
+                        next_poll = min(next_poll, now + self._busy_poll)
+                    continue
+                since = self._order.behind_since()
+                deadline = next_poll if since is None else min(next_poll, since + self._hole_wait)
+                await self._sleep(deadline - time.monotonic())
+            except Unavailable as error:
+                log.warning("follower %s: %s", self.name, error)
+                next_poll = time.monotonic() + self._busy_poll
+                await asyncio.sleep(self._busy_poll)
+            except Exception:
+                # Not ours to decide that nobody is told anything any more: say it, and go on.
+                log.exception("follower %s failed", self.name)
+                await asyncio.sleep(self._idle_poll)
+        await self._finish_inflight()
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds <= 0 or self._inflight is not None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _release(self) -> None:
+        """Finish what is being delivered, then what came meanwhile; from here on groups are delivered
+        directly.
+        """
+        self._wake.clear()
+        await self._finish_inflight()
+        while self._arrived and not self._stopping:
+            self._accept(self._arrived.popleft())
+            await self._finish_inflight()
+        self._held = self._stopping
+
+    async def _finish_inflight(self) -> None:
+        while self._inflight is not None:
+            awaitable, key, last = self._inflight
+            first = self._order.position[key]
+            try:
+                await awaitable
+            except Exception:  # noqa: BLE001 - logged by _failed
+                self._inflight = None
+                self._failed(key, last)
+                return
+            self._inflight = None
+            self._delivered(key, last, last - first)
+            if not self._stopping and (facts := self._order.unpark(key)):
+                self._deliver(key, facts)
+
+    async def _poll(self) -> None:
+        self.stats.polls += 1
+        self._new_generation = False
+        heads = await self._log.heads(max_age=min(0.05, self._busy_poll / 2))
+        if heads.generation != self.generation:
+            await self._change_generation(heads.generation)
+            return
+        now = time.monotonic()
+        for family in self.families:
+            for lane, head in enumerate(heads.of(family)):
+                self._order.note_behind((family, lane), head, now)
+
+    async def _read(self, due: Mapping[LaneKey, int]) -> bool:
+        """Read what these lanes lack; True if there was something, so the fan-out does not bring all."""
+        tails = await self._log.tails(due)
+        if tails.generation != self.generation:
+            await self._change_generation(tails.generation)
+            return True
+        self._held = True
+        await self._finish_inflight()
+        found = False
+        now = time.monotonic()
+        for key, tail in tails.lanes.items():
+            position = self._order.position[key]
+            facts = [fact for fact in tail.facts if fact.position > position]
+            if position < tail.floor:
+                await self._skip_to_floor(key, tail.floor)
+                facts = [fact for fact in facts if fact.position > tail.floor]
+                position = tail.floor
+            if facts:
+                if facts[-1].position - position != len(facts):
+                    self.stats.broken += 1
+                    log.error("lane %s%d has a hole after position %d", key[0], key[1], position)
+                found = True
+                self.stats.read += len(facts)
+                self._deliver(key, facts)
+                await self._finish_inflight()
+            wanted = self._wanted(key)
+            if self._order.position[key] >= max(tail.head, wanted) and not self._order.parked(key):
+                self._order.caught_up(key)
+            elif not facts:
+                # A lagging replica, or a caller who waits for what nobody has written yet: not at once again.
+                self._order.note_behind(key, wanted, now)
+                self._order.wait_again(key, now)
+        if found:
+            self._lagging_until = now + _FAN_OUT_HEALS_AFTER
+        return found
+
+    def _wanted(self, key: LaneKey) -> int:
+        """The furthest position somebody waits for; 0 if nobody does."""
+        return max(
+            (position for position, _, future in self._waiters.get(key, ()) if not future.done()), default=0
+        )
+
+    async def _skip_to_floor(self, key: LaneKey, floor: int) -> None:
+        log.warning("follower %s: lane %s%d was dropped up to %d", self.name, key[0], key[1], floor)
+        await self._tell_generation(self.generation)
+        self._order.move(key, floor)
+
+    async def _change_generation(self, new: int) -> None:
+        """Cut back to where ``new`` leaves our history; then everything from there comes again."""
+        self._held = True
+        await self._finish_inflight()
+        self.stats.generations += 1
+        await self._log.note_generation(new)
+        old, heads = self.generation, await self._log.heads()
+        cut = self._log.cut_back(old)
+        positions = {}
+        for key, position in self._order.position.items():
+            head = heads.of(key[0])[key[1]]
+            positions[key] = head if cut is None else min(position, cut.heads_of(key[0])[key[1]])
+        self._order = LaneOrder(positions)
+        self.generation = heads.generation
+        now = time.monotonic()
+        for key in positions:
+            self._order.note_behind(key, heads.of(key[0])[key[1]], now - self._hole_wait)
+        self._refuse_waiters()
+        log.warning("follower %s: generation %d after %d", self.name, self.generation, old)
+        await self._tell_generation(old)
+
+    async def _tell_generation(self, old: int) -> None:
+        if self._on_generation is not None:
+            result = self._on_generation(old, self.generation)
+            if isawaitable(result):
+                await result
+
+    def _refuse_waiters(self) -> None:
+        for waiters in self._waiters.values():
+            for _, _, future in waiters:
+                if not future.done():
+                    future.set_result(False)
+        self._waiters.clear()

@@ -1,0 +1,286 @@
+"""Reading the log: heads, facts, generations. What is read here is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from plexus.platform.lanes.facts import BelowFloor, Fact, Generation, Heads, Tail, Tails
+from plexus.platform.lanes.kinds import ROOM, USER
+from plexus.platform.lanes.lane_map import LaneMap
+from plexus.platform.lanes.tokens import SyncToken
+from plexus.platform.postgres import Database
+from plexus.platform.postgres.pool import Connection
+
+log = logging.getLogger(__name__)
+
+_HEADS = "SELECT family, generation, head FROM lanes.lane ORDER BY family, lane"
+
+_TAILS = """
+SELECT l.family, l.lane, l.generation, l.head, l.floor, f.position, f.kind, f.subject, f.lo, f.hi, f.data
+  FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (family, lane, after)
+  JOIN lanes.lane AS l ON l.family = w.family::"char" AND l.lane = w.lane::smallint
+  LEFT JOIN LATERAL (
+       SELECT * FROM lanes.fact AS f
+        WHERE f.family = l.family AND f.lane = l.lane AND f.position > w.after AND f.position <= l.head
+        ORDER BY f.position LIMIT %s) AS f ON true
+ ORDER BY l.family, l.lane, f.position
+"""
+
+_OF_SUBJECT = """
+SELECT l.floor, f.position, f.kind, f.subject, f.lo, f.hi, f.data
+  FROM lanes.lane AS l
+  LEFT JOIN lanes.fact AS f ON f.family = l.family AND f.lane = l.lane AND f.subject = %s
+                           AND f.position > %s AND f.position <= %s
+ WHERE l.family = %s::text::"char" AND l.lane = %s::smallint
+ ORDER BY f.position
+"""
+
+_GENERATIONS = """
+SELECT id, number, parent, timeline, system_id, room_heads, user_heads FROM lanes.generation ORDER BY number
+"""
+
+_NEWEST = """
+SELECT g.id, g.timeline = lanes.timeline() AND g.system_id = (SELECT system_identifier FROM
+pg_control_system())
+  FROM lanes.generation AS g ORDER BY g.number DESC LIMIT 1
+"""
+
+
+class LaneLog:
+    """The lanes of one deployment, as PostgreSQL has them.
+
+    Call `start` once the database is open. From then on each new writer connection checks PostgreSQL's
+    timeline and begins a generation if it has changed.
+    """
+
+    def __init__(self, db: Database, lanes: LaneMap) -> None:
+        self._db = db
+        self.lanes = lanes
+        self._generations: dict[int, Generation] = {}
+        self._lost: dict[int, Generation] = {}
+        self._newest: Generation | None = None
+        self._refreshed = 0.0
+        self._heads: tuple[float, Heads] | None = None
+        self._heads_in_flight: asyncio.Task[Heads] | None = None
+
+    async def start(self, *, embedded: bool = False) -> None:
+        """``embedded``: this process has just started the server itself, maybe on a copied data folder; then
+        a new generation begins in any case.
+        """
+        self._db.writers.on_connect.append(self.check_timeline)
+        if embedded:
+            await self.begin_generation("embedded start")
+        else:
+            await self._db.writers.forget_idle()
+            async with self._db.read(primary=True):
+                pass  # the connection itself is the check
+            await self.refresh()
+
+    def generation(self) -> int:
+        """The newest generation that this process knows: what writers put into the groups they publish."""
+        return self._current().id
+
+    async def begin_generation(self, reason: str) -> int:
+        """Begin a new generation under all lane rows, and return its id."""
+        [(fresh,)] = await self._db.call("SELECT lanes.begin_generation(%s)", (reason,))
+        await self.refresh()
+        log.info("generation %d began: %s", fresh, reason)
+        return int(fresh)
+
+    async def check_timeline(self, connection: Connection) -> None:
+        """Begin a generation if PostgreSQL's timeline or system is not the one of the newest."""
+        row: Any = await (await connection.execute(_NEWEST)).fetchone()
+        if row is None:
+            raise RuntimeError("the database has no lanes yet: run `plexus db migrate`")
+        newest, same = row
+        if not same:
+            await connection.execute("SELECT lanes.begin_generation(%s, %s)", ("timeline changed", newest))
+            log.warning("PostgreSQL's timeline changed: a new generation begins")
+        if not same or (self._newest is not None and newest != self._newest.id):
+            await self._load(connection)
+
+    async def refresh(self) -> None:
+        """Read the generations again."""
+        async with self._db.read(primary=True) as session:
+            self._take(await session.fetch(_GENERATIONS))
+
+    async def note_generation(self, generation: int) -> None:
+        """Somebody saw this generation: learn it, unless we know it."""
+        if generation not in self._generations or generation != self._current().id:
+            await self.refresh()
+
+    async def heads(self, *, max_age: float = 0.0, primary: bool = False) -> Heads:
+        """The last position of each lane: one query, shared by those who ask at the same time.
+
+        ``max_age``: seconds that a result may be old. ``primary``: not from a replica (never shared).
+        """
+        if primary:
+            return await self._read_heads(primary=True)
+        if self._heads is not None and time.monotonic() - self._heads[0] < max_age:
+            return self._heads[1]
+        if max_age <= 0:
+            return await self._read_heads()
+        if self._heads_in_flight is None or self._heads_in_flight.done():
+            self._heads_in_flight = asyncio.create_task(self._read_heads())
+        return await asyncio.shield(self._heads_in_flight)
+
+    async def facts(
+        self, family: str, lane: int, after: int, upto: int | None = None, *, limit: int = 10_000
+    ) -> list[Fact]:
+        """Facts of a lane with ``after < position <= upto``, in order; `BelowFloor` if some are dropped."""
+        tail = (await self.tails({(family, lane): after}, limit=limit)).lanes[family, lane]
+        if after < tail.floor:
+            raise BelowFloor(family, lane, tail.floor)
+        return [fact for fact in tail.facts if upto is None or fact.position <= upto]
+
+    async def facts_of(self, family: str, lane: int, subject: str, after: int, upto: int) -> list[Fact]:
+        """Facts of one room or user with ``after < position <= upto``; `BelowFloor` if some are dropped."""
+        async with self._db.read() as session:
+            rows = await session.fetch(_OF_SUBJECT, (subject, after, upto, family, lane))
+        if not rows:
+            raise LookupError(f"there is no lane {family}{lane}")
+        if after < rows[0][0]:
+            raise BelowFloor(family, lane, rows[0][0])
+        return [_fact(row[1:]) for row in rows if row[1] is not None]
+
+    async def tails(self, after: Mapping[tuple[str, int], int], *, limit: int = 1_000) -> Tails:
+        """For each given lane its head, floor and the facts after a position (at most ``limit`` a lane), all
+        of one statement.
+        """
+        wanted = list(after)
+        async with self._db.read() as session:
+            rows = await session.fetch(
+                _TAILS,
+                (
+                    [key[0] for key in wanted],
+                    [key[1] for key in wanted],
+                    [after[key] for key in wanted],
+                    limit,
+                ),
+            )
+        if not rows:
+            raise LookupError("there are no such lanes")
+        lanes: dict[tuple[str, int], Tail] = {}
+        facts: dict[tuple[str, int], list[Fact]] = {}
+        for family, lane, _, head, floor, *fact in rows:
+            key = (family, lane)
+            if key not in lanes:
+                facts[key] = []
+                lanes[key] = Tail(head, floor, facts[key])
+            if fact[0] is not None:
+                facts[key].append(_fact(fact))
+        return Tails(rows[0][2], lanes)
+
+    async def floor(self, family: str, lane: int) -> int:
+        """The last position of the lane that is dropped; 0 if none is."""
+        async with self._db.read() as session:
+            row = await session.one(
+                'SELECT floor FROM lanes.lane WHERE family = %s::text::"char" AND lane = %s::smallint',
+                (family, lane),
+            )
+        if row is None:
+            raise LookupError(f"there is no lane {family}{lane}")
+        return int(row[0])
+
+    async def clamp(self, token: SyncToken) -> SyncToken | None:
+        """The token in terms of the newest generation.
+
+        One of an older generation is cut back to where the next one began: what lay beyond is lost, and its
+        positions are being given again. None for an unknown generation or another number of lanes: full sync
+        (its ``to_device`` still counts).
+        """
+        if token.generation not in self._generations:
+            await self._refresh_sometimes()
+        if len(token.rooms) != self.lanes.rooms or len(token.users) != self.lanes.users:
+            return None
+        if token.generation == self._current().id:
+            return token
+        cut = self.cut_back(token.generation)
+        if cut is None:
+            return None
+        return replace(
+            token,
+            generation=self._current().id,
+            rooms=tuple(map(min, token.rooms, cut.room_heads)),
+            users=tuple(map(min, token.users, cut.user_heads)),
+        )
+
+    def cut_back(self, generation: int) -> Generation | None:
+        """The generation at whose first heads the history of ``generation`` ends, seen from the newest one;
+        None if ``generation`` is the newest or unknown.
+
+        A generation that this process has seen and that a restore has wiped out ends where its nearest
+        ancestor that is left ends.
+        """
+        ancestor: int | None = generation
+        while ancestor is not None and ancestor not in self._generations:
+            lost = self._lost.get(ancestor)
+            ancestor = None if lost is None else lost.parent
+        if ancestor is None:
+            return None
+        return next((g for g in self._generations.values() if g.parent == ancestor), None)
+
+    async def _read_heads(self, *, primary: bool = False) -> Heads:
+        began = time.monotonic()
+        async with self._db.read(primary=primary) as session:
+            rows = await session.fetch(_HEADS)
+        if not rows:
+            raise RuntimeError("the database has no lanes yet: run `plexus db migrate`")
+        heads = Heads(
+            rows[0][1],  # the same in every row: a generation begins for all lanes in one transaction
+            tuple(row[2] for row in rows if row[0] == ROOM),
+            tuple(row[2] for row in rows if row[0] == USER),
+        )
+        self._heads = (began, heads)
+        return heads
+
+    async def _refresh_sometimes(self) -> None:
+        # A client may send any token: it must not cost a query each time.
+        if time.monotonic() - self._refreshed > 1.0:
+            await self.refresh()
+
+    async def _load(self, connection: Connection) -> None:
+        self._take(await (await connection.execute(_GENERATIONS)).fetchall())
+
+    def _take(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._refreshed = time.monotonic()
+        found = [
+            Generation(
+                id=row[0],
+                number=row[1],
+                parent=row[2],
+                timeline=row[3],
+                system_id=row[4],
+                room_heads=tuple(row[5]),
+                user_heads=tuple(row[6]),
+            )
+            for row in rows
+        ]
+        known = {generation.id: generation for generation in found}
+        self._lost |= {key: gone for key, gone in self._generations.items() if key not in known}
+        self._generations = known
+        self._newest = found[-1]
+
+    def _current(self) -> Generation:
+        if self._newest is None:
+            raise RuntimeError("LaneLog.start has not been awaited")
+        return self._newest
+
+
+async def read_lane_map(db: Database) -> LaneMap:
+    """The numbers of lanes that this deployment was created with."""
+    async with db.read(primary=True) as session:
+        row = await session.one("SELECT room_lanes, user_lanes FROM lanes.deployment")
+    if row is None:
+        raise RuntimeError("the database has no lanes yet: run `plexus db migrate`")
+    return LaneMap(rooms=row[0], users=row[1])
+
+
+def _fact(row: Sequence[Any]) -> Fact:
+    position, kind, subject, lo, hi, data = row
+    return Fact(position, kind, subject, lo, hi, data)

@@ -1,0 +1,89 @@
+"""Putting the facts of lanes in order: positions, what waits behind a hole, and which lanes are behind. No
+I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from plexus.platform.lanes.facts import Fact
+
+LaneKey = tuple[str, int]
+
+_MOST_PARKED = 1_000
+
+
+class LaneOrder:
+    """``position`` of a lane is the last one delivered. Facts come in any order, any number of times."""
+
+    def __init__(self, positions: Mapping[LaneKey, int]) -> None:
+        self.position = dict(positions)
+        self._parked: dict[LaneKey, dict[int, Sequence[Fact]]] = {}
+        self._behind: dict[LaneKey, tuple[float, int]] = {}
+
+    def offer(self, key: LaneKey, facts: Sequence[Fact], now: float) -> Sequence[Fact]:
+        """The part of ``facts`` (consecutive positions) that continues the lane; empty if there is none.
+
+        Facts beyond a hole are parked for `unpark`. Too many parked are dropped: PostgreSQL has them.
+        """
+        position = self.position[key]
+        first = facts[0].position
+        if first == position + 1:
+            return facts
+        if first <= position:
+            return facts[position + 1 - first :]
+        parked = self._parked.setdefault(key, {})
+        if len(parked) < _MOST_PARKED:
+            parked[first] = facts
+        self.note_behind(key, facts[-1].position, now)
+        return ()
+
+    def move(self, key: LaneKey, position: int) -> None:
+        """Everything up to ``position`` is delivered."""
+        self.position[key] = position
+        behind = self._behind.get(key)
+        if behind is not None and behind[1] <= position:
+            del self._behind[key]
+
+    def unpark(self, key: LaneKey) -> Sequence[Fact]:
+        """Parked facts that continue the lane now; empty if there are none."""
+        parked = self._parked.get(key)
+        while parked:
+            first = min(parked)
+            position = self.position[key]
+            if first > position + 1:
+                break
+            facts = parked.pop(first)[position + 1 - first :]
+            if facts:
+                return facts
+        if not parked:
+            self._parked.pop(key, None)
+        return ()
+
+    def note_behind(self, key: LaneKey, known: int, since: float) -> bool:
+        """The lane is known to reach ``known``. True if it was not known to be behind before."""
+        if known <= self.position[key]:
+            return False
+        before = self._behind.get(key)
+        self._behind[key] = (since, known) if before is None else (before[0], max(known, before[1]))
+        return before is None
+
+    def wait_again(self, key: LaneKey, since: float) -> None:
+        if key in self._behind:
+            self._behind[key] = (since, self._behind[key][1])
+
+    def parked(self, key: LaneKey) -> bool:
+        """Something waits behind a hole."""
+        return bool(self._parked.get(key))
+
+    def caught_up(self, key: LaneKey) -> None:
+        """There is no more of this lane now, whatever somebody said."""
+        self._behind.pop(key, None)
+
+    def due(self, noted_before: float) -> dict[LaneKey, int]:
+        """Positions of the lanes that have been behind since ``noted_before`` or longer."""
+        return {key: self.position[key] for key, (since, _) in self._behind.items() if since <= noted_before}
+
+    def behind_since(self) -> float | None:
+        """Since when the lane longest behind is behind."""
+        return min((since for since, _ in self._behind.values()), default=None)

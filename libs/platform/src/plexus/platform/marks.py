@@ -1,0 +1,60 @@
+"""Marks: how a user reads their own writes.
+
+A reply to a change leaves a mark (lane to position) for the user before it is sent; an endpoint that takes a
+token waits, at most a second, until its view has reached the mark. Losing marks costs freshness for a moment,
+nothing else, so they live in memory or Redis and expire.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Protocol
+
+from plexus.platform.clock import Clock, SystemClock
+
+LaneKey = tuple[str, int]
+
+
+class Marks(Protocol):
+    async def set(self, user_id: str, positions: Mapping[LaneKey, int]) -> None:
+        """Merge by maximum into what the user has."""
+        ...
+
+    async def get(self, user_id: str) -> Mapping[LaneKey, int]:
+        """The user's marks by (family, lane); empty if there are none."""
+        ...
+
+
+class MemoryMarks:
+    """Marks of one process. Each user's expire ``ttl`` seconds after the last one was set."""
+
+    def __init__(self, clock: Clock | None = None, *, ttl: float = 60.0, users: int = 100_000) -> None:
+        self._clock = clock or SystemClock()
+        self._ttl = ttl
+        self._most = users
+        self._marks: OrderedDict[str, tuple[float, dict[LaneKey, int]]] = OrderedDict()
+
+    async def set(self, user_id: str, positions: Mapping[LaneKey, int]) -> None:
+        now = self._clock.monotonic()
+        kept = self._marks.pop(user_id, None)
+        merged = kept[1] if kept is not None and kept[0] > now else {}
+        for lane, position in positions.items():
+            if position > merged.get(lane, 0):
+                merged[lane] = position
+        self._marks[user_id] = (now + self._ttl, merged)
+        self._forget_expired(now)
+
+    async def get(self, user_id: str) -> Mapping[LaneKey, int]:
+        kept = self._marks.get(user_id)
+        if kept is None or kept[0] <= self._clock.monotonic():
+            return {}
+        return dict(kept[1])
+
+    def _forget_expired(self, now: float) -> None:
+        # Oldest first: every set moves its user to the end and the time to live is the same for all.
+        while self._marks:
+            user_id, (expires, _) = next(iter(self._marks.items()))
+            if expires > now and len(self._marks) <= self._most:
+                return
+            del self._marks[user_id]

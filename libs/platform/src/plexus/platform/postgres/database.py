@@ -1,0 +1,105 @@
+"""The database as services see it: a pool to write, a pool to read, and one call for the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import LiteralString, Self
+
+import psycopg
+from plexus.platform.postgres.errors import READ_ONLY_SQL_TRANSACTION, TRANSIENT, StoreUnavailable
+from plexus.platform.postgres.pool import Connection, ConnectionPool
+from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSession
+
+
+class Database:
+    """``writers`` and ``readers`` are the connection budget of this process; ``wait`` the seconds that a
+    caller may wait for a connection before it answers 503. ``reader_dsn`` may lead to a replica.
+
+    ``prepared`` off is for a pooler that cannot carry prepared statements. Timeouts and the choice of plans
+    belong to the roles ``plexus_writer`` and ``plexus_reader``, because ``SET`` does not survive a pooler.
+    """
+
+    def __init__(
+        self,
+        writer_dsn: str,
+        reader_dsn: str | None = None,
+        *,
+        writers: int = 8,
+        readers: int = 8,
+        wait: float = 2.0,
+        prepared: bool = True,
+    ) -> None:
+        self._prepare = None if prepared else False
+        self._prepare_call = prepared
+        self.writers = ConnectionPool("writer", writer_dsn, size=writers, wait=wait, prepared=prepared)
+        self.readers = ConnectionPool(
+            "reader", reader_dsn or writer_dsn, size=readers, wait=wait, prepared=prepared
+        )
+
+    async def open(self) -> None:
+        """Make one connection of each kind, so that a wrong address is told at the start."""
+        for pool in (self.writers, self.readers):
+            await pool.release(await pool.acquire())
+
+    async def close(self) -> None:
+        await self.writers.close()
+        await self.readers.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def call(self, sql: LiteralString, params: Params = ()) -> list[Row]:
+        """One statement, which is one transaction, on a writer connection; its rows.
+
+        The way to write while holding a lane: no client round trip lies between the first lock and the
+        commit. Always prepared, binary both ways. Integers go as ``bigint``: cast narrower parameters
+        (``%s::smallint``). `StoreUnavailable` leaves the outcome unknown.
+        """
+        connection = await self.writers.acquire()
+        try:
+            cursor = await connection.execute(sql, params, prepare=self._prepare_call, binary=True)
+            return await cursor.fetchall()
+        except TRANSIENT as error:
+            await self._after_failure(connection, error)
+            raise StoreUnavailable.of(error) from error
+        finally:
+            await self.writers.release(connection)
+
+    @asynccontextmanager
+    async def read(self, *, primary: bool = False) -> AsyncIterator[ReadSession]:
+        """Read-only statements. ``primary``: not from a replica, which may be behind."""
+        pool = self.writers if primary else self.readers
+        connection = await pool.acquire()
+        try:
+            yield ReadSession(connection, self._prepare)
+        except TRANSIENT as error:
+            raise StoreUnavailable.of(error) from error
+        finally:
+            await pool.release(connection)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteSession]:
+        """One transaction. Take no lane row in it: each round trip under that lock delays the whole lane."""
+        connection = await self.writers.acquire()
+        try:
+            async with connection.transaction():
+                yield WriteSession(connection, self._prepare)
+        except TRANSIENT as error:
+            await self._after_failure(connection, error)
+            raise StoreUnavailable.of(error) from error
+        finally:
+            await self.writers.release(connection)
+
+    async def _after_failure(self, connection: Connection, error: psycopg.Error) -> None:
+        # The server has become a standby. The idle connections lead there too.
+        if error.sqlstate == READ_ONLY_SQL_TRANSACTION:
+            await connection.close()
+            await self.writers.forget_idle()
