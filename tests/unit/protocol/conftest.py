@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-
 from plexus.protocol import (
     Draft,
     Event,
@@ -46,9 +45,7 @@ class Room:
     def lookup(self, type: str, state_key: str) -> Event | None:
         return self.state.get((type, state_key))
 
-    def judge(
-        self, type: str, sender: str, content: Mapping[str, Any], state_key: str | None = None
-    ) -> None:
+    def judge(self, type: str, sender: str, content: Mapping[str, Any], state_key: str | None = None) -> None:
         draft = Draft(type, sender, content, self.room_id, state_key, self.tip)
         check_auth(self.version, draft, self.lookup, create=self.create)
 
@@ -111,7 +108,9 @@ def new_room() -> Callable[..., Room]:
 
 @pytest.fixture(params=["10", "11", "12"])
 def public_room(request: pytest.FixtureRequest) -> Room:
-    """Alice's public room. In 10 and 11 she has 100 by the power levels event, in 12 she is beyond numbers."""
+    """Alice's public room. In 10 and 11 she has 100 by the power levels event, in 12 she is beyond
+    numbers.
+    """
     room = Room(request.param)
     creators_are_listed = not room.version.auth.creators_have_infinite_power
     room.power(users={ALICE: 100} if creators_are_listed else {})

@@ -10,7 +10,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from plexus.protocol.canonical_json import contains_nul, decode, decode_request, encode
 from plexus.protocol.errors import BadJson, NotJson
 
@@ -83,7 +82,9 @@ def test_decode_refuses_what_parsing_hides(raw: bytes) -> None:
         decode(raw)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', rb'"\ud800"', b"{'a':1}", b"[1,]", b"01"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', rb'"\ud800"', b"{'a':1}", b"[1,]", b"01"]
+)
 def test_decode_refuses_what_is_not_json(raw: bytes) -> None:
     with pytest.raises(NotJson):
         decode(raw)
@@ -97,7 +98,19 @@ def test_limits_are_inclusive() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [1.0, float("nan"), [{"a": 2.5}], 2**53, -(2**53), {1: 2}, {"a": {None: 1}}, "\ud800", {"\udfff": 1}, b"", {1}],
+    [
+        1.0,
+        float("nan"),
+        [{"a": 2.5}],
+        2**53,
+        -(2**53),
+        {1: 2},
+        {"a": {None: 1}},
+        "\ud800",
+        {"\udfff": 1},
+        b"",
+        {1},
+    ],
 )
 def test_encode_refuses(value: Any) -> None:
     with pytest.raises(BadJson):

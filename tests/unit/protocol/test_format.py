@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-
 from plexus.protocol import client_event, client_event_prefix, stripped_state
 
 if TYPE_CHECKING:

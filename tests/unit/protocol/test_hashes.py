@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from plexus.protocol import RoomVersion
 from plexus.protocol.errors import BadHash
 from plexus.protocol.hashes import check_content_hash, content_hash, decode_base64, encode_base64, event_id_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from plexus.protocol import identifiers as ids
 from plexus.protocol.errors import InvalidParam
 
@@ -28,7 +27,22 @@ def test_server_names_of_the_specification(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ":80", "a:", "a:b", "a:123456", "1.2.3.256", "[::1", "[::1]x", "[::1]:", "a_b", "a b", "a/b", "é.org"]
+    "name",
+    [
+        "",
+        ":80",
+        "a:",
+        "a:b",
+        "a:123456",
+        "1.2.3.256",
+        "[::1",
+        "[::1]x",
+        "[::1]:",
+        "a_b",
+        "a b",
+        "a/b",
+        "é.org",
+    ],
 )
 def test_not_server_names(name: str) -> None:
     assert not ids.is_server_name(name)
@@ -48,7 +62,9 @@ def test_new_user_ids_are_strict_and_old_ones_are_accepted() -> None:
     assert not ids.is_compliant_user_id("@é:x")
 
 
-@pytest.mark.parametrize("user_id", ["", "alice:x", "@alice", "@al\0ice:x", "@\ud800:x", "@a:", "#a:x", 7, None])
+@pytest.mark.parametrize(
+    "user_id", ["", "alice:x", "@alice", "@al\0ice:x", "@\ud800:x", "@a:", "#a:x", 7, None]
+)
 def test_not_user_ids(user_id: object) -> None:
     assert not ids.is_user_id(user_id)
     with pytest.raises(InvalidParam):

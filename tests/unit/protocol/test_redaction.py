@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from plexus.protocol import ROOM_VERSIONS, RoomVersion, get_room_version, redact
 
 TOP = {
@@ -54,8 +53,18 @@ POWER |= {"users": {}, "users_default": 1}
     [
         ("m.room.message", {"body": "x", "membership": "join"}, {}, {}),
         ("m.room.create", {"creator": "@a:x", "type": "m.space"}, {"creator": "@a:x"}, None),
-        ("m.room.join_rules", {"join_rule": "public", "allow": [], "x": 1}, {"join_rule": "public", "allow": []}, ...),
-        ("m.room.history_visibility", {"history_visibility": "shared", "x": 1}, {"history_visibility": "shared"}, ...),
+        (
+            "m.room.join_rules",
+            {"join_rule": "public", "allow": [], "x": 1},
+            {"join_rule": "public", "allow": []},
+            ...,
+        ),
+        (
+            "m.room.history_visibility",
+            {"history_visibility": "shared", "x": 1},
+            {"history_visibility": "shared"},
+            ...,
+        ),
         ("m.room.power_levels", {**POWER, "invite": 1, "notifications": {}}, POWER, {**POWER, "invite": 1}),
         ("m.room.redaction", {"redacts": "$f", "reason": "x"}, {}, {"redacts": "$f"}),
         ("m.room.aliases", {"aliases": []}, {}, {}),
@@ -74,7 +83,12 @@ POWER |= {"users": {}, "users_default": 1}
                 "third_party_invite": {"signed": {"token": "t"}},
             },
         ),
-        ("m.room.member", {"membership": "invite", "third_party_invite": {"x": 1}}, {"membership": "invite"}, ...),
+        (
+            "m.room.member",
+            {"membership": "invite", "third_party_invite": {"x": 1}},
+            {"membership": "invite"},
+            ...,
+        ),
         ("m.room.member", {"membership": "invite", "third_party_invite": 5}, {"membership": "invite"}, ...),
     ],
 )
@@ -88,7 +102,9 @@ def test_content(type: str, content: dict[str, Any], in_10: Any, in_11: Any) -> 
 types = st.sampled_from(
     ["m.room.member", "m.room.create", "m.room.power_levels", "m.room.redaction", "m.room.message", "x"]
 )
-keys = st.sampled_from(["membership", "third_party_invite", "signed", "creator", "users", "redacts", "invite", "body"])
+keys = st.sampled_from(
+    ["membership", "third_party_invite", "signed", "creator", "users", "redacts", "invite", "body"]
+)
 values = st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=8)
 
 

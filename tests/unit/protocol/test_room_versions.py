@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-
 from plexus.protocol import DEFAULT_ROOM_VERSION, ROOM_VERSIONS, RoomVersion, get_room_version
 from plexus.protocol.errors import UnsupportedRoomVersion
 
@@ -28,7 +27,13 @@ def test_versions_known() -> None:
 
 
 def test_each_version_changes_what_its_page_says() -> None:
-    assert differences("10", "11") == {"identifier", "event_format", "redacts_in_content", "redaction", "auth"}
+    assert differences("10", "11") == {
+        "identifier",
+        "event_format",
+        "redacts_in_content",
+        "redaction",
+        "auth",
+    }
     assert differences("11", "12") == {
         "identifier",
         "event_format",

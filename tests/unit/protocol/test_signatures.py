@@ -9,7 +9,6 @@ import signedjson.key
 import signedjson.sign
 from hypothesis import given
 from hypothesis import strategies as st
-
 from plexus.protocol import SigningKey, VerifyKey, get_room_version, sign_json, verify_json
 from plexus.protocol.errors import BadSignature
 from plexus.protocol.hashes import decode_base64, encode_base64
@@ -80,7 +79,9 @@ objects = st.dictionaries(st.text("abc", min_size=1), st.integers(-5, 5) | st.te
 
 @given(objects)
 def test_signedjson_agrees_both_ways(obj: dict[str, Any]) -> None:
-    theirs = signedjson.key.decode_signing_key_base64("ed25519", "1", "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
+    theirs = signedjson.key.decode_signing_key_base64(
+        "ed25519", "1", "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"
+    )
     ours = sign_json(obj, "s", APPENDIX_KEY)
     assert ours == signedjson.sign.sign_json(dict(obj), "s", theirs)
     signedjson.sign.verify_signed_json(ours, "s", signedjson.key.get_verify_key(theirs))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from plexus.protocol import get_room_version
 from plexus.protocol.errors import InvalidEvent
 from plexus.protocol.validation import check_pdu

@@ -100,9 +100,6 @@ class Event:
         if event_id is None:
             event_id = event_id_of(version, pdu)
         content: dict[str, Any] = pdu["content"]
-        redacts = None
-        if pdu["type"] == "m.room.redaction":
-            redacts = (content if version.redacts_in_content else pdu).get("redacts")
         return cls(
             raw,
             event_id,
@@ -115,7 +112,7 @@ class Event:
             tuple(pdu["prev_events"]),
             tuple(pdu["auth_events"]),
             content,
-            redacts if isinstance(redacts, str) else None,
+            _target_of(pdu["type"], content if version.redacts_in_content else pdu),
         )
 
 
@@ -170,8 +167,11 @@ def build(
     if (room_id is None) != names_room:
         raise InvalidParam("room_id belongs to every event but the one that gives the room its ID")
     content = dict(content)
-    if redacts is not None and version.redacts_in_content:
-        content["redacts"] = redacts
+    if redacts is not None:
+        if type != "m.room.redaction":
+            raise InvalidParam("Only a redaction redacts")
+        if version.redacts_in_content:
+            content["redacts"] = redacts
 
     # Keys in canonical order: auth_events, content, depth, hashes, origin_server_ts, prev_events, redacts,
     # room_id, sender, signatures, state_key, type.
@@ -216,7 +216,7 @@ def build(
         prev_events,
         auth_events,
         content,
-        redacts,
+        _target_of(type, content) if version.redacts_in_content else redacts,
     )
 
 
@@ -234,6 +234,11 @@ def redact_raw(version: RoomVersion, raw: bytes) -> bytes:
 def redact_event(version: RoomVersion, event: Event) -> Event:
     """The redacted event. It keeps its ID, which covers nothing that a redaction takes."""
     return Event.from_raw(version, redact_raw(version, event.raw), event.event_id)
+
+
+def _target_of(type: str, holder: Mapping[str, Any]) -> str | None:
+    target = holder.get("redacts") if type == "m.room.redaction" else None
+    return target if isinstance(target, str) else None
 
 
 def _kept_content(version: RoomVersion, type: str, content: dict[str, Any], dumped: bytes) -> bytes:

@@ -40,7 +40,8 @@ def decode_base64(text: str) -> bytes:
     """Decode either alphabet, padded or not; `ValueError` if it is neither."""
     bare = text.rstrip("=").translate(_TO_STANDARD)
     try:
-        # Strict, because the lenient decoder skips foreign characters: a signature with rubbish in it is none.
+        # Strict, because the lenient decoder skips foreign characters: a signature with rubbish in it is
+        # none.
         return a2b_base64(bare + "=" * (-len(bare) % 4), strict_mode=True)
     except ValueError:
         raise ValueError("Not base64") from None

@@ -73,7 +73,7 @@ class Context:
 
     @property
     def join_rule(self) -> str:
-        """The join rule in force. Without one a room is for the invited; one that is no string is none we know."""
+        """The join rule in force; without one a room is for the invited. What is no string is no rule."""
         event = self.state("m.room.join_rules", "")
         rule = "invite" if event is None else event.content.get("join_rule", "invite")
         return rule if isinstance(rule, str) else ""
