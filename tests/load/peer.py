@@ -1,7 +1,7 @@
 """`make bench-peer HSBENCH=path`: the same neutral load on Plexus and on Synapse, one after the other.
 
-Both have a PostgreSQL of the same build with the same options and fsync, synchronous_commit and full_page_writes
-on; rate limits off, presence off, cheap password hashes. CPU a line counts the server and its PostgreSQL.
+Both have PostgreSQL of one build with the same options: fsync, synchronous_commit and full_page_writes on.
+Rate limits and presence off, cheap password hashes. The CPU of a line is the server's and its PostgreSQL's.
 The last column is Plexus / Synapse: below 1 is cheaper or faster, but for the rate.
 """
 
@@ -39,7 +39,7 @@ def run_load(
 
 
 def pids_of(server: PlexusServer) -> str:
-    """The harness counts a process with its children: PostgreSQL is named apart only if it is none of them."""
+    """The harness counts a process with its children: PostgreSQL is named apart unless it is one."""
     postgres = server.postgres_pid()
     assert postgres is not None
     if any(parent.pid == server.pid for parent in psutil.Process(postgres).parents()):

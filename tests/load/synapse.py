@@ -1,4 +1,4 @@
-"""Synapse as a peer to measure against: an environment of its own, and PostgreSQL started as Plexus starts its.
+"""Synapse as a peer to measure against: an environment of its own, PostgreSQL started as for Plexus.
 
 Installed from the package index as released, never read or copied from. All below build/peer.
 """
