@@ -302,6 +302,9 @@ class TestLeavingAndBanning:
                 busy_room.judge("m.room.member", CAROL, leave, target)
         with rejected("5.5.5"):
             busy_room.judge("m.room.member", BOB, leave, ALICE)
+        busy_room.power(users={**busy_room.state["m.room.power_levels", ""].content["users"], CAROL: 50})
+        with rejected("5.5.5"):
+            busy_room.judge("m.room.member", BOB, leave, CAROL)
         with rejected("5.5.2"):
             busy_room.judge("m.room.member", MALLORY, leave, CAROL)
 

@@ -96,6 +96,12 @@ def test_redacts_stands_where_the_version_wants_it() -> None:
     assert "redacts" not in new.pdu()
     assert new.content == {"redacts": "$target"}
     assert old.redacts == new.redacts == "$target"
+    for version, event in (("10", old), ("11", new)):
+        rules = get_room_version(version)
+        assert canonicaljson.encode_canonical_json(event.pdu()) == event.raw
+        check_content_hash(event.pdu())
+        verify_event(rules, event.pdu(), "one", KEY.key_id, KEY.verify_key)
+        assert fields(Event.from_raw(rules, event.raw)) == fields(event)
 
 
 def test_an_event_from_elsewhere_loses_what_is_not_signed(version: RoomVersion) -> None:

@@ -73,5 +73,6 @@ def test_the_event_id_covers_the_redacted_form_only(version: RoomVersion) -> Non
     event = {**REDACTABLE, "hashes": {"sha256": "h"}}
     event_id = event_id_of(version, event)
     assert event_id_of(version, {**event, "content": {}, "unsigned": {}, "signatures": {"x": {}}}) == event_id
+    assert event_id_of(version, {**event, "event_id": event_id}) == event_id
     assert event_id_of(version, {**event, "hashes": {"sha256": "i"}}) != event_id
     assert event_id_of(version, {**event, "depth": 1}) != event_id
