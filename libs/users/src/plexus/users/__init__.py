@@ -1,4 +1,17 @@
-"""Everything keyed by a user: accounts, devices, tokens, account data, profiles, filters, push rules, keys, inbox."""
+"""Everything keyed by a user: accounts, devices, tokens, account data, profiles, filters, push rules, keys,
+inbox.
+
+`Users` is the only writer of these tables. How a change is made:
+
+1. Check and hash outside of any transaction.
+2. One call of a function in PostgreSQL, which is one transaction in the user's lane. What was to be expected
+   (a name taken, a device gone, another writer first) comes back as a result. Where somebody must be told,
+   the function appends facts to the lane as the last thing it does.
+3. Publish the facts, drop what the process remembers of revoked tokens, leave the user's mark; then answer.
+
+It knows nothing of rooms. What a change owes to a user's rooms (a new name, a leave) is left as a `RoomTask`,
+written in the same transaction, for a service to do.
+"""
 
 from plexus.users.models import (
     Account,
@@ -13,6 +26,7 @@ from plexus.users.models import (
     ToDeviceMessage,
     UserChanges,
 )
+from plexus.users.passwords import check_password_policy
 from plexus.users.users import Users
 
 __all__ = [
@@ -28,4 +42,5 @@ __all__ = [
     "ToDeviceMessage",
     "UserChanges",
     "Users",
+    "check_password_policy",
 ]

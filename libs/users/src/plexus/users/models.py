@@ -23,7 +23,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class NewDevice:
-    """What a login asks for. Without ``device_id`` a fresh one is made; a known one keeps its name and keys."""
+    """What a login asks for. Without ``device_id`` one is made up; a known one keeps its name and keys."""
 
     device_id: str | None = None
     display_name: str | None = None
@@ -59,7 +59,7 @@ class AccountData:
     type: str
     content: bytes
     position: int
-    """Position in the user's lane of the change that wrote it; 0 for what was never written (default push rules)."""
+    """Of the change that wrote it, in the user's lane; 0 for what was never written (default push rules)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class KeyCounts:
 class UserChanges:
     """What changed for one user within (after, upto] of the user's lane, for an incremental sync.
 
-    ``account_data`` has the rows whose last change lies in the range; a row written again later shows up when its
-    new position is within the range. Push rules are among them, as global ``m.push_rules``.
+    ``account_data`` has the rows whose last change lies in the range; a row written again later shows up when
+    its new position is within the range. Push rules are among them, as global ``m.push_rules``.
     """
 
     account_data: list[AccountData]
@@ -92,7 +92,7 @@ class OneTimeKey:
 
 @dataclass(frozen=True, slots=True)
 class ToDeviceMessage:
-    """A message in a device's inbox. ``sequence`` rises; a sync token that names it permits deletion up to it."""
+    """A message in a device's inbox. A sync token that names ``sequence`` permits deletion up to it."""
 
     sequence: int
     event: bytes
@@ -101,7 +101,7 @@ class ToDeviceMessage:
 
 @dataclass(frozen=True, slots=True)
 class RoomTask:
-    """Work owed to every room of a user: "profile" to bring memberships up to date, "leave" after deactivation."""
+    """Work owed to every room of a user: "profile" to bring memberships up to date, "leave" to leave them."""
 
     user_id: str
     kind: str

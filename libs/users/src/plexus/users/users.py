@@ -1,193 +1,98 @@
-"""The public face. (Signatures first: the features below are being filled in, each in a module of its own.)"""
+"""The public face: `Users` joins the features, each of which is a module of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+from collections.abc import Sequence
 
-from plexus.users.models import (
-    Account,
-    AccountData,
-    Device,
-    KeyCounts,
-    NewDevice,
-    OneTimeKey,
-    Profile,
-    RoomTask,
-    Session,
-    ToDeviceMessage,
-    UserChanges,
-)
+from plexus.platform.context import Platform
+from plexus.platform.lanes import USER, Fact, Follower
+from plexus.protocol.errors import Unavailable
+from plexus.users.account_data import AccountDataStore
+from plexus.users.devices import DeviceStore
+from plexus.users.filters import FilterStore
+from plexus.users.inbox import InboxStore
+from plexus.users.keys import KeyStore
+from plexus.users.last_seen import LastSeen
+from plexus.users.profiles import ProfileStore
+from plexus.users.registration_tokens import RegistrationTokenStore
+from plexus.users.room_tasks import RoomTaskStore
+from plexus.users.sessions import SessionStore
+from plexus.users.uia_sessions import UiaSessionStore
 
-if TYPE_CHECKING:
-    from plexus.platform.context import Platform
-    from plexus.platform.http import Requester
+log = logging.getLogger(__name__)
+
+CONFIRM_SECONDS = 0.3
+"""How often the token cache is confirmed while tokens are asked for: a third of the time that an entry is
+good.
+"""
 
 
-class Users:
-    """Everything keyed by a user. One a process, made over a `Platform`; ``start`` before use, ``stop`` at the end."""
+class Users(
+    SessionStore,
+    RegistrationTokenStore,
+    UiaSessionStore,
+    DeviceStore,
+    AccountDataStore,
+    ProfileStore,
+    RoomTaskStore,
+    FilterStore,
+    KeyStore,
+    InboxStore,
+):
+    """Everything keyed by a user. One a process, made over a `Platform`; ``start`` before use, ``stop`` at
+    the end.
+
+    It is the `Authenticator` of every service.
+    """
 
     def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+        super().__init__(platform)
+        self.last_seen = LastSeen(self.db, self.clock, platform.settings.sessions.last_seen_minutes * 60_000)
+        self._follower = Follower(
+            platform, (USER,), self._follow, name="users", on_generation=self._begin_generation
+        )
+        self._confirming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        raise NotImplementedError
+        await self._follower.start()
+        await self.last_seen.start()
+        self._confirming = asyncio.create_task(self._confirm_tokens(), name="confirm-tokens")
 
     async def stop(self) -> None:
-        raise NotImplementedError
+        if self._confirming is not None:
+            self._confirming.cancel()
+            await asyncio.gather(self._confirming, return_exceptions=True)
+        await self._follower.stop()
+        await self.last_seen.stop()
+        self.hasher.close()
 
-    # Accounts
-    async def register(
-        self,
-        localpart: str | None,
-        password: str | None,
-        *,
-        guest: bool = False,
-        admin: bool = False,
-        device: NewDevice | None = None,
-        registration_token: str | None = None,
-    ) -> tuple[str, Session | None]:
-        """(user id, session or None). `UserInUse`, `InvalidUsername`, `WeakPassword`, `Forbidden` (token used up)."""
-        raise NotImplementedError
+    def _follow(self, family: str, lane: int, facts: Sequence[Fact]) -> None:
+        self.tokens.see(facts)
 
-    async def check_available(self, localpart: str) -> str:
-        """The user id it would have; `UserInUse` or `InvalidUsername`."""
-        raise NotImplementedError
+    def _begin_generation(self, old: int, new: int) -> None:
+        self.tokens.clear()
 
-    async def account(self, user_id: str) -> Account | None:
-        raise NotImplementedError
-
-    async def check_password(self, user: str, password: str, *, address: str | None = None) -> Account:
-        """By user id or localpart, throttled by account and address. `Forbidden`, `UserDeactivated`, `LimitExceeded`."""
-        raise NotImplementedError
-
-    async def change_password(
-        self, user_id: str, password: str, *, keep_device: str | None = None, logout_devices: bool = True
-    ) -> None:
-        raise NotImplementedError
-
-    async def deactivate(self, user_id: str, *, erase: bool = False) -> bool:
-        """False if there is no such account, or it was already deactivated."""
-        raise NotImplementedError
-
-    # Sessions
-    async def login_password(
-        self, user: str, password: str, device: NewDevice, *, address: str | None = None
-    ) -> Session:
-        raise NotImplementedError
-
-    async def open_session(self, user_id: str, device: NewDevice) -> Session:
-        raise NotImplementedError
-
-    async def refresh(self, refresh_token: str) -> Session:
-        raise NotImplementedError
-
-    async def authenticate(self, token: str, address: str | None = None) -> Requester:
-        """Who holds this access token; `UnknownToken` (``soft_logout`` when it has expired). A dict hit when warm."""
-        raise NotImplementedError
-
-    async def logout(self, user_id: str, device_id: str) -> None:
-        raise NotImplementedError
-
-    async def logout_all(self, user_id: str) -> None:
-        raise NotImplementedError
-
-    # Devices
-    async def devices(self, user_id: str) -> list[Device]:
-        raise NotImplementedError
-
-    async def device(self, user_id: str, device_id: str) -> Device | None:
-        raise NotImplementedError
-
-    async def rename_device(self, user_id: str, device_id: str, display_name: str) -> bool:
-        raise NotImplementedError
-
-    async def delete_devices(self, user_id: str, device_ids: Sequence[str]) -> list[str]:
-        raise NotImplementedError
-
-    # Account data
-    async def account_data(self, user_id: str, type: str, room_id: str = "") -> bytes | None:
-        raise NotImplementedError
-
-    async def set_account_data(
-        self, user_id: str, type: str, content: Mapping[str, Any], room_id: str = ""
-    ) -> int:
-        """The position of the change in the user's lane."""
-        raise NotImplementedError
-
-    async def account_data_all(self, user_id: str) -> list[AccountData]:
-        """All of it, global ``m.push_rules`` included: what an initial sync sends."""
-        raise NotImplementedError
-
-    async def sync_changes(self, user_id: str, after: int, upto: int) -> UserChanges:
-        raise NotImplementedError
-
-    # Profiles
-    async def profile(self, user_id: str) -> Profile | None:
-        raise NotImplementedError
-
-    async def profiles(self, user_ids: Iterable[str]) -> dict[str, Profile]:
-        raise NotImplementedError
-
-    async def set_profile_field(self, user_id: str, field: str, value: Any) -> None:
-        raise NotImplementedError
-
-    async def delete_profile_field(self, user_id: str, field: str) -> None:
-        raise NotImplementedError
-
-    async def claim_room_tasks(self, limit: int = 10) -> list[RoomTask]:
-        raise NotImplementedError
-
-    async def finish_room_task(self, task: RoomTask) -> bool:
-        raise NotImplementedError
-
-    # Filters
-    async def put_filter(self, user_id: str, definition: Mapping[str, Any]) -> str:
-        raise NotImplementedError
-
-    async def filter(self, user_id: str, filter_id: str) -> bytes | None:
-        """The JSON of a stored filter; filters never change, so it is cached in the process."""
-        raise NotImplementedError
-
-    # Push rules
-    async def push_rules(self, user_id: str) -> dict[str, Any]:
-        """``{"global": {"override": [...], ...}}``: the defaults with the user's changes."""
-        raise NotImplementedError
-
-    # Keys
-    async def upload_keys(
-        self,
-        user_id: str,
-        device_id: str,
-        device_keys: bytes | None,
-        one_time: Sequence[OneTimeKey],
-        fallback: Sequence[OneTimeKey],
-    ) -> dict[str, int]:
-        raise NotImplementedError
-
-    async def query_keys(self, wanted: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
-        raise NotImplementedError
-
-    async def claim_keys(self, wanted: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], OneTimeKey]:
-        raise NotImplementedError
-
-    async def key_counts(self, user_id: str, device_id: str) -> KeyCounts:
-        raise NotImplementedError
-
-    async def device_list_changes(self, after: Sequence[int], upto: Sequence[int]) -> set[str] | None:
-        """Users whose DEVICE_LIST changed within the user lanes' ranges; None when facts that old are gone."""
-        raise NotImplementedError
-
-    # Inbox
-    async def put_messages(
-        self, sender: str, type: str, contents: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    ) -> None:
-        raise NotImplementedError
-
-    async def inbox(
-        self, user_id: str, device_id: str, after: int, upto: int, limit: int = 100
-    ) -> list[ToDeviceMessage]:
-        raise NotImplementedError
-
-    async def inbox_delete(self, user_id: str, device_id: str, upto: int) -> None:
-        raise NotImplementedError
+    async def _confirm_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(CONFIRM_SECONDS)
+            if not self.tokens.asked:
+                continue
+            self.tokens.asked = False
+            began = self.clock.monotonic()
+            try:
+                heads = await self.platform.log.heads(primary=True)
+            except Unavailable as error:
+                log.warning("access tokens are read again each second: %s", error)
+                continue
+            behind = [
+                (lane, head)
+                for lane, head in enumerate(heads.users)
+                if self._follower.position(USER, lane) < head
+            ]
+            reached = await asyncio.gather(
+                *(self._follower.wait_for(USER, lane, head, 0.5) for lane, head in behind)
+            )
+            if all(reached):
+                self.tokens.confirm(began)

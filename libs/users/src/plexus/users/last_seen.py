@@ -1,0 +1,80 @@
+"""When and from where a device was last used: noted in memory, written every few minutes, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+
+from plexus.platform.clock import Clock
+from plexus.platform.http import Requester
+from plexus.platform.postgres import Database
+from plexus.protocol.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 10.0
+_BATCH = 500
+
+
+class LastSeen:
+    """A device is noted at most once in ``every_ms``, and each note is written within `FLUSH_SECONDS`."""
+
+    def __init__(self, db: Database, clock: Clock, every_ms: int) -> None:
+        self._db = db
+        self._clock = clock
+        self._every_ms = every_ms
+        self._noted: dict[tuple[int, str, str], tuple[int, str | None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def due_after(self, seen_ts: int) -> int:
+        return seen_ts + self._every_ms
+
+    def note(self, requester: Requester, now: int, address: str | None) -> int:
+        """Note a use; when the next one is due, in milliseconds since the epoch."""
+        if requester.device_id is not None:
+            self._noted[requester.lane, requester.user_id, requester.device_id] = (now, address)
+        return now + self._every_ms
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="last-seen")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._flush_or_keep()
+
+    async def flush(self) -> int:
+        """Write what is noted, a call a lane and batch; the number of devices."""
+        noted, self._noted = self._noted, {}
+        lanes: dict[int, list[tuple[str, str, int, str | None]]] = defaultdict(list)
+        for (lane, user_id, device_id), (seen, address) in noted.items():
+            lanes[lane].append((user_id, device_id, seen, address))
+        try:
+            for lane, rows in lanes.items():
+                # In one order for all processes, so that two flushes wait for one another and do not
+                # deadlock.
+                rows.sort(key=lambda row: row[:2])
+                for start in range(0, len(rows), _BATCH):
+                    batch = rows[start : start + _BATCH]
+                    await self._db.call(
+                        "SELECT users.touch_devices(%s::smallint, %s::text[], %s::text[], %s::bigint[],"
+                        " %s::text[])",
+                        (lane, *([row[column] for row in batch] for column in range(4))),
+                    )
+        except BaseException:
+            self._noted = {**noted, **self._noted}
+            raise
+        return len(noted)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self._flush_or_keep()
+
+    async def _flush_or_keep(self) -> None:
+        try:
+            await self.flush()
+        except Unavailable as error:
+            log.warning("the devices' last use was not written, it will be later: %s", error)
