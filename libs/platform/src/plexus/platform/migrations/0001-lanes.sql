@@ -5,7 +5,7 @@ CREATE SCHEMA lanes;
 
 -- One row: what is chosen when the deployment is created and never changed.
 CREATE TABLE lanes.deployment (
-    only        boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single      boolean PRIMARY KEY DEFAULT true CHECK (single),
     room_lanes  smallint NOT NULL CHECK (room_lanes BETWEEN 1 AND 64),
     user_lanes  smallint NOT NULL CHECK (user_lanes BETWEEN 1 AND 16),
     server_name text,
