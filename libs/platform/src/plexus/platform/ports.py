@@ -48,7 +48,7 @@ class Ephemeral(Protocol):
         ...
 
     async def take(self, key: str, *, per_second: float, burst: float, cost: float = 1) -> float:
-        """Take ``cost`` tokens from a bucket that starts full; return 0, or the seconds until there are enough.
+        """Take ``cost`` tokens from a bucket that starts full; return 0, or the seconds until they are there.
 
         Atomic. A refused take costs nothing. With ``cost`` 0 it asks whether one token could be had.
         """
@@ -209,7 +209,7 @@ class InternalCalls(Protocol):
         *,
         deadline_ms: int,
     ) -> ResponseT:
-        """The answer; the handler's `MatrixError` as it is; `Unavailable` when the deadline passes, when nobody
-        answers that method, or when the handler fails in a way that is not its caller's business.
+        """The answer; the handler's `MatrixError` as it is; `Unavailable` when the deadline passes, when
+        nobody answers that method, or when the handler fails in a way that is not its caller's business.
         """
         ...

@@ -132,8 +132,8 @@ class SigningSettings(Section):
     )
     old_keys_file: Path | None = Field(
         default=None,
-        description="Keys no longer in use, one ``ed25519 <version> <public key> <expired_ts>`` a line. Empty: "
-        "``<data_dir>/signing-old.keys``.",
+        description="Keys no longer in use, one ``ed25519 <version> <public key> <expired_ts>`` a line. "
+        "Empty: ``<data_dir>/signing-old.keys``.",
     )
     reload_seconds: Annotated[float, Field(gt=0)] = Field(
         default=5, description="How often key and certificate files are looked at for a change."
