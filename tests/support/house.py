@@ -1,0 +1,115 @@
+"""All of Plexus in this event loop, over a PostgreSQL of its own: what the integration tests stand on.
+
+The services answer through the same `Gateway` as in a real process; only the sockets are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plexus.client_api import root as client_api
+from plexus.media import root as media
+from plexus.platform.compose import open_platform
+from plexus.platform.context import Platform
+from plexus.platform.http import Gateway
+from plexus.platform.settings import Settings
+from plexus.rooms import Rooms
+from plexus.users import NewDevice, Users
+
+from tests.support.http import AsgiClient, Json, seg
+
+SERVER = "here.example.org"
+V3 = "/_matrix/client/v3"
+
+
+class Person(AsgiClient):
+    """A logged-in user: an `AsgiClient` with shorthands for what every story needs."""
+
+    user_id: str
+    device_id: str
+
+    async def create_room(self, **body: Any) -> str:
+        room_id: str = (await self.post(f"{V3}/createRoom", body)).ok()["room_id"]
+        return room_id
+
+    async def send(self, room_id: str, text: str, txn_id: str | None = None) -> str:
+        content = {"msgtype": "m.text", "body": text}
+        answer = await self.put(f"{self.room(room_id)}/send/m.room.message/{txn_id or seg(text)}", content)
+        event_id: str = answer.ok()["event_id"]
+        return event_id
+
+    async def join(self, room_id: str) -> None:
+        (await self.post(f"{self.room(room_id)}/join")).ok()
+
+    async def state(self, room_id: str, type: str, state_key: str = "") -> Json:
+        return (await self.get(f"{self.room(room_id)}/state/{seg(type)}/{seg(state_key)}")).ok()
+
+    @staticmethod
+    def room(room_id: str) -> str:
+        """The beginning of every path below a room."""
+        return f"{V3}/rooms/{seg(room_id)}"
+
+
+@dataclass
+class House:
+    """The parts, for tests that look behind the door, and the gateway in front."""
+
+    platform: Platform
+    rooms: Rooms
+    users: Users
+    gateway: Gateway
+
+    def client(self, token: str | None = None) -> AsgiClient:
+        return AsgiClient(self.gateway, token)
+
+    async def person(self, localpart: str) -> Person:
+        """A new account with one device."""
+        user_id, session = await self.users.register(localpart, None, device=NewDevice())
+        assert session is not None
+        person = Person(self.gateway, session.access_token)
+        person.user_id, person.device_id = user_id, session.device_id
+        return person
+
+    async def device(self, person: Person) -> Person:
+        """One more device of somebody."""
+        session = await self.users.open_session(person.user_id, NewDevice())
+        other = Person(self.gateway, session.access_token)
+        other.user_id, other.device_id = person.user_id, session.device_id
+        return other
+
+    async def count(self, table: str) -> int:
+        """Rows of a table."""
+        async with self.platform.db.read(primary=True) as session:
+            row = await session.one(f"SELECT count(*) FROM {table}")  # type: ignore[arg-type]
+        assert row is not None
+        return int(row[0])
+
+    async def written(self) -> dict[str, int]:
+        """How much stands in the tables that a request about rooms might touch: equal before and after is proof
+        that nothing was written."""
+        tables = ("rooms.room", "rooms.event", "rooms.membership", "rooms.alias", "rooms.txn", "lanes.fact")
+        return {table: await self.count(table) for table in tables}
+
+
+@asynccontextmanager
+async def open_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
+    """The house, open until the block ends; rate limits are off unless given."""
+    given = {"rate_limits": {"enabled": False}, "registration": {"mode": "open"}, **settings}
+    made = Settings(server_name=SERVER, data_dir=data_dir, **given)
+    async with open_platform(made, service="test") as platform:
+        rooms, users = Rooms(platform), Users(platform)
+        services = [client_api.build(platform, rooms=rooms, users=users), media.build(platform, users=users)]
+        parts = (rooms, users, *services)
+        started = []
+        try:
+            for part in parts:
+                await part.start()
+                started.append(part)
+            yield House(platform, rooms, users, Gateway(platform, services))
+        finally:
+            for part in reversed(started):
+                await part.stop()
