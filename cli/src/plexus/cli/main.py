@@ -1,0 +1,42 @@
+"""The `plexus` command.
+
+plexus up               start everything in one process
+plexus user …           accounts: add, reset-password, deactivate
+plexus db …             migrate, backup, restore
+plexus doctor           what is wrong, in plain words
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from plexus.cli import db, doctor, up, user
+from plexus.platform.embedded import EmbeddedPostgresError
+from plexus.platform.settings import SettingsError
+from plexus.protocol.errors import MatrixError
+
+commands = typer.Typer(
+    help="Plexus, a Matrix homeserver.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+commands.command("up")(up.up)
+commands.command("doctor")(doctor.doctor)
+commands.add_typer(db.commands, name="db")
+commands.add_typer(user.commands, name="user")
+
+
+def app() -> None:
+    """Run the command; what the person at the terminal can mend is a sentence, not a traceback."""
+    try:
+        commands()
+    except (SettingsError, EmbeddedPostgresError) as error:
+        sys.exit(str(error))
+    except MatrixError as error:
+        sys.exit(error.message)
+
+
+if __name__ == "__main__":
+    app()
