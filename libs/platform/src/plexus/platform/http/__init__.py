@@ -11,6 +11,7 @@ It knows no tokens: see `Authenticator`.
 
 from plexus.platform.http.app import MatrixResponse, MatrixRoute, make_app, make_router
 from plexus.platform.http.body import Body
+from plexus.platform.http.gateway import Gateway
 from plexus.platform.http.hot import (
     ASGIApp,
     ClientGone,
@@ -37,6 +38,7 @@ __all__ = [
     "Authenticator",
     "Body",
     "ClientGone",
+    "Gateway",
     "HotRoute",
     "MatrixResponse",
     "MatrixRoute",
