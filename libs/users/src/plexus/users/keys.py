@@ -104,7 +104,7 @@ class KeyStore(UserStore):
                 "SELECT * FROM users.claim_keys(%s::smallint, %s::text[], %s::text[], %s::text[])",
                 (lane, *([wish[column] for wish in wishes] for column in range(3))),
             )
-            told = []
+            told: list[Fact] = []
             for number, key_id, key, is_told, position in rows:
                 user_id, device_id, algorithm = wishes[number - 1]
                 claimed[user_id, device_id] = OneTimeKey(algorithm, key_id, key)

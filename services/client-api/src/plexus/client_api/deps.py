@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.platform.context import Platform
 from plexus.platform.http import Requester, User
 from plexus.protocol.errors import GuestAccessForbidden
@@ -20,6 +21,10 @@ class ClientApi:
     platform: Platform
     rooms: Rooms
     users: Users
+    room_tasks: RoomTasks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room_tasks = RoomTasks(self.rooms, self.users)
 
     @property
     def server_name(self) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from plexus.client_api.account_data import routes as account_data
+from plexus.client_api.accounts import routes as accounts
 from plexus.client_api.creation import routes as creation
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.devices import routes as devices
 from plexus.client_api.directory import routes as directory
 from plexus.client_api.discovery import routes as discovery
+from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
+from plexus.client_api.profiles import routes as profiles
+from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.sending import routes as sending
 from plexus.platform.context import Platform
@@ -17,6 +23,12 @@ from plexus.users import Users
 
 FEATURES = (
     discovery,
+    accounts,
+    devices,
+    profiles,
+    account_data,
+    filters,
+    push_rules,
     creation,
     membership,
     sending,
@@ -36,4 +48,6 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
         app.include_router(feature.router)
         if hasattr(feature, "hot"):
             hot += feature.hot(api)
-    return Service(name="client-api", app=app, hot=hot)
+    return Service(
+        name="client-api", app=app, hot=hot, start=api.room_tasks.start, drain=api.room_tasks.drain
+    )

@@ -1,0 +1,197 @@
+"""What the endpoints about accounts do beyond the users library: which flows are offered, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plexus.client_api.accounts.models import (
+    Deactivation,
+    Login,
+    PasswordChange,
+    Registration,
+    SharedSecretRegistration,
+)
+from plexus.client_api.accounts.shared_secret import check_mac, check_nonce
+from plexus.client_api.deps import ClientApi
+from plexus.platform.http import Requester
+from plexus.protocol.errors import (
+    Forbidden,
+    GuestAccessForbidden,
+    MatrixError,
+    MissingParam,
+)
+from plexus.users import NewDevice, Session, check_password_policy
+from plexus.users.uia import (
+    DUMMY,
+    PASSWORD,
+    REGISTRATION_TOKEN,
+    Stage,
+    Uia,
+    authenticate,
+    dummy_stage,
+    text_of,
+    user_of,
+)
+
+Json = dict[str, Any]
+
+
+def session_json(session: Session) -> Json:
+    """The answer to a login or registration."""
+    answer: Json = {
+        "user_id": session.user_id,
+        "device_id": session.device_id,
+        "access_token": session.access_token,
+    }
+    if session.refresh_token is not None:
+        answer["refresh_token"] = session.refresh_token
+    if session.expires_in_ms is not None:
+        answer["expires_in_ms"] = session.expires_in_ms
+    return answer
+
+
+async def register_guest(api: ClientApi, display_name: str | None, address: str) -> Json:
+    """All parameters but the device's name are ignored."""
+    if not api.platform.settings.registration.guests:
+        raise GuestAccessForbidden("Guests may not register here")
+    await api.platform.limits.check("registration", address)
+    _, session = await api.users.register(None, None, guest=True, device=NewDevice(display_name=display_name))
+    assert session is not None
+    return session_json(session)
+
+
+async def register(api: ClientApi, body: Registration, address: str) -> Json:
+    """What can be refused without authentication is refused before it. Client-Server API, ``register``."""
+    mode = api.platform.settings.registration.mode
+    if mode == "closed":
+        raise Forbidden("Registration is disabled")
+    # Asking for the flows is free; trying to get through them is not.
+    await api.platform.limits.check("registration", address, 0 if body.auth is None else 1)
+    if body.username is not None:
+        await api.users.check_available(body.username)
+    if body.password is not None:
+        check_password_policy(api.platform.settings.passwords, body.password)
+    results = await authenticate(api.users, _registration_flows(api, mode), _raw(body))
+    if body.password is None:
+        raise MissingParam("password is missing")
+    user_id, session = await api.users.register(
+        body.username,
+        body.password,
+        device=None if body.inhibit_login else body.new_device(),
+        registration_token=results.get(REGISTRATION_TOKEN),
+    )
+    return {"user_id": user_id} if session is None else session_json(session)
+
+
+def _registration_flows(api: ClientApi, mode: str) -> Uia:
+    if mode == "open":
+        return Uia("register", "", [(DUMMY,)], {DUMMY: dummy_stage})
+
+    async def token_stage(auth: Mapping[str, Any]) -> str:
+        token = text_of(auth, "token")
+        if "\0" in token or not await api.users.registration_token_is_valid(token):
+            raise Forbidden("The registration token is not valid")
+        return token
+
+    return Uia("register", "", [(REGISTRATION_TOKEN,)], {REGISTRATION_TOKEN: token_stage})
+
+
+async def login(api: ClientApi, body: Login, address: str) -> Json:
+    if body.type != PASSWORD:
+        raise MatrixError(400, "M_UNKNOWN", "Bad login type")
+    raw = _raw(body)
+    session = await api.users.login_password(
+        user_of(raw), text_of(raw, "password"), body.new_device(), address=address
+    )
+    return session_json(session)
+
+
+def password_stage(api: ClientApi, user_id: str | None, address: str) -> Stage:
+    """``m.login.password``: gives the user ID. With ``user_id`` it must be that user's password."""
+
+    async def stage(auth: Mapping[str, Any]) -> str:
+        account = await api.users.check_password(user_of(auth), text_of(auth, "password"), address=address)
+        if user_id is not None and account.user_id != user_id:
+            raise Forbidden("This is the password of another user")
+        return account.user_id
+
+    return stage
+
+
+async def authenticate_by_password(
+    api: ClientApi,
+    operation: str,
+    body: Mapping[str, Any],
+    requester: Requester | None,
+    address: str,
+    *,
+    target: str = "",
+) -> str:
+    """User-interactive authentication with the password; the user ID."""
+    user_id = None if requester is None else requester.user_id
+    uia = Uia(operation, user_id or "", [(PASSWORD,)], {PASSWORD: password_stage(api, user_id, address)})
+    found: str = (await authenticate(api.users, uia, body, target=target))[PASSWORD]
+    return found
+
+
+async def change_password(
+    api: ClientApi, body: PasswordChange, requester: Requester | None, address: str
+) -> None:
+    """The requester's own token stays good."""
+    check_password_policy(api.platform.settings.passwords, body.new_password)
+    await _limit_account(api, requester, address)
+    user_id = await authenticate_by_password(api, "changePassword", _raw(body), requester, address)
+    await api.users.change_password(
+        user_id,
+        body.new_password,
+        keep_device=None if requester is None else requester.device_id,
+        logout_devices=body.logout_devices,
+    )
+
+
+async def deactivate(api: ClientApi, body: Deactivation, requester: Requester | None, address: str) -> str:
+    """Close the account; the user ID, whose rooms are still to be left."""
+    await _limit_account(api, requester, address)
+    user_id = await authenticate_by_password(api, "deactivateAccount", _raw(body), requester, address)
+    await api.users.deactivate(user_id, erase=body.erase)
+    return user_id
+
+
+async def register_by_secret(api: ClientApi, body: SharedSecretRegistration, address: str) -> Json:
+    """Whoever knows the secret may make accounts, whatever the mode of registration."""
+    secret = shared_secret(api)
+    await api.platform.limits.check("registration", address, 0)
+    check_nonce(secret, body.nonce, api.platform.clock.now_ms())
+    try:
+        check_mac(secret, body)
+    except Forbidden:
+        await api.platform.limits.pay("registration", address)
+        raise
+    user_id, session = await api.users.register(
+        body.username,
+        body.password,
+        admin=body.admin,
+        device=None if body.inhibit_login else NewDevice(),
+    )
+    if body.displayname is not None:
+        await api.users.set_profile_field(user_id, "displayname", body.displayname)
+    answer = {"user_id": user_id} if session is None else session_json(session)
+    return {**answer, "home_server": api.server_name}
+
+
+def shared_secret(api: ClientApi) -> str:
+    """The secret; ``M_UNKNOWN`` (400) as Synapse says it when there is none."""
+    secret = api.platform.settings.registration.shared_secret
+    if secret is None:
+        raise MatrixError(400, "M_UNKNOWN", "Shared secret registration is not enabled")
+    return secret.get_secret_value()
+
+
+async def _limit_account(api: ClientApi, requester: Requester | None, address: str) -> None:
+    await api.platform.limits.check("account", address if requester is None else requester.user_id)
+
+
+def _raw(body: Registration | Login | PasswordChange | Deactivation) -> Json:
+    """The body as it was sent."""
+    return body.model_dump(exclude_unset=True)
