@@ -1,0 +1,131 @@
+"""The commands, on a real folder: beside a running server, and on a stopped one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+
+import aiohttp
+import pytest
+
+from tests.support.matrix import Client, MatrixError
+from tests.support.server import PLEXUS, PlexusServer
+
+
+def plexus_command(
+    server: PlexusServer, *words: str, typed: str = "", settings: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PLEXUS_")}
+    return subprocess.run(
+        [str(PLEXUS), *words, "--data", str(server.data)],
+        input=typed,
+        env=environment | (settings or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def login(client: Client, name: str, password: str) -> Client:
+    identifier = {"type": "m.id.user", "user": name}
+    body = {"type": "m.login.password", "identifier": identifier, "password": password}
+    answer = await client.request("POST", "client/v3/login", body)
+    client.user_id, client.access_token = answer["user_id"], answer["access_token"]
+    return client
+
+
+async def test_accounts_beside_a_running_server(plexus: PlexusServer) -> None:
+    added = plexus_command(plexus, "user", "add", "dora", typed="a long pass phrase\n")
+    assert (added.returncode, added.stdout) == (0, "@dora:localhost can log in now\n"), added.stderr
+    again = plexus_command(plexus, "user", "add", "dora", typed="a long pass phrase\n")
+    assert again.returncode == 1
+    assert "taken" in again.stderr.lower() or "in use" in again.stderr.lower()
+    weak = plexus_command(plexus, "user", "add", "eve", typed="short\n")
+    assert weak.returncode == 1
+    assert "Traceback" not in weak.stderr
+
+    async with aiohttp.ClientSession() as session:
+        dora = await login(Client(session, plexus.base_url), "dora", "a long pass phrase")
+        reset = plexus_command(plexus, "user", "reset-password", "dora", typed="quite another phrase\n")
+        assert reset.returncode == 0, reset.stderr
+        await asyncio.sleep(1)  # a revoked token may live this long
+        with pytest.raises(MatrixError) as logged_out:
+            await dora.request("GET", "client/v3/account/whoami")
+        assert logged_out.value.errcode == "M_UNKNOWN_TOKEN"
+        await login(dora, "dora", "quite another phrase")
+
+        gone = plexus_command(plexus, "user", "deactivate", "@dora:localhost")
+        assert gone.returncode == 0, gone.stderr
+        with pytest.raises(MatrixError) as deactivated:
+            await login(Client(session, plexus.base_url), "dora", "quite another phrase")
+        assert deactivated.value.status == 403
+    assert plexus_command(plexus, "user", "deactivate", "nobody-here").returncode == 1
+
+
+async def test_accounts_on_a_stopped_server(fresh_plexus: PlexusServer) -> None:
+    fresh_plexus.stop()
+    added = plexus_command(fresh_plexus, "user", "add", "@dora:localhost", typed="a long pass phrase\n")
+    assert added.returncode == 0, added.stderr
+    other = plexus_command(fresh_plexus, "user", "add", "@dora:elsewhere", typed="a long pass phrase\n")
+    assert other.returncode == 1
+    assert "elsewhere" in other.stderr
+    assert fresh_plexus.postgres_pid() is None, "a command leaves no PostgreSQL behind"
+    fresh_plexus.start()
+    async with aiohttp.ClientSession() as session:
+        await login(Client(session, fresh_plexus.base_url), "dora", "a long pass phrase")
+
+
+def test_doctor_on_a_sound_server(plexus: PlexusServer) -> None:
+    found = plexus_command(plexus, "doctor")
+    assert found.returncode == 0, found.stdout + found.stderr
+    for words in (
+        "fsync is on",
+        "umlauts",
+        "migrations: all are applied",
+        "signs as ed25519:",
+        "GiB are free",
+    ):
+        assert words in found.stdout
+
+
+def test_doctor_says_what_is_wrong(fresh_plexus: PlexusServer) -> None:
+    fresh_plexus.stop()
+    (fresh_plexus.data / "signing.key").chmod(0o644)
+    found = plexus_command(fresh_plexus, "doctor")
+    assert found.returncode == 1
+    assert "chmod 600" in found.stdout
+    found = plexus_command(fresh_plexus, "doctor", settings={"PLEXUS_RATE_LIMIT__ENABLED": "false"})
+    assert found.returncode == 1
+    assert "PLEXUS_RATE_LIMIT__ENABLED" in found.stdout
+
+
+def test_the_name_cannot_be_changed(fresh_plexus: PlexusServer) -> None:
+    fresh_plexus.stop()
+    for words, settings in (
+        (["up", "--server-name", "other.example"], {}),
+        (["up"], {"PLEXUS_SERVER_NAME": "other.example"}),
+    ):
+        refused = plexus_command(fresh_plexus, *words, settings=settings)
+        assert refused.returncode == 1
+        assert "cannot become 'other.example'" in refused.stderr
+    settings_file = fresh_plexus.data / "plexus.toml"
+    settings_file.write_text(settings_file.read_text().replace("localhost", "other.example"))
+    refused = plexus_command(fresh_plexus, "up")
+    assert refused.returncode == 1
+    assert "other.example" in refused.stderr
+
+
+def test_a_wrong_setting_stops_the_start(fresh_plexus: PlexusServer) -> None:
+    fresh_plexus.stop()
+    refused = plexus_command(fresh_plexus, "up", settings={"PLEXUS_ROOMS__DEFAULT_VERSION": "twelve"})
+    assert refused.returncode == 1
+    assert "rooms.default_version" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_one_server_a_folder(plexus: PlexusServer) -> None:
+    refused = plexus_command(plexus, "up", "--port", "0")
+    assert refused.returncode == 1
+    assert "in use by another Plexus" in refused.stderr
