@@ -79,7 +79,19 @@ class SyncSettings(Section):
     initial_concurrency: Positive = Field(
         default=4, description="Initial syncs answered at a time in one process; others wait."
     )
+    reach_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=1, description="How long a sync waits for what the user wrote or saw through another process."
+    )
     tail_mb: Positive = Field(default=64, description="Memory for recent events, for one process.")
+    cache_mb: Positive = Field(
+        default=64, description="Memory for rooms' sections that members share, for one process."
+    )
+    max_users: Positive = Field(
+        default=20_000, description="Users whose rooms are kept in memory, for one process."
+    )
+    polls_per_device: Positive = Field(
+        default=4, description="Syncs that one device may hold at a time; one more ends its oldest."
+    )
 
 
 class MediaSettings(Section):

@@ -1,0 +1,107 @@
+"""The response, spliced from the bytes that the streams have made.
+
+A small one is joined and sent whole. One that grows beyond `CHUNK` bytes, as the initial sync of a large
+account does, is sent while it is made: what has been sent is dropped, so memory holds one batch of rooms at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from plexus.platform.http import Send, send_json
+from plexus.sync.streams.context import Answer
+
+CHUNK = 256 * 1024
+
+_HEADERS = [(b"content-type", b"application/json")]
+
+
+class Response:
+    """Splices an `Answer` in this order: `open`, any number of `add_rooms`, `close`; then `send`."""
+
+    __slots__ = ("_parts", "_separator")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._separator = b""
+
+    def open(self, answer: Answer) -> None:
+        """All but the rooms."""
+        self._parts += (b'{"next_batch":"', answer.next_batch.encode(), b'"', answer.key_counts)
+        if answer.account_data:
+            self._parts.append(b',"account_data":{"events":[%b]}' % b",".join(answer.account_data))
+        if answer.messages:
+            self._parts.append(b',"to_device":{"events":[%b]}' % b",".join(answer.messages))
+        if answer.device_lists is not None:
+            self._parts.append(b',"device_lists":%b' % answer.device_lists)
+        self._parts.append(b',"rooms":{"join":{')
+
+    def add_rooms(self, answer: Answer) -> None:
+        """The joined rooms that have been made, each closed with its account data. They leave the answer."""
+        for room_id, section in answer.joined.items():
+            data = answer.room_account_data.pop(room_id, None)
+            self._parts += (self._separator, orjson.dumps(room_id), b":", section)
+            if data is not None:
+                self._parts.append(b',"account_data":{"events":[%b]}' % b",".join(data))
+            self._parts.append(b"}")
+            self._separator = b","
+        answer.joined.clear()
+
+    def close(self, answer: Answer) -> None:
+        """The other rooms: those with nothing but account data, invites, knocks, and rooms left."""
+        self.add_rooms(answer)
+        for room_id, data in answer.room_account_data.items():
+            self._parts += (self._separator, orjson.dumps(room_id))
+            self._parts.append(b':{"account_data":{"events":[%b]}}' % b",".join(data))
+            self._separator = b","
+        self._parts.append(b"}")
+        self._section(b"invite", answer.invited)
+        self._section(b"knock", answer.knocked)
+        self._section(b"leave", {room_id: section + b"}" for room_id, section in answer.left.items()})
+        self._parts.append(b"}}")
+
+    def take(self) -> bytes:
+        """What has been spliced since the last time."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self._parts))
+
+    def _section(self, name: bytes, rooms: Mapping[str, bytes]) -> None:
+        if rooms:
+            inner = b",".join(
+                b"%b:%b" % (orjson.dumps(room_id), section) for room_id, section in rooms.items()
+            )
+            self._parts.append(b',"%b":{%b}' % (name, inner))
+
+
+class Sender:
+    """Sends a response whole, or in chunks once it is large. Nothing is sent before there is something to say
+    that cannot be an error any more, so a fault in the first chunk is still answered as one.
+    """
+
+    __slots__ = ("_send", "_started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = False
+
+    async def progress(self, response: Response) -> None:
+        """Send what there is if it is large."""
+        if response.size < CHUNK:
+            return
+        if not self._started:
+            self._started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send({"type": "http.response.body", "body": response.take(), "more_body": True})
+
+    async def finish(self, response: Response) -> None:
+        if self._started:
+            await self._send({"type": "http.response.body", "body": response.take()})
+        else:
+            await send_json(self._send, 200, response.take())

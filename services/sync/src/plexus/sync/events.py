@@ -1,0 +1,104 @@
+"""An event as /sync sends it: bytes, and the few fields by which sections are made.
+
+The client form of an event is made once in a replica, whoever it is for: everything up to its ``age``, and
+what of ``unsigned`` is the same for everybody. What differs per answer (age, the viewer's membership, the
+transaction id for the device that sent it) is spliced in. No dict is kept.
+"""
+
+from __future__ import annotations
+
+import orjson
+from plexus.rooms import StoredEvent
+
+__all__ = ["SyncEvent", "events_json"]
+
+
+class SyncEvent:
+    """One event of a room's timeline or state. ``membership`` is that of the content of an m.room.member
+    event.
+    """
+
+    __slots__ = (
+        "_prefix",
+        "_static",
+        "event_id",
+        "has_url",
+        "membership",
+        "ordinal",
+        "ref",
+        "sender",
+        "snap_after",
+        "snap_before",
+        "state_key",
+        "ts",
+        "txn_device",
+        "txn_id",
+        "type",
+    )
+
+    def __init__(self, stored: StoredEvent) -> None:
+        """From an event that has been decorated: what it replaced, and what redacted it."""
+        client = stored.client_dict(now_ms=0, with_room_id=False)
+        unsigned = client.pop("unsigned")
+        del unsigned["age"]
+        self._prefix = orjson.dumps(client)[:-1] + b',"unsigned":{"age":'
+        self._static = b"," + orjson.dumps(unsigned)[1:-1] if unsigned else b""
+        content = client["content"]
+        self.ref = stored.ref
+        self.event_id = stored.event_id
+        self.type = stored.type
+        self.state_key = stored.state_key
+        self.sender = stored.sender
+        self.ts = stored.origin_server_ts
+        self.ordinal = stored.num if stored.ordinal is None else stored.ordinal
+        self.snap_before = stored.snap_before
+        self.snap_after = stored.snap_after
+        self.txn_device = stored.txn_device
+        self.txn_id = stored.txn_id
+        self.has_url = "url" in content
+        membership = content.get("membership") if self.is_member else None
+        self.membership: str | None = membership if isinstance(membership, str) else None
+
+    @property
+    def is_member(self) -> bool:
+        return self.type == "m.room.member" and self.state_key is not None
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """(type, state key) of a state event."""
+        return None if self.state_key is None else (self.type, self.state_key)
+
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        return len(self._prefix) + len(self._static) + 700
+
+    def is_own(self, user_id: str, device_id: str | None) -> bool:
+        """Whether this device sent it with a transaction id, which only that device gets to see."""
+        return self.txn_id is not None and self.txn_device == device_id and self.sender == user_id
+
+    def json(self, now_ms: int, membership: bytes, own: bool = False) -> bytes:
+        """``ClientEventWithoutRoomID``. ``membership`` is the viewer's at the time of the event."""
+        if own:
+            return b'%b%d%b,"membership":"%b","transaction_id":%b}}' % (
+                self._prefix,
+                max(0, now_ms - self.ts),
+                self._static,
+                membership,
+                orjson.dumps(self.txn_id),
+            )
+        return b'%b%d%b,"membership":"%b"}}' % (
+            self._prefix,
+            max(0, now_ms - self.ts),
+            self._static,
+            membership,
+        )
+
+    def state_json(self, now_ms: int) -> bytes:
+        """The same for a state section, where a viewer's membership says nothing."""
+        return b"%b%d%b}}" % (self._prefix, max(0, now_ms - self.ts), self._static)
+
+
+def events_json(events: list[bytes]) -> bytes:
+    """``{"events": [...]}`` of events that are JSON already."""
+    return b'{"events":[' + b",".join(events) + b"]}"

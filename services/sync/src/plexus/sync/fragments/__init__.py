@@ -1,0 +1,1 @@
+"""Rooms' sections as bytes: made once, shared by the members."""

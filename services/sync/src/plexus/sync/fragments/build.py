@@ -1,0 +1,204 @@
+"""Making fragments, for many rooms at once.
+
+1. The timeline: the newest events of the range, from the tail if all of it is there, else from the database,
+   in one query for all rooms.
+2. The state: for a full section the snapshot at the start of the timeline; otherwise what changed between the
+   snapshot at the beginning of the range and that at the start of the timeline. Nothing needs to be read when
+   the two are the same, as between messages. With ``state_after`` it is the end of the timeline that counts.
+3. What the client cannot learn from timeline and state alone: state events that its filter kept out of the
+   timeline.
+4. The summary, when somebody came or went.
+
+Client-Server API, ``GET /sync``; "Lazy-loading room members".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from plexus.platform.clock import Clock
+from plexus.protocol.filters import EventFilter
+from plexus.rooms import RoomRef, Rooms, StoredEvent, TimelineToken, Wanted
+from plexus.sync.events import SyncEvent
+from plexus.sync.filters import Shape
+from plexus.sync.fragments.fragment import HEROES, Fragment, Summary
+from plexus.sync.fragments.timeline import Timeline, Timelines, Work
+
+_MEMBER = frozenset({"m.room.member"})
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A fragment in the making. ``state`` is what was read for the state section."""
+
+    work: Work
+    timeline: Timeline
+    state: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
+
+    @property
+    def tells_members(self) -> bool:
+        return (
+            self.work.is_full
+            or bool(self.timeline.moves)
+            or any(key[0] == "m.room.member" for key in self.state)
+            or any(event.is_member for event in self.timeline.events)
+        )
+
+
+class Builder:
+    def __init__(self, rooms: Rooms, timelines: Timelines, clock: Clock) -> None:
+        self._rooms = rooms
+        self._timelines = timelines
+        self._clock = clock
+
+    async def build(self, works: Sequence[Work]) -> list[Fragment]:
+        """The fragments of these works, in their order. Works that the tail can answer read nothing, unless
+        state has changed in a gap or somebody came or went.
+        """
+        timelines = await self._timelines.read(works)
+        drafts = [_Draft(work, timeline) for work, timeline in zip(works, timelines, strict=True)]
+        await self._read_states(drafts)
+        summaries = await self._summaries([draft.work.ref for draft in drafts if draft.tells_members])
+        return [self._finish(draft, summaries) for draft in drafts]
+
+    async def load_members(self, wanted: Sequence[tuple[Fragment, frozenset[str]]]) -> None:
+        """Load into each fragment the member events of these users that it does not have yet."""
+        missing = [(fragment, users.difference(fragment.members)) for fragment, users in wanted]
+        missing = [(fragment, users) for fragment, users in missing if users]
+        if not missing:
+            return
+        states = await self._rooms.states(
+            [
+                (fragment.ref, fragment.snapshot, Wanted(types=_MEMBER, members=users))
+                for fragment, users in missing
+            ]
+        )
+        now_ms = self._clock.now_ms()
+        for (fragment, users), state in zip(missing, states, strict=True):
+            for user in users:
+                event = state.get(("m.room.member", user))
+                fragment.members[user] = (
+                    None if event is None else event.client_bytes(now_ms=now_ms, with_room_id=False)
+                )
+
+    async def _read_states(self, drafts: Sequence[_Draft]) -> None:
+        """Fill ``state`` of each draft with as many queries as there are kinds of questions, not rooms."""
+        full: list[tuple[_Draft, tuple[RoomRef, int, Wanted]]] = []
+        changed: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
+        kept_out: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
+        for draft in drafts:
+            work, line = draft.work, draft.timeline
+            at = line.end if work.state_after else line.start
+            if line.before is None:
+                full.append((draft, (work.ref, at, _wanted(work.shape, full=True))))
+            elif line.before != at and not (work.state_after and line.is_whole):
+                changed.append((draft, (work.ref, line.before, at, _wanted(work.shape))))
+            if not work.state_after and not line.is_whole and line.start != line.end:
+                kept_out.append((draft, (work.ref, line.start, line.end, _wanted(work.shape))))
+        if full:
+            states = await self._rooms.states([question for _, question in full])
+            for (draft, _), state in zip(full, states, strict=True):
+                draft.state = state
+        if changed:
+            diffs = await self._rooms.snapshot_diffs([question for _, question in changed])
+            for (draft, _), diff in zip(changed, diffs, strict=True):
+                draft.state = {key: event for key, event in diff.items() if event is not None}
+        if kept_out:
+            diffs = await self._rooms.snapshot_diffs([question for _, question in kept_out])
+            for (draft, _), diff in zip(kept_out, diffs, strict=True):
+                shown = {event.event_id for event in draft.timeline.events}
+                draft.state |= {
+                    key: event
+                    for key, event in diff.items()
+                    if event is not None and event.event_id not in shown
+                }
+        redacted = [e for draft in drafts for e in draft.state.values() if e.redacted_by is not None]
+        if redacted:
+            await self._rooms.decorate(redacted)
+
+    async def _summaries(self, refs: Sequence[RoomRef]) -> dict[RoomRef, Summary]:
+        if not refs:
+            return {}
+        heads = await self._rooms.heads(refs)
+        heroes = await self._rooms.heroes(refs, "", HEROES + 1)
+        return {
+            ref: Summary(head.joined_members, head.invited_members, tuple(heroes.get(ref, ())))
+            for ref, head in heads.items()
+        }
+
+    def _finish(self, draft: _Draft, summaries: dict[RoomRef, Summary]) -> Fragment:
+        work, line, shape = draft.work, draft.timeline, draft.work.shape
+        now_ms = self._clock.now_ms()
+        room_id = work.ref.room_id
+        state = [
+            event.client_bytes(now_ms=now_ms, with_room_id=False)
+            for event in draft.state.values()
+            if _in_state(shape.state, event)
+        ]
+        if work.state_after and line.is_whole and not work.is_full:
+            state += [
+                event.state_json(now_ms)
+                for event in _newest_of_each(line.events)
+                if shape.in_state(event, room_id)
+            ]
+        came, went = ((), ()) if work.is_full else _moves(draft)
+        covered = {state_key for type_, state_key in draft.state if type_ == "m.room.member"}
+        return Fragment(
+            ref=work.ref,
+            events=line.events,
+            limited=line.limited,
+            prev_batch=TimelineToken(line.prev_batch),
+            state=state,
+            state_after=work.state_after,
+            snapshot=line.end if work.state_after else line.start,
+            memberships=line.memberships,
+            lazy=frozenset(e.sender for e in line.events) - covered if shape.lazy else frozenset(),
+            is_full=work.is_full,
+            summary=summaries.get(work.ref) if draft.tells_members else None,
+            joined=frozenset(came),
+            left=frozenset(went),
+            event_fields=shape.event_fields,
+        )
+
+
+def _wanted(shape: Shape, *, full: bool = False) -> Wanted:
+    """What to read of a state. With lazy-loading no member of a full state: those needed are loaded by
+    themselves.
+
+    Patterns are left to the filter: then more is read than sent.
+    """
+    types, not_types = shape.state.types, shape.state.not_types
+    return Wanted(
+        types=None if types is None or _has_pattern(types) else types,
+        not_types=frozenset() if _has_pattern(not_types) else not_types,
+        members=frozenset() if full and shape.lazy else None,
+    )
+
+
+def _has_pattern(types: Iterable[str]) -> bool:
+    return any("*" in type_ for type_ in types)
+
+
+def _in_state(wanted: EventFilter, event: StoredEvent) -> bool:
+    return wanted.is_everything or wanted.matches(event.type, event.sender, event.room_id, event.content)
+
+
+def _newest_of_each(events: Iterable[SyncEvent]) -> Iterable[SyncEvent]:
+    """The state events, without those that a later one replaces."""
+    return {event.key: event for event in events if event.key is not None}.values()
+
+
+def _moves(draft: _Draft) -> tuple[set[str], set[str]]:
+    """Who came and who went, by what is newest of each."""
+    newest: dict[str, str | None] = {
+        key[1]: event.content.get("membership")
+        for key, event in draft.state.items()
+        if key[0] == "m.room.member"
+    }
+    for event in (*draft.timeline.moves, *draft.timeline.events):
+        if event.is_member and event.state_key is not None:
+            newest[event.state_key] = event.membership
+    came = {user for user, membership in newest.items() if membership == "join"}
+    went = {user for user, membership in newest.items() if membership in ("leave", "ban")}
+    return came, went

@@ -1,0 +1,122 @@
+"""A fragment: one room's section of a sync response, as bytes that several users can share.
+
+What all members get alike is printed once. The variants are few and are spliced from the same parts: the
+transaction ids, for the device that sent an event of the timeline; the member events that a lazy-loading
+device has not been sent yet; the heroes, for a user who is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from plexus.protocol.filters import apply_event_fields
+from plexus.rooms import RoomRef, TimelineToken
+from plexus.sync.events import SyncEvent
+
+HEROES = 5
+_FRESH_MS = 1_000
+"""For how long the ``age`` of a printed event may be passed on."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """``heroes`` has one user more than is sent, so that each of them can be left out of their own."""
+
+    joined: int
+    invited: int
+    heroes: tuple[str, ...]
+
+    def json(self, viewer: str) -> bytes:
+        heroes = [user for user in self.heroes if user != viewer][:HEROES]
+        return b'"summary":{"m.heroes":%b,"m.joined_member_count":%d,"m.invited_member_count":%d}' % (
+            orjson.dumps(heroes),
+            self.joined,
+            self.invited,
+        )
+
+
+@dataclass(slots=True)
+class Fragment:
+    """A room's section between two ordinals of its timeline, the later one included.
+
+    ``memberships`` are the viewer's at each event of the timeline if it was made for one viewer, None if it
+    is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
+    whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
+    loaded so far. ``joined`` and ``left`` are the users who came and went.
+    """
+
+    ref: RoomRef
+    events: Sequence[SyncEvent]
+    limited: bool
+    prev_batch: TimelineToken
+    state: Sequence[bytes]
+    state_after: bool
+    snapshot: int
+    memberships: Sequence[str] | None = None
+    lazy: frozenset[str] = frozenset()
+    is_full: bool = False
+    summary: Summary | None = None
+    joined: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+    event_fields: tuple[str, ...] | None = None
+    members: dict[str, bytes | None] = field(default_factory=dict)
+    size: int = 0
+    _owners: frozenset[tuple[str, str | None]] = frozenset()
+    _common: bytes = b""
+    _printed_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
+        self.size = 1000 + 2 * sum(e.size for e in self.events) + 2 * sum(map(len, self.state))
+
+    @property
+    def first_ordinal(self) -> int | None:
+        """The ordinal of the first event in the timeline, if there is one."""
+        return self.events[0].ordinal if self.events else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it tells nothing: then the room can be left out of an incremental sync."""
+        return not (self.events or self.state or self.summary or self.limited or self.lazy)
+
+    def render(self, viewer: str, device: str | None, lazy: Collection[str], now_ms: int) -> bytes:
+        """The section without its closing brace. ``lazy`` are the member events to add, loaded before."""
+        own = (viewer, device) in self._owners
+        in_summary = self.summary is not None and viewer in self.summary.heroes[:HEROES]
+        if not own and not lazy and not in_summary:
+            if not self._common or now_ms - self._printed_ms > _FRESH_MS:
+                self._common = self._print("", None, (), now_ms)
+                self._printed_ms = now_ms
+            return self._common
+        return self._print(viewer, device if own else None, lazy, now_ms)
+
+    def _print(self, viewer: str, device: str | None, lazy: Collection[str], now_ms: int) -> bytes:
+        state = list(self.state)
+        state += [event for event in map(self.members.get, lazy) if event is not None]
+        events = [
+            event.json(
+                now_ms,
+                b"join" if self.memberships is None else self.memberships[index].encode(),
+                device is not None and event.is_own(viewer, device),
+            )
+            for index, event in enumerate(self.events)
+        ]
+        if self.event_fields is not None:
+            events = [_only(self.event_fields, event) for event in events]
+            state = [_only(self.event_fields, event) for event in state]
+        parts = [
+            b'{"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"}'
+            % (b",".join(events), b"true" if self.limited else b"false", self.prev_batch.encode().encode())
+        ]
+        if state or self.state_after:
+            name = b"state_after" if self.state_after else b"state"
+            parts.append(b'"%b":{"events":[%b]}' % (name, b",".join(state)))
+        if self.summary is not None:
+            parts.append(self.summary.json(viewer))
+        return b",".join(parts)
+
+
+def _only(fields: tuple[str, ...], event: bytes) -> bytes:
+    return orjson.dumps(apply_event_fields(orjson.loads(event), fields))

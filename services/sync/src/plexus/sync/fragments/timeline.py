@@ -1,0 +1,221 @@
+"""The timeline of a room's section: its newest events in a range of ordinals.
+
+Within the tail nothing is read: facts are walked from the newest back until there are enough events, and only
+those are decoded, with the first one of the range, which knows the state that the client has. Of what is left
+out between, the member events are looked at: somebody may have come or gone.
+
+Client-Server API, ``Timeline``; "Room History Visibility".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange
+from plexus.sync.events import SyncEvent
+from plexus.sync.filters import Shape
+from plexus.sync.replica.bodies import Bodies
+from plexus.sync.replica.tail import BODY, POSITION, TailFact
+
+
+@dataclass(slots=True)
+class Work:
+    """A room's section to be made, of the events with after < ordinal <= upto.
+
+    ``is_full``: with the whole state, not only what changed. ``viewer``: for this user only, who was not
+    joined throughout. ``facts``: the facts of the range if the tail holds all of them. ``limited``: the
+    client's place is not known, so something may be missing before ``after`` in any case.
+    """
+
+    ref: RoomRef
+    after: int
+    upto: int
+    shape: Shape
+    state_after: bool
+    is_full: bool = False
+    viewer: str | None = None
+    facts: Sequence[TailFact] | None = None
+
+
+@dataclass(slots=True)
+class Timeline:
+    """``before`` is the snapshot of the state after the event ``after``, None if the section is full;
+    ``start`` and ``end`` are those around the timeline. ``is_whole`` says that every event of the range is in
+    ``events`` and that each builds on the one before, so that these events are all that changed the state.
+    ``moves`` are member events that were left out.
+    """
+
+    events: list[SyncEvent]
+    limited: bool
+    prev_batch: Place
+    before: int | None
+    start: int
+    end: int
+    is_whole: bool
+    memberships: list[str] | None = None
+    moves: list[SyncEvent] = field(default_factory=list)
+
+
+class Timelines:
+    def __init__(self, rooms: Rooms, bodies: Bodies) -> None:
+        self._rooms = rooms
+        self._bodies = bodies
+
+    async def read(self, works: Sequence[Work]) -> list[Timeline]:
+        """The timelines of these works, in their order."""
+        found: list[Timeline | None] = [self._from_tail(work) for work in works]
+        rest = [index for index, line in enumerate(found) if line is None]
+        if rest:
+            lines = await self._from_database([works[index] for index in rest])
+            for index, line in zip(rest, lines, strict=True):
+                found[index] = line
+        timelines = [line for line in found if line is not None]
+        for work, line in zip(works, timelines, strict=True):
+            if work.viewer is not None:
+                await self._only_visible(work.ref, work.viewer, line)
+        return timelines
+
+    def _from_tail(self, work: Work) -> Timeline | None:
+        """From the facts at hand; None if there are none, or if one has no body."""
+        facts = work.facts
+        if not facts or any(fact[BODY] is None for fact in facts):
+            return None
+        self._bodies.know((work.ref,))
+        room_id, shape = work.ref.room_id, work.shape
+        events: list[SyncEvent] = []
+        everything: list[SyncEvent] = []
+        limited = False
+        cut_at = len(facts)
+        while cut_at > 0 and not limited and shape.limit:
+            cut_at -= 1
+            for event in reversed(self._events(facts[cut_at])):
+                if shape.whole_timeline or shape.in_timeline(event, room_id):
+                    if len(events) == shape.limit:
+                        limited = True
+                        break
+                    events.append(event)
+                everything.append(event)
+        moves = [
+            event
+            for fact in facts[: cut_at + 1]
+            if self._bodies.may_have_members(fact)
+            for event in self._events(fact)
+            if event.is_member
+        ]
+        events.reverse()
+        everything.reverse()
+        end = self._events(facts[-1])[-1].snap_after
+        return Timeline(
+            events,
+            limited,
+            Place(events[0].ordinal).before if events else Place(work.upto),
+            None if work.is_full else self._events(facts[0])[0].snap_before,
+            events[0].snap_before if events else end,
+            end,
+            is_whole=len(events) == len(everything)
+            and bool(shape.limit)
+            and not limited
+            and _is_linear(events),
+            moves=moves,
+        )
+
+    def _events(self, fact: TailFact) -> Sequence[SyncEvent]:
+        events = self._bodies.events(fact)
+        if not events:
+            raise LookupError(f"The fact at {fact[POSITION]} has no events")
+        return events
+
+    async def _from_database(self, works: Sequence[Work]) -> list[Timeline]:
+        plain = [work for work in works if work.shape.whole_timeline and work.shape.limit]
+        pages = (
+            await self._rooms.timelines(
+                [TimelineRange(work.ref, work.after, work.upto, work.shape.limit) for work in plain]
+            )
+            if plain
+            else []
+        )
+        await self._rooms.decorate([event for page in pages for event in page.events])
+        by_room = {work.ref: page for work, page in zip(plain, pages, strict=True)}
+        timelines = []
+        for work in works:
+            page = by_room.get(work.ref)
+            if page is not None:
+                stored, limited = page.events, page.limited
+            elif work.shape.limit:
+                stored, limited = await self._filtered(work)
+            else:
+                stored, limited = (), False
+            timelines.append(await self._around(work, stored, limited, is_plain=page is not None))
+        return timelines
+
+    async def _filtered(self, work: Work) -> tuple[Sequence[StoredEvent], bool]:
+        wanted = work.shape.timeline
+        room_id = work.ref.room_id
+        page = await self._rooms.timeline(
+            room_id,
+            start=Place(work.upto),
+            end=Place(work.after),
+            backwards=True,
+            limit=work.shape.limit,
+            event_filter=lambda event: wanted.matches(event.type, event.sender, room_id, event.content),
+        )
+        return page.events[::-1], page.end is not None
+
+    async def _around(
+        self, work: Work, stored: Sequence[StoredEvent], limited: bool, *, is_plain: bool
+    ) -> Timeline:
+        """A timeline with the snapshots before, at its start and at its end."""
+        events = [SyncEvent(event) for event in stored]
+        if is_plain and events:
+            end = events[-1].snap_after
+        else:
+            end = await self._snapshot(work.ref, work.upto)
+        before = None
+        if not work.is_full:
+            if is_plain and events and not limited:
+                before = events[0].snap_before
+            else:
+                before = await self._snapshot(work.ref, work.after)
+        return Timeline(
+            events,
+            limited,
+            Place(events[0].ordinal).before if events else Place(work.upto),
+            before,
+            events[0].snap_before if events else end,
+            end,
+            is_whole=is_plain and not limited and _is_linear(events),
+        )
+
+    async def _snapshot(self, ref: RoomRef, ordinal: int) -> int:
+        snapshot = await self._rooms.snapshot_at(ref, Place(ordinal))
+        if snapshot is None:
+            raise LookupError(f"{ref.room_id} has no event at or before {ordinal}")
+        return snapshot
+
+    async def _only_visible(self, ref: RoomRef, viewer: str, line: Timeline) -> None:
+        """Take out what the viewer may not see. Their own membership events they always may."""
+        if not line.events:
+            line.memberships = []
+            return
+        found = await self._rooms.visibilities(ref, viewer, [Place(event.ordinal) for event in line.events])
+        seen = [
+            (event, visibility.membership or "leave")
+            for event, visibility in zip(line.events, found, strict=True)
+            if visibility.visible or (event.is_member and event.state_key == viewer)
+        ]
+        if len(seen) < len(line.events):
+            line.is_whole = False
+            line.limited = True
+            line.events = [event for event, _ in seen]
+            if line.events:
+                line.start = line.events[0].snap_before
+                line.prev_batch = Place(line.events[0].ordinal).before
+            else:
+                line.start = line.end
+        line.memberships = [membership for _, membership in seen]
+
+
+def _is_linear(events: Sequence[SyncEvent]) -> bool:
+    return all(a.snap_after == b.snap_before for a, b in pairwise(events))

@@ -1,0 +1,24 @@
+"""What the sync service tells of itself: enough to see how full a replica is and whether its tail serves."""
+
+from __future__ import annotations
+
+from plexus.platform.telemetry import Telemetry
+from plexus.sync.replica import Replica
+
+
+class Metrics:
+    def __init__(self, telemetry: Telemetry, replica: Replica) -> None:
+        metrics = telemetry.metrics
+        answers = metrics.counter("plexus.sync.answers", "1", "Syncs answered.")
+        self.initial = answers.labels({"kind": "initial"})
+        self.full_state = answers.labels({"kind": "full_state"})
+        self.tail = answers.labels({"kind": "tail"})
+        self.database = answers.labels({"kind": "database"})
+        metrics.gauge("plexus.sync.held", lambda: replica.held, "1", "Long polls held.")
+        metrics.gauge("plexus.sync.views", lambda: len(replica.interest.views), "1", "Users kept in memory.")
+        metrics.gauge("plexus.sync.tail", lambda: replica.rooms.bytes, "By", "Recent facts of rooms.")
+        metrics.gauge(
+            "plexus.sync.fragments", lambda: replica.fragments.bytes, "By", "Sections of rooms kept."
+        )
+        metrics.gauge("plexus.sync.fragments.hits", lambda: replica.fragments.hits, "1", "Sections found.")
+        metrics.gauge("plexus.sync.fragments.misses", lambda: replica.fragments.misses, "1", "Sections made.")

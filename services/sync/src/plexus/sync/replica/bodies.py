@@ -1,0 +1,87 @@
+"""From the body of a fact to events: once per fact that somebody here wants, never for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from plexus.platform.lanes import Fact, RoomFact
+from plexus.rooms import RoomRef, Rooms, TimelineRange
+from plexus.rooms.body import events_of
+from plexus.sync.events import SyncEvent
+from plexus.sync.fragments.cache import RoomCache
+from plexus.sync.replica.tail import BODY, POSITION, SUBJECT, TailFact
+
+_MOST_REFS = 200_000
+
+
+@dataclass(slots=True)
+class _Decoded:
+    events: Sequence[SyncEvent]
+    size: int
+
+
+class Bodies:
+    """Decodes bodies, and keeps what was decoded last, within ``limit`` bytes."""
+
+    def __init__(self, rooms: Rooms, limit: int) -> None:
+        self._rooms = rooms
+        self._decoded: RoomCache[_Decoded] = RoomCache(limit)
+        self._refs: dict[str, RoomRef] = {}
+
+    def know(self, refs: Iterable[RoomRef]) -> None:
+        """Where these rooms are, so that their facts can be decoded."""
+        if len(self._refs) > _MOST_REFS:
+            self._refs.clear()
+        self._refs.update((ref.room_id, ref) for ref in refs)
+
+    def events(self, fact: TailFact) -> Sequence[SyncEvent] | None:
+        """The events of a fact in their order; None if they must be read from the database."""
+        key = (fact[SUBJECT], fact[POSITION])
+        known = self._decoded.get(key)
+        if known is not None:
+            return known.events
+        body, ref = fact[BODY], self._refs.get(fact[SUBJECT])
+        if body is None or ref is None:
+            return None
+        events = [SyncEvent(stored) for stored in events_of(ref, body)]
+        self._decoded.put(key, _Decoded(events, 200 + sum(event.size for event in events)))
+        return events
+
+    def is_ready(self, fact: Fact) -> bool:
+        """Whether the memberships that a fact moves, if any, can be told without reading."""
+        return fact.kind != RoomFact.EVENTS or (
+            fact.body is not None and (b"m.room.member" not in fact.body or fact.subject in self._refs)
+        )
+
+    @staticmethod
+    def may_have_members(fact: TailFact) -> bool:
+        """Whether there may be a member event among the events: never False if there is one."""
+        body = fact[BODY]
+        return body is None or b"m.room.member" in body
+
+    async def prepare(self, facts: Sequence[Fact]) -> dict[int, list[SyncEvent]]:
+        """Read what is missing of facts that are not ready: where their rooms are, and for those without
+        a body their member events, which are returned by the position of the fact.
+        """
+        for room_id in {fact.subject for fact in facts if fact.subject not in self._refs}:
+            ref = await self._rooms.ref(room_id)
+            if ref is not None:
+                self.know([ref])
+        bare = [fact for fact in facts if fact.body is None and fact.subject in self._refs]
+        pages = await self._rooms.timelines(
+            [
+                TimelineRange(self._refs[fact.subject], fact.lo - 1, fact.hi, fact.hi - fact.lo + 1)
+                for fact in bare
+            ]
+        )
+        return {
+            fact.position: [SyncEvent(event) for event in page.events if event.type == "m.room.member"]
+            for fact, page in zip(bare, pages, strict=True)
+        }
+
+    def forget(self, room_id: str) -> None:
+        self._decoded.forget(room_id)
+
+    def clear(self) -> None:
+        self._decoded.clear()

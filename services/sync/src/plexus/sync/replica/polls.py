@@ -1,0 +1,71 @@
+"""Held polls: one future each, and one timer for all.
+
+A poll that waits is a `Poll` with a future; nothing else is made for it, no task and no timer. `Wheel` keeps
+the polls by the tick in which their time is up and lets the loop call it once a tick while there are any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from math import ceil
+
+TICK_SECONDS = 0.25
+"""How late a poll whose time is up may be answered, at most."""
+
+
+class Poll:
+    """One held request. ``device_id`` says whose; the future ends with the wait, for whatever reason."""
+
+    __slots__ = ("device_id", "future", "superseded", "tick")
+
+    def __init__(self, device_id: str | None, future: asyncio.Future[None]) -> None:
+        self.device_id = device_id
+        self.future = future
+        self.superseded = False
+        self.tick = 0
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class Wheel:
+    """Wakes polls when their time is up, and all of them at once when asked."""
+
+    __slots__ = ("_handle", "_loop", "_ticks", "held")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ticks: defaultdict[int, set[Poll]] = defaultdict(set)
+        self._handle: asyncio.TimerHandle | None = None
+        self.held = 0
+
+    async def hold(self, poll: Poll, deadline: float) -> None:
+        """Wait until the poll is woken or the loop's clock has reached ``deadline``, give or take a tick."""
+        poll.tick = ceil(deadline / TICK_SECONDS)
+        self._ticks[poll.tick].add(poll)
+        self.held += 1
+        if self._handle is None:
+            self._handle = self._loop.call_later(TICK_SECONDS, self._turn)
+        try:
+            await poll.future
+        finally:
+            self.held -= 1
+            due = self._ticks.get(poll.tick)
+            if due is not None:
+                due.discard(poll)
+                if not due:
+                    del self._ticks[poll.tick]
+
+    def wake_all(self) -> None:
+        for polls in self._ticks.values():
+            for poll in polls:
+                poll.wake()
+
+    def _turn(self) -> None:
+        now = self._loop.time() / TICK_SECONDS
+        for tick in [tick for tick in self._ticks if tick <= now]:
+            for poll in self._ticks[tick]:
+                poll.wake()
+        self._handle = self._loop.call_later(TICK_SECONDS, self._turn) if self._ticks else None

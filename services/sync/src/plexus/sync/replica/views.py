@@ -1,0 +1,243 @@
+"""Who is connected, and in which rooms they are.
+
+A `UserView` is what this replica knows of one user: their membership of each room, loaded once and then kept
+by the facts of the room lanes, and the polls they hold. The `Interest` index leads from a room to the views
+of its joined members, so that a fact of a room nobody here is in costs one look-up in a dict.
+
+Everything here changes only in `plexus.sync.replica.feed`, in the turn of the event loop in which the head of
+the tail moves: whoever looks at head and views without awaiting sees one moment.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from plexus.rooms import RoomRef, UserRoom
+from plexus.sync.events import SyncEvent
+from plexus.sync.replica.cut import Cut
+from plexus.sync.replica.sent_members import SentMembers
+
+if TYPE_CHECKING:
+    from plexus.sync.replica.polls import Poll
+
+
+class Membership(NamedTuple):
+    """A user's membership of a room since the fact at ``position``, that of the event with ``ordinal``.
+
+    ``joined_from`` is for those no longer in the room: the position of the join that ended with this
+    membership, None if they were not in the room just before, `UNKNOWN` if it ended before this view was
+    loaded.
+    """
+
+    ref: RoomRef
+    membership: str
+    position: int
+    ordinal: int
+    joined_from: int | None
+
+
+UNKNOWN = -1
+
+_MOST_DEVICES = 64
+_MOST_DEVICE_LISTS = 4096
+
+
+class DeviceListChange(NamedTuple):
+    """The devices or cross-signing keys of a user changed, by the fact at this place."""
+
+    lane: int
+    position: int
+    user_id: str
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """What is kept of a device between its syncs. ``key_counts`` is JSON, stale once a fact said so;
+    ``inbox_empty`` says that nothing waits beyond what was sent; ``acknowledged`` is how far its inbox has
+    been cleared.
+    """
+
+    key_counts: bytes | None = None
+    key_counts_stale: bool = False
+    key_changes: int = 0
+    inbox_empty: bool = False
+    acknowledged: int = 0
+    members: SentMembers | None = None
+
+
+class UserView:
+    """One user, as this replica knows them. ``joined`` holds the rooms they are in, ``others`` those they are
+    invited to, knock at, have left or are banned from; ``recent`` those of the others that changed since the
+    view was ``loaded``, which is the cut from which on it has seen every fact. Before, it may not be read.
+    """
+
+    __slots__ = (
+        "device_lists",
+        "devices",
+        "joined",
+        "lane",
+        "loaded",
+        "others",
+        "polls",
+        "recent",
+        "told",
+        "user_id",
+    )
+
+    def __init__(self, user_id: str, lane: int) -> None:
+        self.user_id = user_id
+        self.lane = lane
+        self.loaded: Cut | None = None
+        self.joined: dict[str, Membership] = {}
+        self.others: dict[str, Membership] = {}
+        self.recent: dict[str, Membership] = {}
+        self.polls: list[Poll] = []
+        self.devices: dict[str, DeviceState] = {}
+        self.told: Cut | None = None
+        self.device_lists: list[DeviceListChange] | None = None
+        """Changes of device lists that concern the user, all since the cut ``told``."""
+
+    def tell_no_more(self, cut: Cut) -> None:
+        """Forget the changes of device lists if they are many: older tokens ask the database."""
+        if self.device_lists is not None and len(self.device_lists) > _MOST_DEVICE_LISTS:
+            self.device_lists = None
+            self.told = cut
+
+    def membership(self, room_id: str) -> Membership | None:
+        return self.joined.get(room_id) or self.others.get(room_id)
+
+    def others_since(self, since: Cut) -> Iterable[Membership]:
+        """The rooms not joined whose membership may have changed after a cut."""
+        if self.loaded is not None and since.covers(self.loaded):
+            return self.recent.values()
+        return self.others.values()
+
+    def device(self, device_id: str) -> DeviceState:
+        state = self.devices.get(device_id)
+        if state is None:
+            if len(self.devices) >= _MOST_DEVICES:
+                self.devices.pop(next(iter(self.devices)))
+            state = self.devices[device_id] = DeviceState()
+        return state
+
+    def forget_key_counts(self, device_id: str) -> None:
+        state = self.devices.get(device_id)
+        if state is not None:
+            state.key_counts_stale = True
+            state.key_changes += 1
+
+
+class Interest:
+    """The views of this replica, and which of them are in a room. At most ``limit`` views; the one used least
+    recently goes, unless it holds a poll.
+    """
+
+    __slots__ = ("limit", "rooms", "views")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.views: OrderedDict[str, UserView] = OrderedDict()
+        self.rooms: dict[str, set[UserView]] = {}
+
+    def view(self, user_id: str, lane: int) -> UserView:
+        """The view of this user, a new one if there is none yet."""
+        view = self.views.get(user_id)
+        if view is not None:
+            self.views.move_to_end(user_id)
+            return view
+        view = self.views[user_id] = UserView(user_id, lane)
+        self._make_room()
+        return view
+
+    def load(self, view: UserView, rooms: Iterable[UserRoom], since: Cut) -> None:
+        """Take what the database says, except where a fact has already said something newer.
+
+        ``since`` is a cut before the rows were read, from which on facts have been applied.
+        """
+        for room in rooms:
+            known = view.membership(room.room_id)
+            if known is None or known.position < room.position:
+                joined_from = None if room.membership == "join" else UNKNOWN
+                self._put(
+                    view,
+                    Membership(room.ref, room.membership, room.position, room.from_ordinal, joined_from),
+                )
+        view.loaded = view.told = since
+
+    def apply(self, event: SyncEvent, position: int) -> UserView | None:
+        """A member event has become a fact; returns the view of its user, None if they are not here."""
+        view = None if event.state_key is None else self.views.get(event.state_key)
+        if view is None:
+            return None
+        ref, membership = event.ref, event.membership or "leave"
+        before = view.membership(ref.room_id)
+        if before is not None:
+            if before.position >= position:
+                if before.membership != "join":
+                    view.recent[ref.room_id] = before
+                return view
+            if before.membership == membership == "join":
+                return view
+        joined_from: int | None = None
+        if membership != "join" and before is not None and before.membership == "join":
+            joined_from = before.position
+        elif membership != "join" and before is None and view.loaded is None:
+            joined_from = UNKNOWN
+        self._put(view, Membership(ref, membership, position, event.ordinal, joined_from))
+        if membership != "join":
+            view.recent[ref.room_id] = view.others[ref.room_id]
+        return view
+
+    def tell_device_list(self, change: DeviceListChange, neighbours: Set[str]) -> set[UserView]:
+        """Note the change in the views of these users, and return those."""
+        views = self.views
+        names = neighbours if len(neighbours) < len(views) else views.keys() & neighbours
+        told = {view for name in (*names, change.user_id) if (view := views.get(name)) is not None}
+        for view in told:
+            if view.device_lists is None:
+                view.device_lists = []
+            view.device_lists.append(change)
+        return told
+
+    def drop(self, view: UserView) -> None:
+        """Forget a view. Its polls go on; the next request of the user loads a new one."""
+        if self.views.get(view.user_id) is view:
+            del self.views[view.user_id]
+        for room_id in view.joined:
+            self._leave(view, room_id)
+
+    def clear(self) -> None:
+        """Forget everybody: a new generation has begun."""
+        self.views.clear()
+        self.rooms.clear()
+
+    def _put(self, view: UserView, membership: Membership) -> None:
+        room_id = membership.ref.room_id
+        if membership.membership == "join":
+            view.others.pop(room_id, None)
+            view.recent.pop(room_id, None)
+            view.joined[room_id] = membership
+            self.rooms.setdefault(room_id, set()).add(view)
+        else:
+            if view.joined.pop(room_id, None) is not None:
+                self._leave(view, room_id)
+            view.others[room_id] = membership
+
+    def _leave(self, view: UserView, room_id: str) -> None:
+        views = self.rooms.get(room_id)
+        if views is not None:
+            views.discard(view)
+            if not views:
+                del self.rooms[room_id]
+
+    def _make_room(self) -> None:
+        if len(self.views) <= self.limit:
+            return
+        idle = next(
+            (view for view in self.views.values() if view.loaded is not None and not view.polls), None
+        )
+        if idle is not None:
+            self.drop(idle)

@@ -1,0 +1,32 @@
+"""The composition root of the sync service."""
+
+from __future__ import annotations
+
+from plexus.platform.context import Platform
+from plexus.platform.http import make_app
+from plexus.platform.service import Service
+from plexus.rooms import Rooms
+from plexus.sync.routes import SyncEndpoint
+from plexus.sync.service import SyncService
+from plexus.users import Users
+
+
+def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
+    """The service over a platform and its libraries, which are started and stopped by whoever made them."""
+    sync = SyncService(platform, rooms, users)
+    app = make_app("Plexus sync")
+    app.state.authenticator = users
+    endpoint = SyncEndpoint(sync, users, platform.settings.sync.max_timeout_seconds)
+
+    def ready() -> list[str]:
+        return sync.replica.not_ready()
+
+    return Service(
+        name="sync",
+        app=app,
+        hot=endpoint.routes(),
+        start=sync.start,
+        drain=sync.drain,
+        stop=sync.stop,
+        ready=ready,
+    )

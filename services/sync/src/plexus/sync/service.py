@@ -1,0 +1,199 @@
+"""One sync, from request to answer.
+
+1. Wait until this view has seen the user's own writes and what their token has seen, a second at most.
+2. Take the cut: the head of the tail in this turn of the event loop.
+3. An initial sync (and one that asks for the full state) waits for its turn, and is sent room by room.
+4. Otherwise ask each stream what there is between token and cut. If there is nothing and time is left, hold
+   the poll until a fact concerns the user, and ask again from the cut on.
+
+Client-Server API, "Syncing".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from plexus.platform.context import Platform
+from plexus.platform.http import Requester
+from plexus.rooms import Rooms
+from plexus.sync.answer import Response
+from plexus.sync.filters import FilterCache, SyncFilter
+from plexus.sync.fragments.build import Builder
+from plexus.sync.fragments.timeline import Timelines
+from plexus.sync.metrics import Metrics
+from plexus.sync.models import SyncRequest
+from plexus.sync.replica import Cut, Replica, UserView
+from plexus.sync.replica.sent_members import SentMembers
+from plexus.sync.since import Since, Tokens
+from plexus.sync.streams.account_data import AccountDataStream
+from plexus.sync.streams.context import Answer
+from plexus.sync.streams.device_lists import DeviceListStream
+from plexus.sync.streams.devices import DeviceStream
+from plexus.sync.streams.invited import InvitedStream
+from plexus.sync.streams.rooms import RoomStream
+from plexus.sync.streams.user_facts import user_facts
+from plexus.users import Users
+
+Progress = Callable[[Response], Awaitable[None]]
+"""Is shown a response that grows, and may take from it and send."""
+
+
+@dataclass(slots=True)
+class _Asker:
+    """Who asks, and for what."""
+
+    requester: Requester
+    filter: SyncFilter
+    state_after: bool
+
+
+class SyncService:
+    def __init__(self, platform: Platform, rooms: Rooms, users: Users) -> None:
+        self._platform = platform
+        self._settings = platform.settings.sync
+        self.replica = Replica(platform, rooms)
+        self.metrics = Metrics(platform.telemetry, self.replica)
+        self._filters = FilterCache(users.filter)
+        self._tokens = Tokens(platform.log, self.replica, self._settings.reach_seconds)
+        self._initial = asyncio.Semaphore(self._settings.initial_concurrency)
+        builder = Builder(rooms, Timelines(rooms, self.replica.bodies), platform.clock)
+        self._rooms = RoomStream(self.replica, rooms, builder)
+        self._invited = InvitedStream(rooms)
+        self._account_data = AccountDataStream(users)
+        self._devices = DeviceStream(users)
+        self._device_lists = DeviceListStream(rooms, users)
+
+    async def start(self) -> None:
+        await self.replica.start()
+
+    async def drain(self) -> None:
+        """Answer all held polls with what they have. Those that come later are not held."""
+        self.replica.wake_all()
+
+    async def stop(self) -> None:
+        await self.replica.stop()
+
+    async def sync(self, requester: Requester, request: SyncRequest, progress: Progress) -> Response:
+        """The response to one request. What of it was large has gone through ``progress`` already."""
+        sync_filter = await self._filters.get(requester.user_id, request.filter)
+        marks = await self._platform.marks.get(requester.user_id)
+        if marks:
+            await self.replica.reach(marks, self._settings.reach_seconds)
+        since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
+        asker = _Asker(requester, sync_filter, request.use_state_after)
+        if not request.full_state:
+            response = await self._incremental(asker, since, request)
+            if response is not None:
+                return response
+        async with self._initial:
+            return await self._full(asker, since, request, progress)
+
+    async def _incremental(self, asker: _Asker, since: Since, request: SyncRequest) -> Response | None:
+        """What happened since a token, once there is something; None if that cannot be told any more."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + request.timeout
+        token = request.since
+        while (after := since.cut) is not None:
+            if after.generation != self.replica.generation:
+                since = await self._tokens.since(after.token(since.to_device))
+                continue
+            view = await self._view(asker)
+            self._begin_members(asker, view, token)
+            answer = self._answer(asker, view, since, after)
+            await self._add_changes(answer, after)
+            if answer.tells_something or loop.time() >= deadline or self._platform.drain.draining:
+                return self._finish(asker, answer)
+            since = Since(answer.cut, answer.to_device)
+            if self.replica.cut() is answer.cut:
+                del answer
+                if not await self.replica.hold(
+                    view, asker.requester.device_id, deadline, self._settings.polls_per_device
+                ):
+                    # A newer poll of the device has taken over; this one only has to end.
+                    deadline = 0
+        return None
+
+    async def _add_changes(self, answer: Answer, since: Cut) -> None:
+        if answer.cut.same_place(since) and self._is_idle(answer):
+            answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
+            return
+        in_tail = self.replica.holds(since)
+        (self.metrics.tail if in_tail else self.metrics.database).add()
+        facts = user_facts(self.replica, answer, since)
+        await self._rooms.changes(answer, since)
+        await self._invited.add(answer, since)
+        await self._account_data.changes(answer, since, facts)
+        await self._devices.add(answer, facts)
+        await self._device_lists.changes(answer, since)
+
+    async def _full(self, asker: _Asker, since: Since, request: SyncRequest, progress: Progress) -> Response:
+        """Every room with its state, as at an initial sync; the timelines from ``since`` on, if any."""
+        view = await self._view(asker)
+        self._begin_members(asker, view, None)
+        answer = self._answer(asker, view, since, since.cut)
+        (self.metrics.initial if request.since is None else self.metrics.full_state).add()
+        # Joined rooms and cut are taken in the same turn: nothing may be awaited before.
+        rooms = self._rooms.everything(answer, since.cut)
+        await self._invited.add(answer, since.cut)
+        await self._account_data.everything(answer)
+        await self._devices.add(answer, None)
+        if since.cut is not None:
+            await self._device_lists.changes(answer, since.cut)
+        response = Response()
+        response.open(answer)
+        async for _ in rooms:
+            response.add_rooms(answer)
+            await progress(response)
+        response.close(answer)
+        self._end_members(asker, answer)
+        return response
+
+    async def _view(self, asker: _Asker) -> UserView:
+        return await self.replica.view(asker.requester.user_id, asker.requester.lane)
+
+    def _answer(self, asker: _Asker, view: UserView, since: Since, after: Cut | None) -> Answer:
+        return Answer(
+            view=view,
+            device_id=asker.requester.device_id,
+            since=after,
+            cut=self.replica.cut(),
+            filter=asker.filter,
+            state_after=asker.state_after,
+            now_ms=self._platform.clock.now_ms(),
+            to_device=since.to_device,
+        )
+
+    def _finish(self, asker: _Asker, answer: Answer) -> Response:
+        response = Response()
+        response.open(answer)
+        response.close(answer)
+        self._end_members(asker, answer)
+        return response
+
+    def _is_idle(self, answer: Answer) -> bool:
+        """Whether the device needs nothing looked up: counts known, and inbox as it was told."""
+        if answer.device_id is None:
+            return True
+        device = answer.view.device(answer.device_id)
+        return (
+            device.key_counts is not None
+            and not device.key_counts_stale
+            and device.inbox_empty
+            and answer.to_device <= device.acknowledged
+        )
+
+    def _begin_members(self, asker: _Asker, view: UserView, token: str | None) -> None:
+        """With lazy-loading, take note of what the device says it has."""
+        if asker.filter.shape.lazy and asker.requester.device_id is not None:
+            device = view.device(asker.requester.device_id)
+            if device.members is None:
+                device.members = SentMembers()
+            device.members.begin(token)
+
+    def _end_members(self, asker: _Asker, answer: Answer) -> None:
+        if answer.members and asker.requester.device_id is not None:
+            members = answer.view.device(asker.requester.device_id).members
+            if members is not None:
+                members.answered(answer.next_batch, answer.members)

@@ -1,0 +1,75 @@
+"""What a client's token stands for here.
+
+A token of an older generation is cut back to where the next one began; one of an unknown generation, or of
+another number of lanes, gets a full sync and keeps its place in the to-device inbox. A position beyond the
+head of the primary, which a restored database can bring about, is cut back to it; one beyond this view only
+is waited for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from plexus.platform.lanes import ROOM, USER, LaneLog, SyncToken
+from plexus.sync.replica import Replica
+from plexus.sync.replica.cut import Cut
+
+_KEPT = 4096
+
+
+class Since(NamedTuple):
+    """``cut`` is None when everything is to be told anew."""
+
+    cut: Cut | None
+    to_device: int
+
+
+class Tokens:
+    """Reads tokens; all members of a room send the same text, so what it says is kept."""
+
+    def __init__(self, log: LaneLog, replica: Replica, wait_seconds: float) -> None:
+        self._log = log
+        self._replica = replica
+        self._wait = wait_seconds
+        self._read: OrderedDict[str, Since] = OrderedDict()
+
+    async def since(self, text: str) -> Since:
+        """`InvalidParam` for what is no token."""
+        known = self._read.get(text)
+        if (
+            known is not None
+            and known.cut is not None
+            and known.cut.generation == self._replica.generation
+            and self._replica.cut().covers(known.cut)
+        ):
+            return known
+        return await self._resolve(text)
+
+    async def _resolve(self, text: str) -> Since:
+        token = SyncToken.decode(text)
+        clamped = await self._log.clamp(token)
+        if clamped is None:
+            return Since(None, token.to_device)
+        cut = Cut.of_token(clamped)
+        if not self._replica.cut().covers(cut):
+            cut = await self._reach(cut)
+        since = Since(cut, token.to_device)
+        self._read[text] = since
+        while len(self._read) > _KEPT:
+            self._read.popitem(last=False)
+        return since
+
+    async def _reach(self, cut: Cut) -> Cut:
+        """Wait for what this view has not seen yet; cut back what nobody has."""
+        heads = await self._log.heads(primary=True)
+        rooms = tuple(map(min, cut.rooms, heads.rooms))
+        users = tuple(map(min, cut.users, heads.users))
+        await self._replica.reach(
+            {(ROOM, lane): p for lane, p in enumerate(rooms)}
+            | {(USER, lane): p for lane, p in enumerate(users)},
+            self._wait,
+        )
+        # What is still beyond this view would make the answer go back: tell it again rather than skip it.
+        now = self._replica.cut()
+        return Cut(cut.generation, tuple(map(min, rooms, now.rooms)), tuple(map(min, users, now.users)))

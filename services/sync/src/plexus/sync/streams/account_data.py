@@ -1,0 +1,50 @@
+"""``account_data``, global and of each room; push rules are among the global ones.
+
+Client-Server API, "Client Config"; "Push Rules: Events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+from plexus.platform.lanes import UserFact
+from plexus.sync.replica import Cut
+from plexus.sync.streams.context import Answer
+from plexus.sync.streams.user_facts import UserFacts
+from plexus.users import AccountData, Users
+
+_KINDS = frozenset({int(UserFact.ACCOUNT_DATA), int(UserFact.PUSH_RULES)})
+
+
+class AccountDataStream:
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    async def changes(self, answer: Answer, since: Cut, facts: UserFacts) -> None:
+        """Add what was set since a cut. Within the tail nothing is read unless a fact says so."""
+        if facts.any_of(_KINDS):
+            lane = answer.view.lane
+            changes = await self._users.sync_changes(
+                answer.user_id, since.users[lane], answer.cut.users[lane]
+            )
+            _take(answer, changes.account_data)
+
+    async def everything(self, answer: Answer) -> None:
+        """Add all there is. A change beyond the cut may be among it; it is told once more then."""
+        _take(answer, await self._users.account_data_all(answer.user_id))
+
+
+def _take(answer: Answer, rows: Iterable[AccountData]) -> None:
+    wanted = answer.filter.filter
+    for row in rows:
+        event = b'{"type":%b,"content":%b}' % (orjson.dumps(row.type), row.content)
+        if not row.room_id:
+            if wanted.account_data.matches(row.type, None):
+                answer.account_data.append(event)
+        elif (
+            row.room_id in answer.view.joined
+            and answer.filter.wants_room(row.room_id)
+            and wanted.room.account_data.matches(row.type, None, row.room_id)
+        ):
+            answer.room_account_data.setdefault(row.room_id, []).append(event)

@@ -1,0 +1,68 @@
+"""What one answer is made from: who asks, what they have, and up to where they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plexus.rooms import RoomRef
+from plexus.sync.filters import SyncFilter
+from plexus.sync.replica import Cut, UserView
+
+
+@dataclass(slots=True)
+class Answer:
+    """``since`` is None for an initial sync. The streams read the upper part and add to the lower one.
+
+    ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``newly_joined`` and
+    ``newly_left`` the rooms whose members have come into or gone out of the user's sight, ``came`` and
+    ``went`` the users who did.
+    """
+
+    view: UserView
+    device_id: str | None
+    since: Cut | None
+    cut: Cut
+    filter: SyncFilter
+    state_after: bool
+    now_ms: int
+    to_device: int
+
+    joined: dict[str, bytes] = field(default_factory=dict)
+    invited: dict[str, bytes] = field(default_factory=dict)
+    knocked: dict[str, bytes] = field(default_factory=dict)
+    left: dict[str, bytes] = field(default_factory=dict)
+    account_data: list[bytes] = field(default_factory=list)
+    room_account_data: dict[str, list[bytes]] = field(default_factory=dict)
+    messages: list[bytes] = field(default_factory=list)
+    device_lists: bytes | None = None
+    key_counts: bytes = b""
+    key_counts_changed: bool = False
+
+    newly_joined: list[RoomRef] = field(default_factory=list)
+    newly_left: list[RoomRef] = field(default_factory=list)
+    came: set[str] = field(default_factory=set)
+    went: set[str] = field(default_factory=set)
+    members: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+
+    @property
+    def user_id(self) -> str:
+        return self.view.user_id
+
+    @property
+    def next_batch(self) -> str:
+        return self.cut.token(self.to_device)
+
+    @property
+    def tells_something(self) -> bool:
+        """Whether the client learns anything: otherwise the poll is held on."""
+        return bool(
+            self.joined
+            or self.invited
+            or self.knocked
+            or self.left
+            or self.account_data
+            or self.room_account_data
+            or self.messages
+            or self.device_lists
+            or self.key_counts_changed
+        )

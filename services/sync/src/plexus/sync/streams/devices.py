@@ -1,0 +1,64 @@
+"""What belongs to one device: its inbox and the counts of its keys.
+
+A message is in the answer that the device gets until it comes back with the token of that answer: only then
+it is deleted. So an answer that is lost costs nothing.
+
+Client-Server API, "Send-to-Device messaging"; "Extensions to /sync" of end-to-end encryption.
+"""
+
+from __future__ import annotations
+
+import orjson
+from plexus.platform.lanes import UserFact
+from plexus.sync.replica.views import DeviceState
+from plexus.sync.streams.context import Answer
+from plexus.sync.streams.user_facts import UserFacts
+from plexus.users import Users
+
+MESSAGES = 100
+"""Messages in one answer; what is more comes with the next."""
+
+_TO_DEVICE = frozenset({int(UserFact.TO_DEVICE)})
+_EVERYTHING = 2**62
+
+
+class DeviceStream:
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    async def add(self, answer: Answer, facts: UserFacts | None) -> None:
+        """Add messages and counts for the device; ``facts`` is None for an initial sync."""
+        if answer.device_id is None:
+            return
+        device = answer.view.device(answer.device_id)
+        await self._add_messages(answer, answer.device_id, device, facts is None or facts.any_of(_TO_DEVICE))
+        beyond = facts is not None and facts.kinds is None
+        if device.key_counts is None or device.key_counts_stale or beyond:
+            await self._read_counts(answer.user_id, answer.device_id, device)
+        answer.key_counts = device.key_counts or b""
+        answer.key_counts_changed = facts is not None and not beyond and facts.key_counts_of(answer.device_id)
+
+    async def _read_counts(self, user_id: str, device_id: str, device: DeviceState) -> None:
+        changes = device.key_changes
+        counts = await self._users.key_counts(user_id, device_id)
+        # Clients take a missing count as unknown rather than as zero, and upload no keys then.
+        one_time = {"signed_curve25519": 0} | counts.one_time
+        device.key_counts = b',"device_one_time_keys_count":%b,"device_unused_fallback_key_types":%b' % (
+            orjson.dumps(one_time),
+            orjson.dumps(counts.unused_fallback_types),
+        )
+        device.key_counts_stale = changes != device.key_changes
+
+    async def _add_messages(self, answer: Answer, device_id: str, device: DeviceState, told: bool) -> None:
+        sequence = answer.to_device
+        if sequence > device.acknowledged:
+            await self._users.inbox_delete(answer.user_id, device_id, sequence)
+            device.acknowledged = sequence
+        if device.inbox_empty and not told:
+            return
+        messages = await self._users.inbox(answer.user_id, device_id, sequence, _EVERYTHING, MESSAGES)
+        # The inbox stays marked as not empty until an answer to the newest token finds it so.
+        device.inbox_empty = not messages
+        for message in messages:
+            answer.messages.append(message.event)
+            answer.to_device = message.sequence

@@ -1,0 +1,67 @@
+"""``rooms.invite`` and ``rooms.knock``: rooms the user is not in, shown by their stripped state.
+
+Client-Server API, "Stripped state".
+"""
+
+from __future__ import annotations
+
+import orjson
+from plexus.protocol.format import stripped_state
+from plexus.rooms import Place, Rooms, Wanted
+from plexus.sync.events import events_json
+from plexus.sync.replica import Cut
+from plexus.sync.replica.views import Membership
+from plexus.sync.streams.context import Answer
+
+STRIPPED_TYPES = frozenset(
+    {
+        "m.room.avatar",
+        "m.room.canonical_alias",
+        "m.room.create",
+        "m.room.encryption",
+        "m.room.join_rules",
+        "m.room.member",
+        "m.room.name",
+        "m.room.topic",
+    }
+)
+
+
+class InvitedStream:
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def add(self, answer: Answer, since: Cut | None) -> None:
+        """Add the invites and knocks since a cut, or all of them."""
+        others = answer.view.others.values() if since is None else answer.view.others_since(since)
+        wanted = [
+            membership
+            for membership in others
+            if membership.membership in ("invite", "knock")
+            and membership.position <= answer.cut.rooms[membership.ref.lane]
+            and (since is None or membership.position > since.rooms[membership.ref.lane])
+            and answer.filter.wants_room(membership.ref.room_id)
+        ]
+        for membership in wanted:
+            state = events_json(await self._stripped(answer.user_id, membership))
+            if membership.membership == "invite":
+                answer.invited[membership.ref.room_id] = b'{"invite_state":%b}' % state
+            else:
+                answer.knocked[membership.ref.room_id] = b'{"knock_state":%b}' % state
+
+    async def _stripped(self, user_id: str, membership: Membership) -> list[bytes]:
+        """The room as it was when the user was invited, with the user's member event and the inviter's."""
+        ref = membership.ref
+        snapshot = await self._rooms.snapshot_at(ref, Place(membership.ordinal))
+        if snapshot is None:
+            raise LookupError(f"{ref.room_id} has no event at {membership.ordinal}")
+        own = await self._rooms.state_at(
+            ref, snapshot, Wanted(types=frozenset({"m.room.member"}), members=frozenset({user_id}))
+        )
+        senders = frozenset({user_id, *(event.sender for event in own.values())})
+        state = await self._rooms.state_at(ref, snapshot, Wanted(types=STRIPPED_TYPES, members=senders))
+        return [
+            orjson.dumps(stripped_state(event.event))
+            for (_, state_key), event in state.items()
+            if event.type == "m.room.member" or state_key == ""
+        ]

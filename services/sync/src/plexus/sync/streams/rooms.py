@@ -1,0 +1,331 @@
+"""``rooms.join`` and ``rooms.leave``: timelines and state.
+
+Which rooms have something to tell:
+
+- within the tail, the rooms of the user that have facts between token and cut: found by walking those facts,
+  or the user's rooms, whichever are fewer;
+- beyond the tail, those whose head at the cut lies beyond the token: one query for all rooms of the lanes
+  concerned.
+
+A member who was in the room all the while gets the fragment that all such members share. One who came in
+between gets the room as at an initial sync, with what they may see of its timeline; one who went, what there
+was until then.
+
+Client-Server API, "Syncing"; "Room History Visibility".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from plexus.platform.lanes import RoomFact
+from plexus.protocol.errors import Forbidden
+from plexus.rooms import RoomRef, Rooms
+from plexus.sync.fragments.build import Builder
+from plexus.sync.fragments.fragment import HEROES, Fragment
+from plexus.sync.fragments.timeline import Work
+from plexus.sync.replica import Cut, Replica
+from plexus.sync.replica.tail import HI, KIND, LO, SUBJECT, TailFact
+from plexus.sync.replica.views import UNKNOWN, Membership
+from plexus.sync.streams.context import Answer
+
+BATCH = 40
+"""Rooms that are read together beyond the tail: what is in memory at a time."""
+
+_EVENTS = int(RoomFact.EVENTS)
+
+
+class RoomStream:
+    def __init__(self, replica: Replica, rooms: Rooms, builder: Builder) -> None:
+        self._replica = replica
+        self._rooms = rooms
+        self._builder = builder
+
+    async def changes(self, answer: Answer, since: Cut) -> None:
+        """Add what has happened in the user's rooms since a cut."""
+        tail, cut, view = self._replica.rooms, answer.cut, answer.view
+        works: list[Work] = []
+        beyond: list[Membership] = []
+        if tail.holds(since.rooms):
+            if since.rooms != cut.rooms:
+                for room_id in self._touched(answer, since):
+                    work = self._work(answer, view.joined[room_id], since)
+                    if work is not None:
+                        works.append(work)
+        else:
+            for membership in view.joined.values():
+                lane = membership.ref.lane
+                if since.rooms[lane] >= tail.lanes[lane].floor:
+                    work = self._work(answer, membership, since)
+                    if work is not None:
+                        works.append(work)
+                elif since.rooms[lane] < cut.rooms[lane] and answer.filter.wants_room(membership.ref.room_id):
+                    beyond.append(membership)
+        for start in range(0, len(works), BATCH):
+            await self.add(answer, works[start : start + BATCH], answer.joined)
+        for start in range(0, len(beyond), BATCH):
+            batch = await self._works_beyond(answer, beyond[start : start + BATCH], since)
+            await self.add(answer, batch, answer.joined)
+        await self._add_left(answer, since)
+
+    def everything(self, answer: Answer, since: Cut | None) -> AsyncIterator[None]:
+        """Add all rooms with their whole state, in batches: after each the iterator comes back.
+
+        Which rooms those are is settled by this call, not by the iteration.
+        """
+        cut = answer.cut
+        joined = [
+            membership
+            for membership in answer.view.joined.values()
+            if membership.position <= cut.rooms[membership.ref.lane]
+            and answer.filter.wants_room(membership.ref.room_id)
+        ]
+        return self._batches(answer, joined, since)
+
+    async def _batches(
+        self, answer: Answer, joined: Sequence[Membership], since: Cut | None
+    ) -> AsyncIterator[None]:
+        for start in range(0, len(joined), BATCH):
+            batch = joined[start : start + BATCH]
+            heads = await self._rooms.heads([membership.ref for membership in batch], answer.cut.rooms)
+            afters = await self._afters(batch, since)
+            works = [
+                Work(
+                    ref=membership.ref,
+                    after=after or 0,
+                    upto=heads[membership.ref].ordinal,
+                    shape=answer.filter.shape,
+                    state_after=answer.state_after,
+                    is_full=True,
+                )
+                for membership, after in zip(batch, afters, strict=True)
+                if membership.ref in heads
+            ]
+            await self.add(answer, works, answer.joined)
+            yield
+        if since is not None:
+            await self._add_left(answer, since)
+        elif answer.filter.filter.room.include_leave:
+            await self._add_archived(answer, answer.cut)
+
+    async def add(self, answer: Answer, works: Sequence[Work], sections: dict[str, bytes]) -> None:
+        """Make or find the fragments of these works and add to ``sections`` what they tell this user."""
+        fragments = await self._fragments(answer, works)
+        lazy = self._lazy(answer, works, fragments)
+        if any(lazy):
+            await self._builder.load_members(
+                [(fragment, users) for fragment, users in zip(fragments, lazy, strict=True) if users]
+            )
+        for work, fragment, users in zip(works, fragments, lazy, strict=True):
+            if fragment.is_empty and not work.is_full:
+                continue
+            room_id = work.ref.room_id
+            section = fragment.render(answer.user_id, answer.device_id, users, answer.now_ms)
+            sections[room_id] = section
+            if users:
+                answer.members.append((room_id, users))
+            answer.came |= fragment.joined
+            answer.went |= fragment.left
+
+    def _touched(self, answer: Answer, since: Cut) -> Iterable[str]:
+        """The user's rooms with facts between ``since`` and the cut."""
+        tail, cut, joined = self._replica.rooms, answer.cut, answer.view.joined
+        lanes = [
+            (lane, after, upto)
+            for lane, (after, upto) in enumerate(zip(since.rooms, cut.rooms, strict=True))
+            if after < upto
+        ]
+        if sum(upto - after for _, after, upto in lanes) <= len(joined):
+            subjects = {
+                fact[SUBJECT]
+                for lane, after, upto in lanes
+                for fact in tail.lanes[lane].between(after, upto)
+                if fact[KIND] == _EVENTS
+            }
+            return [room_id for room_id in subjects if room_id in joined]
+        moved = {lane for lane, _, _ in lanes}
+        return [
+            room_id
+            for room_id, membership in joined.items()
+            if membership.ref.lane in moved
+            and (subject := tail.subjects.get(room_id)) is not None
+            and subject.last > since.rooms[membership.ref.lane]
+        ]
+
+    def _work(self, answer: Answer, membership: Membership, since: Cut) -> Work | None:
+        """What there is to tell of a room by the tail; None if nothing."""
+        ref = membership.ref
+        if not answer.filter.wants_room(ref.room_id):
+            return None
+        facts = self._events(ref, since.rooms[ref.lane], answer.cut.rooms[ref.lane])
+        if not facts:
+            return None
+        if membership.position > since.rooms[ref.lane]:
+            answer.newly_joined.append(ref)
+            return Work(
+                ref,
+                0,
+                facts[-1][HI],
+                answer.filter.shape,
+                answer.state_after,
+                is_full=True,
+                viewer=answer.user_id,
+            )
+        return Work(
+            ref, facts[0][LO] - 1, facts[-1][HI], answer.filter.shape, answer.state_after, facts=facts
+        )
+
+    def _events(self, ref: RoomRef, after: int, upto: int) -> list[TailFact]:
+        subject = self._replica.rooms.subjects.get(ref.room_id)
+        return [] if subject is None else [f for f in subject.between(after, upto) if f[KIND] == _EVENTS]
+
+    async def _works_beyond(
+        self, answer: Answer, memberships: Sequence[Membership], since: Cut
+    ) -> list[Work]:
+        """The same from the database."""
+        heads = await self._rooms.heads([m.ref for m in memberships], answer.cut.rooms)
+        changed = [
+            m for m in memberships if m.ref in heads and heads[m.ref].position > since.rooms[m.ref.lane]
+        ]
+        afters = await self._afters(changed, since)
+        works = []
+        for membership, after in zip(changed, afters, strict=True):
+            ref = membership.ref
+            is_new = membership.position > since.rooms[ref.lane]
+            if is_new:
+                answer.newly_joined.append(ref)
+            works.append(
+                Work(
+                    ref,
+                    0 if is_new or after is None else after,
+                    heads[ref].ordinal,
+                    answer.filter.shape,
+                    answer.state_after,
+                    # Where the client stands is not known any more when the facts are gone: all state, and
+                    # the newest of the timeline.
+                    is_full=is_new or after is None,
+                    viewer=answer.user_id if is_new else None,
+                )
+            )
+        return works
+
+    async def _afters(self, memberships: Sequence[Membership], since: Cut | None) -> Sequence[int | None]:
+        """The ordinals up to which a client with this token has the rooms; None where that is not known."""
+        if since is None or not memberships:
+            return [None] * len(memberships)
+        return await self._rooms.ordinals_at([(m.ref, since.rooms[m.ref.lane]) for m in memberships])
+
+    async def _add_left(self, answer: Answer, since: Cut) -> None:
+        """Add the rooms that the user has left, or was removed from, since a cut."""
+        for membership in tuple(answer.view.others_since(since)):
+            ref = membership.ref
+            if membership.membership not in ("leave", "ban"):
+                continue
+            if not since.rooms[ref.lane] < membership.position <= answer.cut.rooms[ref.lane]:
+                continue
+            if not answer.filter.wants_room(ref.room_id):
+                continue
+            await self.add(answer, [await self._left_work(answer, membership, since)], answer.left)
+            answer.newly_left.append(ref)
+
+    async def _left_work(self, answer: Answer, membership: Membership, since: Cut | None) -> Work:
+        ref, upto = membership.ref, membership.ordinal
+        shape, after, facts, is_full = answer.filter.shape, upto - 1, None, False
+        joined_from = membership.joined_from
+        if joined_from is not None:
+            was_in = since is not None and 0 <= joined_from <= since.rooms[ref.lane]
+            if was_in and since is not None:
+                [known] = await self._rooms.ordinals_at([(ref, since.rooms[ref.lane])])
+                after, is_full = known or 0, known is None
+            elif joined_from != UNKNOWN or await self._saw_state(ref, answer.user_id):
+                after, is_full = 0, True
+        return Work(
+            ref, after, upto, shape, answer.state_after, is_full=is_full, viewer=answer.user_id, facts=facts
+        )
+
+    async def _saw_state(self, ref: RoomRef, user_id: str) -> bool:
+        """Whether the user has been in the room: one who only declined an invite is not shown its state."""
+        try:
+            await self._rooms.view(ref.room_id, user_id)
+        except Forbidden:
+            return False
+        return True
+
+    async def _add_archived(self, answer: Answer, cut: Cut) -> None:
+        """Add all rooms that the user has left and not forgotten."""
+        rows = await self._rooms.rooms_of(answer.user_id, {"leave", "ban"}, cut=cut.rooms)
+        for row in rows:
+            if row.forgotten or not answer.filter.wants_room(row.room_id):
+                continue
+            membership = Membership(row.ref, row.membership, row.position, row.from_ordinal, UNKNOWN)
+            await self.add(answer, [await self._left_work(answer, membership, None)], answer.left)
+
+    async def _fragments(self, answer: Answer, works: Sequence[Work]) -> Sequence[Fragment]:
+        cache = self._replica.fragments
+        if len(works) == 1:
+            return [await self._fragment(answer, works[0])]
+        keys = [_key(work) for work in works]
+        found = [cache.get(key) if key is not None else None for key in keys]
+        missing = [index for index, fragment in enumerate(found) if fragment is None]
+        for index, fragment in zip(
+            missing, await self._builder.build([works[i] for i in missing]) if missing else (), strict=True
+        ):
+            found[index] = fragment
+            key = keys[index]
+            if key is not None:
+                cache.put(key, fragment)
+        return [
+            await self._own(answer, work, fragment)
+            for work, fragment in zip(works, found, strict=True)
+            if fragment is not None
+        ]
+
+    async def _fragment(self, answer: Answer, work: Work) -> Fragment:
+        key = _key(work)
+        if key is None:
+            return (await self._builder.build([work]))[0]
+        fragment = self._replica.fragments.get(key)
+        if fragment is None:
+
+            async def build() -> Fragment:
+                return (await self._builder.build([work]))[0]
+
+            fragment = await self._replica.fragments.get_or_build(key, build)
+        return await self._own(answer, work, fragment)
+
+    async def _own(self, answer: Answer, work: Work, fragment: Fragment) -> Fragment:
+        """The fragment itself, or one of the user's own if they were not in the room at its first event."""
+        if work.viewer is not None or not work.is_full or fragment.first_ordinal is None:
+            return fragment
+        membership = answer.view.joined.get(work.ref.room_id)
+        if membership is not None and membership.ordinal <= fragment.first_ordinal:
+            return fragment
+        work.viewer = answer.user_id
+        return (await self._builder.build([work]))[0]
+
+    def _lazy(
+        self, answer: Answer, works: Sequence[Work], fragments: Sequence[Fragment]
+    ) -> list[frozenset[str]]:
+        """The users whose member events each section needs besides."""
+        if not answer.filter.shape.lazy:
+            return [frozenset()] * len(works)
+        sent = None
+        if answer.device_id is not None and not answer.filter.shape.redundant:
+            sent = answer.view.device(answer.device_id).members
+        needed = []
+        for fragment in fragments:
+            users = fragment.lazy
+            if fragment.is_full:
+                users = users | {answer.user_id}
+            if fragment.summary is not None:
+                users = users | {u for u in fragment.summary.heroes[: HEROES + 1] if u != answer.user_id}
+            if users and sent is not None and not fragment.is_full:
+                users = sent.unknown(fragment.ref.room_id, users)
+            needed.append(users)
+        return needed
+
+
+def _key(work: Work) -> tuple[str, object] | None:
+    if work.viewer is not None:
+        return None
+    return (work.ref.room_id, (work.after, work.upto, work.shape, work.state_after, work.is_full))
