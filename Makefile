@@ -9,10 +9,10 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev python
+.PHONY: help run test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
 
 run: .venv/.run ## start Plexus: PORT=8008 DATA=data
 	@exec .venv/bin/plexus up --port $(PORT) --data $(DATA)
@@ -45,14 +45,15 @@ clean: ## remove what was made: .venv, build, caches (never DATA)
 
 # --- the environment: remade only when a lock file or a member's pyproject.toml changes ---
 
-python:
-	@test -n "$(PYTHON)" || { echo "Plexus needs Python 3.11 or newer, and none is on the PATH. Install one, or say where it is: make run PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Plexus needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which to take: make run PYTHON=/path/to/python3.11"; exit 1; }
-
-.venv/bin/uv: requirements/uv.txt | python
+.venv/bin/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "Plexus needs Python 3.11 or newer, and none is on the PATH."; \
+	  echo "Install one, or say where it is: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Plexus needs Python 3.11 or newer; $(PYTHON) is not: $$($(PYTHON) -V 2>&1 | tail -n 1)"; \
+	  echo "Say which to take: make run PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "· making .venv with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv .venv || { echo "Python cannot make a virtual environment here. On Debian: apt-get install python3-venv"; exit 1; }
-	@.venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/uv.txt
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r $<
 	@touch $@
 
 .venv/.run: .venv/bin/uv requirements/run.txt $(MEMBERS:%=%/pyproject.toml)
