@@ -1,4 +1,4 @@
-"""All of Plexus in this event loop, over a PostgreSQL of its own: what the integration tests stand on.
+"""All of Plexus in this event loop, over a database of its own: what the integration tests stand on.
 
 The services answer through the same `Gateway` as in a real process; only the sockets are missing.
 """
@@ -6,7 +6,7 @@ The services answer through the same `Gateway` as in a real process; only the so
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from plexus.media import root as media
 from plexus.platform.compose import open_platform
 from plexus.platform.context import Platform
 from plexus.platform.http import Gateway
+from plexus.platform.service import Service
 from plexus.platform.settings import Settings
 from plexus.rooms import Rooms
 from plexus.users import NewDevice, Users
 
 from tests.support.http import AsgiClient, Json, seg
+from tests.support.postgres import TestDatabase
 
 SERVER = "here.example.org"
 V3 = "/_matrix/client/v3"
@@ -84,32 +86,41 @@ class House:
     async def count(self, table: str) -> int:
         """Rows of a table."""
         async with self.platform.db.read(primary=True) as session:
-            row = await session.one(f"SELECT count(*) FROM {table}")  # type: ignore[arg-type]
+            row = await session.one(f"SELECT count(*) FROM {table}")
         assert row is not None
         return int(row[0])
 
     async def written(self) -> dict[str, int]:
-        """How much stands in the tables that a request about rooms might touch: equal before and after is proof
-        that nothing was written."""
+        """How much stands in the tables that a request about rooms might touch: what is equal before and
+        after has written nothing."""
         tables = ("rooms.room", "rooms.event", "rooms.membership", "rooms.alias", "rooms.txn", "lanes.fact")
         return {table: await self.count(table) for table in tables}
 
 
 @asynccontextmanager
-async def open_house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
+async def open_house(database: TestDatabase, data_dir: Path, **settings: Any) -> AsyncIterator[House]:
     """The house, open until the block ends; rate limits are off unless given."""
-    given = {"rate_limits": {"enabled": False}, "registration": {"mode": "open"}, **settings}
+    given = {
+        "rate_limits": {"enabled": False},
+        "registration": {"mode": "open"},
+        "database": {"dsn": database.writer, "reader_dsn": database.reader},
+        **settings,
+    }
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     async with open_platform(made, service="test") as platform:
         rooms, users = Rooms(platform), Users(platform)
         services = [client_api.build(platform, rooms=rooms, users=users), media.build(platform, users=users)]
-        parts = (rooms, users, *services)
-        started = []
-        try:
-            for part in parts:
-                await part.start()
-                started.append(part)
-            yield House(platform, rooms, users, Gateway(platform, services))
-        finally:
-            for part in reversed(started):
-                await part.stop()
+        async with AsyncExitStack() as stack:
+            for library in (rooms, users):
+                await library.start()
+                stack.push_async_callback(library.stop)
+            for service in services:
+                await service.start()
+                stack.push_async_callback(_end, service)
+            yield House(platform, rooms, users, Gateway(services, platform))
+            platform.drain.begin()
+
+
+async def _end(service: Service) -> None:
+    await service.drain()
+    await service.stop()

@@ -1,7 +1,7 @@
 """A service, or all of them, without sockets: an ASGI client, and the house behind one gateway.
 
-`AsgiClient` speaks ASGI to any application in this event loop and hides nothing: every status and header is in
-the `Answer`. Bodies may come in pieces, or break off, which a real client library would not let a test do.
+`AsgiClient` speaks ASGI to any application in this event loop and hides nothing: every status and header is
+in the `Answer`. Bodies may come in pieces, or break off, which a real client library would not let a test do.
 """
 
 from __future__ import annotations

@@ -99,13 +99,20 @@ async def test_who_may_redact(alice: Person, bob: Person) -> None:
 async def test_a_canonical_alias_must_point_here(alice: Person) -> None:
     room_id, other = await alice.create_room(), await alice.create_room(room_alias_name="other-room")
     path = f"{alice.room(room_id)}/state/m.room.canonical_alias"
-    for content in (
+    wrong: list[dict[str, Any]] = [
         {"alias": f"#nowhere:{SERVER}"},
         {"alias": f"#other-room:{SERVER}"},
         {"alt_aliases": [f"#other-room:{SERVER}"]},
-    ):
+    ]
+    for content in wrong:
         assert (await alice.put(path, content)).error() == (400, "M_BAD_ALIAS")
-    for content in ({"alias": "nowhere"}, {"alias": 5}, {"alt_aliases": "#a:b"}, {"alt_aliases": [{}]}):
+    invalid: list[dict[str, Any]] = [
+        {"alias": "nowhere"},
+        {"alias": 5},
+        {"alt_aliases": "#a:b"},
+        {"alt_aliases": [{}]},
+    ]
+    for content in invalid:
         assert (await alice.put(path, content)).error() == (400, "M_INVALID_PARAM")
     alias = f"#here-{room_id[1:8].lower()}:{SERVER}"
     (await alice.put(f"{V3}/directory/room/{seg(alias)}", {"room_id": room_id})).ok()

@@ -7,13 +7,19 @@ import pytest
 import pytest_asyncio
 
 from tests.support.house import House, Person, open_house
+from tests.support.postgres import TestDatabase, database
 
 _numbers = count(1)
 
+LIMITS = {"max_upload_bytes": 1_000_000}
+__all__ = ["database"]
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), media={"max_upload_bytes": 1_000_000}) as opened:
+async def house(database: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(
+        database, tmp_path_factory.mktemp("house"), media={"max_upload_bytes": 1_000_000}
+    ) as opened:
         yield opened
 
 

@@ -10,7 +10,9 @@ from plexus.wire import MemoryRemoteKeys, RemoteKey, RemoteKeyStore
 from plexus.wire.postgres_keys import PostgresRemoteKeys
 
 from tests.support.house import House, open_house
+from tests.support.postgres import TestDatabase, database
 
+__all__ = ["database"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = SigningKey("ed25519:1", bytes(32)).verify_key
@@ -18,8 +20,8 @@ FIRST = RemoteKey("there.org", KEY, 1_000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house")) as opened:
+async def house(database: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(database, tmp_path_factory.mktemp("house")) as opened:
         yield opened
 
 
