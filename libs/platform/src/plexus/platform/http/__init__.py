@@ -24,6 +24,8 @@ from plexus.platform.http.hot import (
     read_body,
     send_json,
 )
+from plexus.platform.http.internal import internal_app
+from plexus.platform.http.openapi import openapi_of
 from plexus.platform.http.requester import (
     Authenticator,
     OptionalUser,
@@ -32,14 +34,18 @@ from plexus.platform.http.requester import (
     optional_user,
     require_user,
 )
+from plexus.platform.http.serve import Addresses, freeze_garbage, run, serve
+from plexus.platform.http.sockets import ListenError
 
 __all__ = [
     "ASGIApp",
+    "Addresses",
     "Authenticator",
     "Body",
     "ClientGone",
     "Gateway",
     "HotRoute",
+    "ListenError",
     "MatrixResponse",
     "MatrixRoute",
     "OptionalUser",
@@ -49,11 +55,16 @@ __all__ = [
     "Send",
     "User",
     "bearer",
+    "freeze_garbage",
+    "internal_app",
     "make_app",
     "make_router",
+    "openapi_of",
     "optional_user",
     "query",
     "read_body",
     "require_user",
+    "run",
     "send_json",
+    "serve",
 ]

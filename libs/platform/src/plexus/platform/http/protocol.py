@@ -1,0 +1,93 @@
+"""uvicorn's HTTP protocol, with bounds.
+
+httptools collects a request's head without a limit, and uvicorn waits for it without one. Here a head may
+have ``http.max_head_bytes`` and take ``http.head_timeout_seconds``, and a body may not pause for longer than
+``http.body_timeout_seconds``. One sweep over all connections a few times a minute does the timing: a timer
+for each request would cost more than finding its route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any
+
+from plexus.platform.http.exchange import CORS
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_CORS = b"".join(b"%s: %s\r\n" % header for header in CORS)
+
+
+def _refusal(status: bytes, body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+    ) + (_CORS + b"connection: close\r\n\r\n" + body)
+
+
+_BAD_REQUEST = _refusal(b"400 Bad Request", b'{"errcode":"M_UNKNOWN","error":"This is not an HTTP request"}')
+_HEAD_TOO_LARGE = _refusal(
+    b"431 Request Header Fields Too Large",
+    b'{"errcode":"M_TOO_LARGE","error":"The request\'s head is too large"}',
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Made by uvicorn, one a connection. ``max_head`` is set by `bounded`, which makes a subclass."""
+
+    max_head = 65_536
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heard_at = monotonic()
+        self._in_head = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_head:
+            self.heard_at = monotonic()
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.max_head and not self.transport.is_closing():
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(_BAD_REQUEST)
+        self.transport.close()
+
+    def overdue(self, now: float, head_timeout: float, body_timeout: float) -> bool:
+        """Whether the client owes us bytes for too long."""
+        cycle = self.cycle
+        if self._in_head or cycle is None:
+            return now - self.heard_at > head_timeout
+        waiting_for_body = cycle.more_body and not cycle.response_complete and not self.flow.read_paused
+        return waiting_for_body and now - self.heard_at > body_timeout
+
+
+def bounded(max_head: int) -> type[asyncio.Protocol]:
+    """The protocol class with this limit, as uvicorn's ``http=`` takes it."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"max_head": max_head})
+
+
+def sweep(connections: Iterable[object], head_timeout: float, body_timeout: float) -> int:
+    """Close the connections of clients that stopped talking in the middle of a request; return how many."""
+    now = monotonic()
+    late = [
+        connection
+        for connection in connections
+        if isinstance(connection, BoundedProtocol) and connection.overdue(now, head_timeout, body_timeout)
+    ]
+    for connection in late:
+        connection.transport.close()
+    return len(late)
