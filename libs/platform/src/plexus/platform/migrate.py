@@ -13,11 +13,12 @@ one another. Rights need no line in any file: what the owner makes, ``plexus_wri
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -65,7 +66,12 @@ ROLE_SETTINGS: dict[str, dict[str, str]] = {
 _RUN_LOCK = 0x706C6578  # any number that nobody else takes
 
 
-def migrate(dsn: str, owners: Sequence[str] = OWNERS) -> list[str]:
+def migrate(
+    dsn: str,
+    owners: Sequence[str] = OWNERS,
+    *,
+    role_settings: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> list[str]:
     """Apply what is missing and return its names ("rooms/0001-rooms"). Blocking.
 
     ``dsn`` leads to the owner of the database. The roles are made when that user may do so; otherwise they
@@ -74,7 +80,7 @@ def migrate(dsn: str, owners: Sequence[str] = OWNERS) -> list[str]:
     with psycopg.connect(dsn) as guard:
         # Held in a transaction and not in the session, so that it works through a pooler too.
         guard.execute("SELECT pg_advisory_xact_lock(%s)", (_RUN_LOCK,))
-        _make_roles(dsn)
+        _make_roles(dsn, role_settings)
         with _Book(dsn) as book:
             missing = book.to_apply(_migrations(owners))
             for migration in missing:
@@ -143,7 +149,7 @@ class _Book(PostgresqlPsycopgBackend):  # type: ignore[misc]
         yield
 
 
-def _make_roles(dsn: str) -> None:
+def _make_roles(dsn: str, override: Mapping[str, Mapping[str, str]]) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         allowed = connection.execute(
             "SELECT rolcreaterole OR rolsuper, current_database() FROM pg_roles WHERE rolname = current_user"
@@ -156,7 +162,7 @@ def _make_roles(dsn: str) -> None:
             if may_create:
                 if exists is None:
                     connection.execute(psycopg.sql.SQL("CREATE ROLE {} LOGIN").format(name))
-                for setting, value in settings.items():
+                for setting, value in {**settings, **override.get(role, {})}.items():
                     connection.execute(
                         psycopg.sql.SQL("ALTER ROLE {} SET {} = {}").format(
                             name, psycopg.sql.Identifier(setting), psycopg.sql.Literal(value)

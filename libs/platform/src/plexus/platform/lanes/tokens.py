@@ -54,6 +54,9 @@ class SyncToken:
         try:
             raw = urlsafe_b64decode(body + "=" * (-len(body) % 4))
             payload, checksum = raw[:-4], raw[-4:]
+            # The decoder passes over foreign characters and spare bits: one token has one spelling.
+            if urlsafe_b64encode(raw).rstrip(b"=").decode() != body:
+                raise InvalidParam("Unknown sync token")
             if len(checksum) < 4 or crc32(payload).to_bytes(4, "big") != checksum or payload[0] != _VERSION:
                 raise InvalidParam("Unknown sync token")
             reader = _Reader(payload, 1)

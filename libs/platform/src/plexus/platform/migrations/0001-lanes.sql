@@ -1,5 +1,5 @@
 -- The lanes: append-only logs of facts, their generations, and where workers stand in them.
--- The design and its reasons: docs/lanes.md.
+-- What they are for: plexus.platform.lanes.
 
 CREATE SCHEMA lanes;
 

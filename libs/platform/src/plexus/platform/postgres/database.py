@@ -15,7 +15,8 @@ from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSes
 
 class Database:
     """``writers`` and ``readers`` are the connection budget of this process; ``wait`` the seconds that a
-    caller may wait for a connection before it answers 503. ``reader_dsn`` may lead to a replica.
+    caller may wait for a connection before it answers 503, ``most_waiting`` how many may do so.
+    ``reader_dsn`` may lead to a replica.
 
     ``prepared`` off is for a pooler that cannot carry prepared statements. Timeouts and the choice of plans
     belong to the roles ``plexus_writer`` and ``plexus_reader``, because ``SET`` does not survive a pooler.
@@ -29,13 +30,21 @@ class Database:
         writers: int = 8,
         readers: int = 8,
         wait: float = 2.0,
+        most_waiting: int = 256,
         prepared: bool = True,
     ) -> None:
         self._prepare = None if prepared else False
         self._prepare_call = prepared
-        self.writers = ConnectionPool("writer", writer_dsn, size=writers, wait=wait, prepared=prepared)
+        self.writers = ConnectionPool(
+            "writer", writer_dsn, size=writers, wait=wait, prepared=prepared, most_waiting=most_waiting
+        )
         self.readers = ConnectionPool(
-            "reader", reader_dsn or writer_dsn, size=readers, wait=wait, prepared=prepared
+            "reader",
+            reader_dsn or writer_dsn,
+            size=readers,
+            wait=wait,
+            prepared=prepared,
+            most_waiting=most_waiting,
         )
 
     async def open(self) -> None:

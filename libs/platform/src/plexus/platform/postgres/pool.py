@@ -41,14 +41,19 @@ class PoolStats:
 
 
 class ConnectionPool:
-    def __init__(self, name: str, dsn: str, *, size: int, wait: float, prepared: bool) -> None:
-        """``wait``: seconds that a caller may wait for a connection, a new one being made included."""
+    def __init__(
+        self, name: str, dsn: str, *, size: int, wait: float, prepared: bool, most_waiting: int = 256
+    ) -> None:
+        """``wait``: seconds that a caller may wait for a connection, a new one being made included.
+        ``most_waiting``: callers that may wait at a time; more are refused at once.
+        """
         self.name = name
         self.size = size
         self.stats = PoolStats()
         self.on_connect: list[OnConnect] = []
         self._dsn = dsn
         self._wait = wait
+        self._most_waiting = most_waiting
         self._prepared = prepared
         self._free: list[Connection] = []
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
@@ -58,6 +63,10 @@ class ConnectionPool:
     @property
     def in_use(self) -> int:
         return self._open - len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
 
     async def acquire(self) -> Connection:
         """A connection, for the caller alone until `release`; `StoreUnavailable` if none comes in time."""
@@ -93,6 +102,9 @@ class ConnectionPool:
         while not self._closed:
             if self._open < self.size:
                 return await self._connect(deadline)
+            if len(self._waiters) >= self._most_waiting:
+                self.stats.exhausted += 1
+                raise StoreUnavailable("Too many requests wait for the database, try again")
             waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             self.stats.waited += 1
@@ -100,6 +112,8 @@ class ConnectionPool:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     connection = await waiter
             except BaseException as error:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
                 await self._give_back(waiter)
                 if isinstance(error, TimeoutError):
                     self.stats.exhausted += 1

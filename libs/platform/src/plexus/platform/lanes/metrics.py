@@ -1,0 +1,28 @@
+"""Followers and segments as metrics, read when somebody collects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plexus.platform.lanes.follower import Follower
+from plexus.platform.lanes.segments import Segments
+from plexus.platform.telemetry.metrics import Attributes, Metrics
+
+_COUNTS = ("delivered", "read", "overtaken", "polls", "generations", "failures", "broken")
+
+
+def observe_follower(metrics: Metrics, follower: Follower) -> None:
+    """``plexus.lanes.follower.broken`` must stay 0: it counts holes in the log itself."""
+
+    def read(name: str) -> Callable[[], dict[Attributes, float]]:
+        return lambda: {(("follower", follower.name),): getattr(follower.stats, name)}
+
+    for name in _COUNTS:
+        metrics.gauge(f"plexus.lanes.follower.{name}", read(name), "1", "Since the start of the follower.")
+
+
+def observe_segments(metrics: Metrics, segments: Segments) -> None:
+    """Alert when ``ahead`` is below 1 or ``age`` beyond two lengths."""
+    metrics.gauge("plexus.lanes.segments.ahead", lambda: segments.last.ahead, "1", "Ready and not yet open.")
+    metrics.gauge("plexus.lanes.segment.age", lambda: segments.last.age, "s", "Since the last was opened.")
+    metrics.gauge("plexus.lanes.segments.kept", lambda: segments.last.kept, "1", "Partitions there are.")
