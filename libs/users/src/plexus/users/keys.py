@@ -66,27 +66,30 @@ class KeyStore(UserStore):
         return dict(zip(algorithms, counts, strict=True))
 
     async def query_keys(self, wanted: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
-        """The identity keys of devices of local users, by user and device; an empty list asks for all. Each
+        """The identity keys of devices of local users, by user and device; an empty list asks for all. A
+        user without keys has an empty dict, one without an account is missing. Each
         with ``unsigned.device_display_name`` where the device has a name.
         """
         users = list(wanted)
         async with self.read() as session:
             rows = await session.fetch(
-                "SELECT k.user_id, k.device_id, k.keys, d.display_name"
+                "SELECT a.user_id, k.device_id, k.keys, d.display_name"
                 " FROM unnest(%s::smallint[], %s::text[]) AS w (lane, user_id)"
-                " JOIN users.device_key k ON k.lane = w.lane AND k.user_id = w.user_id"
-                " JOIN users.device d"
-                " ON d.lane = k.lane AND d.user_id = k.user_id AND d.device_id = k.device_id",
+                " JOIN users.account a ON a.lane = w.lane AND a.user_id = w.user_id"
+                " LEFT JOIN (users.device_key k"
+                "   JOIN users.device d USING (lane, user_id, device_id))"
+                " ON k.lane = a.lane AND k.user_id = a.user_id",
                 ([self.lane(user_id) for user_id in users], users),
             )
         found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         for user_id, device_id, stored, display_name in rows:
-            if wanted[user_id] and device_id not in wanted[user_id]:
+            devices = found[user_id]
+            if device_id is None or (wanted[user_id] and device_id not in wanted[user_id]):
                 continue
             keys = orjson.loads(stored)
             if display_name is not None:
                 keys["unsigned"] = {"device_display_name": display_name}
-            found[user_id][device_id] = keys
+            devices[device_id] = keys
         return dict(found)
 
     async def claim_keys(self, wanted: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], OneTimeKey]:

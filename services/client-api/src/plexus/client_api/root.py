@@ -48,6 +48,5 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
         app.include_router(feature.router)
         if hasattr(feature, "hot"):
             hot += feature.hot(api)
-    return Service(
-        name="client-api", app=app, hot=hot, start=api.room_tasks.start, drain=api.room_tasks.drain
-    )
+    tasks = api.room_tasks
+    return Service("client-api", app, hot, start=tasks.start, drain=tasks.drain, stop=tasks.drain)

@@ -108,7 +108,7 @@ class RoomTasks:
             log.exception("a room task failed and is tried again later")
 
     async def _work(self, task: RoomTask) -> bool:
-        """Go through the rooms; False if one has to be visited again: the lease runs out, and somebody does."""
+        """Go through the rooms; False if one has to be visited again, when the lease runs out."""
         if task.kind == "leave":
             memberships = {"join", "invite", "knock"}
             step: Step = partial(self._leave, task.user_id)
