@@ -1,0 +1,41 @@
+"""What runs inside `plexus up`, once the services are loaded."""
+
+from __future__ import annotations
+
+from plexus.cli.all_in_one import all_in_one
+from plexus.cli.progress import say
+from plexus.platform.compose import open_platform
+from plexus.platform.http import Addresses, freeze_garbage, serve
+from plexus.platform.settings import Settings
+
+
+async def serve_all(settings: Settings) -> None:
+    """Start everything, tell the person at the terminal where it is, and serve until told to leave."""
+    say("· starting PostgreSQL, bringing its tables up to date")
+    async with open_platform(settings, service="plexus") as platform, all_in_one(platform) as gateway:
+        say("· starting client-api, sync, keys, federation, media")
+
+        def started(addresses: Addresses) -> None:
+            freeze_garbage()
+            welcome(settings, addresses)
+
+        await serve(gateway, platform, started=started)
+
+
+def url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def welcome(settings: Settings, addresses: Addresses) -> None:
+    """Where it is, how to make the first account, how to stop."""
+    say()
+    for address in addresses.client:
+        say(f"  Plexus is up:       {url(address)}    server name {settings.server_name}")
+    for address in addresses.internal:
+        say(f"  health and metrics: {url(address)}/health/ready, /metrics")
+    say(f"  make an account:    .venv/bin/plexus user add NAME --data {settings.data_dir}")
+    if settings.registration.mode == "open":
+        say("                      (and anybody may register)")
+    say("  stop it:            Ctrl-C, or SIGTERM")
+    say()
