@@ -121,6 +121,26 @@ async def test_knocking(alice: Person, bob: Person, version: str) -> None:
     await bob.join(room_id)
 
 
+@versions
+async def test_a_restricted_room(alice: Person, bob: Person, carol: Person, version: str) -> None:
+    """ "the server MUST verify that the requesting user meets at least one of the conditions"."""
+    club = await alice.create_room(preset="public_chat")
+    rules = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": club}]}
+    room_id = await alice.create_room(
+        room_version=version, initial_state=[{"type": "m.room.join_rules", "content": rules}]
+    )
+    await bob.join(club)
+    await bob.join(room_id)
+    member = await alice.state(room_id, "m.room.member", bob.user_id)
+    assert member == {"membership": "join", "join_authorised_via_users_server": alice.user_id}
+    assert (await carol.post(f"{carol.room(room_id)}/join")).error() == (403, "M_FORBIDDEN")
+    # Nobody names a voucher for themselves: the signature of the server is the proof.
+    own = f"{carol.room(room_id)}/state/m.room.member/{seg(carol.user_id)}"
+    assert (await carol.put(own, member)).error() == (403, "M_FORBIDDEN")
+    (await alice.post(f"{alice.room(room_id)}/invite", {"user_id": carol.user_id})).ok()
+    await carol.join(room_id)
+
+
 async def test_invites_and_joins_carry_the_profile(house: House, alice: Person, bob: Person) -> None:
     await house.users.set_profile_field(bob.user_id, "displayname", "Bob B.")
     room_id = await alice.create_room(invite=[bob.user_id], is_direct=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.membership.restricted import VOUCHER, voucher_for
 from plexus.client_api.membership.service import check_local_invitee
 from plexus.platform.http import Requester
 from plexus.protocol.errors import BadJson, InvalidParam, MatrixError
@@ -44,14 +45,32 @@ def redaction_event(target: str, content: Mapping[str, Any]) -> NewEvent:
 
 
 async def state_event(
-    api: ClientApi, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
+    api: ClientApi, sender: str, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
 ) -> NewEvent:
     """The event of ``setRoomStateWithKey`` after the checks that its type needs."""
     if event_type == "m.room.canonical_alias":
         await _check_canonical_alias(api, room_id, state_key, content)
-    elif event_type == "m.room.member" and content.get("membership") == "invite":
-        check_local_invitee(state_key, api.server_name)
+    elif event_type == "m.room.member":
+        content = await _member_content(api, sender, room_id, state_key, content)
     return NewEvent(event_type, content, state_key=state_key)
+
+
+async def _member_content(
+    api: ClientApi, sender: str, room_id: str, state_key: str, content: dict[str, Any]
+) -> dict[str, Any]:
+    """Memberships set as state obey what the membership endpoints check.
+
+    Who vouches for a join is for this server to say: our signature is the proof, so a client may not choose.
+    """
+    if content.get("membership") == "invite":
+        check_local_invitee(state_key, api.server_name)
+    content = {key: value for key, value in content.items() if key != VOUCHER}
+    if content.get("membership") == "join" and state_key == sender:
+        membership = await api.rooms.membership(room_id, sender)
+        voucher = await voucher_for(api, room_id, sender, membership)
+        if voucher is not None:
+            content[VOUCHER] = voucher
+    return content
 
 
 async def _check_canonical_alias(
