@@ -3,17 +3,22 @@
 Without an invite the join must name a member who could have invited (``join_authorised_via_users_server``).
 The conditions are checked here, because the authorisation rules see only that somebody has vouched.
 
-Client-Server API, "Restricted rooms"; Server-Server API, "Restricted rooms". """
+Client-Server API, "Restricted rooms"; Server-Server API, "Restricted rooms".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping from typing import Any
+from collections.abc import Mapping
+from typing import Any
 
-from plexus.client_api.deps import ClientApi from plexus.protocol import room_versions from
-plexus.protocol.errors import Forbidden from plexus.protocol.identifiers import is_room_id, server_of from
-plexus.protocol.power_levels import PowerLevels
+from plexus.client_api.deps import ClientApi
+from plexus.protocol import room_versions
+from plexus.protocol.errors import Forbidden
+from plexus.protocol.identifiers import is_room_id, server_of
+from plexus.protocol.power_levels import PowerLevels
 
-VOUCHER = "join_authorised_via_users_server" _RULES = ("restricted", "knock_restricted")
+VOUCHER = "join_authorised_via_users_server"
+_RULES = ("restricted", "knock_restricted")
 
 
 async def voucher_for(api: ClientApi, room_id: str, user_id: str, membership: str | None) -> str | None:
@@ -46,7 +51,7 @@ async def _meets_a_condition(api: ClientApi, user_id: str, content: Mapping[str,
 
 
 async def _who_may_invite(api: ClientApi, room_id: str) -> str | None:
-    """A member of this server with the power to invite; the most powerful, so that they keep it the longest."""
+    """The most powerful member of this server, if they may invite."""
     info = await api.rooms.room(room_id)
     create = await api.rooms.state_event(room_id, "m.room.create", "")
     if info is None or create is None:

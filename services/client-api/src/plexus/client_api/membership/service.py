@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.restricted import voucher_for
+from plexus.client_api.membership.restricted import VOUCHER, voucher_for
 from plexus.protocol.errors import Forbidden, MatrixError, MissingParam, NotFound
 from plexus.protocol.identifiers import is_room_id, parse_user_id
 from plexus.rooms import NewEvent, Written
