@@ -89,7 +89,7 @@ async def test_a_bad_filter_is_refused(text: str) -> None:
 async def test_old_filters_are_forgotten() -> None:
     filters = FilterCache(nothing_stored, size=10)
     for limit in range(1, 50):
-        await filters.get("@a:x", '{"room":{"timeline":{"limit":%d}}}' % limit)
+        await filters.get("@a:x", f'{{"room":{{"timeline":{{"limit":{limit}}}}}}}')
     assert len(filters._parsed) == len(filters._shapes) == 10
 
 
@@ -122,7 +122,7 @@ def test_a_response_is_spliced_in_any_combination(answer: Answer) -> None:
     response.open(answer)
     response.close(answer)
     body = orjson.loads(response.take())
-    data = {"account_data": {"events": [{}]}}
+    data: dict[str, Any] = {"account_data": {"events": [{}]}}
     assert body == {
         "next_batch": answer.cut.token(0),
         "device_one_time_keys_count": {},
