@@ -194,5 +194,7 @@ def _alive(connection: Connection) -> bool:
     # to).
     if connection.closed:
         return False
-    readable, _, _ = select.select((connection.pgconn.socket,), (), (), 0)
-    return not readable
+    # poll and not select, which refuses descriptors from 1,024 on: a replica holds thousands of long polls.
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
