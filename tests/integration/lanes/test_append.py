@@ -55,7 +55,7 @@ async def test_what_is_rolled_back_leaves_no_hole(db: Database, log: LaneLog) ->
 
 
 async def test_a_lane_that_is_not_there_is_an_error(db: Database, log: LaneLog) -> None:
-    with pytest.raises(psycopg.errors.RaiseException, match="there is no lane r.64"):
+    with pytest.raises(psycopg.errors.RaiseException, match=r"there is no lane r\.64"):
         await append(db, ROOM, 64, [Fact(0, 1, "!a:x")])
     with pytest.raises(LookupError):
         await log.facts(ROOM, 64, 0)
