@@ -1,0 +1,156 @@
+"""The composition of the platform: which adapter stands behind each port.
+
+`open_platform` opens everything in order and closes it in reverse order; tests and commands use the same.
+
+    settings ─ telemetry ─ signing keys ─ PostgreSQL (embedded: started, migrated) ─ lanes ─ ports
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from plexus.platform.cache import MemoryCache
+from plexus.platform.calls import DirectCalls
+from plexus.platform.clock import Clock, SystemClock
+from plexus.platform.context import Platform
+from plexus.platform.drain import DrainSignal
+from plexus.platform.embedded import EmbeddedPostgres
+from plexus.platform.ephemeral import MemoryEphemeral
+from plexus.platform.lanes import LaneLog, MemoryFanout, read_lane_map
+from plexus.platform.leadership import LeasedRows
+from plexus.platform.limits import RateLimiter
+from plexus.platform.marks import MemoryMarks
+from plexus.platform.migrate import READER, WRITER, migrate
+from plexus.platform.objects import open_objects
+from plexus.platform.postgres import Database
+from plexus.platform.postgres.metrics import observe
+from plexus.platform.settings import DatabaseSettings, Settings
+from plexus.platform.signing import SigningKeys, create_signing_key
+from plexus.platform.telemetry import Telemetry
+from plexus.platform.watch import Watcher
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_platform(
+    settings: Settings, *, service: str, clock: Clock | None = None
+) -> AsyncIterator[Platform]:
+    """Everything a service stands on, for the time of the block.
+
+    ``service`` names the process in traces (``all``, ``client-api``, ``cli``). Raises `SigningKeysError`,
+    `EmbeddedPostgresError` or `StoreUnavailable` with a message for the operator when it cannot start.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        telemetry = Telemetry(settings.telemetry, service)
+        stack.push_async_callback(asyncio.to_thread, telemetry.shutdown)
+
+        if settings.embedded and settings.signing.key_file is None:
+            # A new deployment. On a cluster all replicas share a key, so none may make one.
+            await asyncio.to_thread(create_signing_key, settings.signing_key_file)
+        keys = SigningKeys(settings.signing_key_file, settings.old_keys_file, clock)
+        watcher = Watcher(settings.signing.reload_seconds)
+        watcher.add(keys.watched)
+        await watcher.start()
+        stack.push_async_callback(watcher.stop)
+
+        writer, reader = await _addresses(settings, stack)
+        db = await stack.enter_async_context(_database(settings.database, writer, reader))
+        observe(telemetry.metrics, db)
+
+        lanes = await read_lane_map(db)
+        log = LaneLog(db, lanes)
+        await log.start(embedded=settings.embedded)
+        fanout = MemoryFanout()
+        await fanout.start()
+        stack.push_async_callback(fanout.stop)
+
+        ephemeral = MemoryEphemeral(clock)
+        stack.push_async_callback(ephemeral.close)
+        cache = MemoryCache(clock)
+        stack.push_async_callback(cache.close)
+
+        yield Platform(
+            settings=settings,
+            clock=clock,
+            db=db,
+            lanes=lanes,
+            log=log,
+            fanout=fanout,
+            marks=MemoryMarks(clock),
+            cache=cache,
+            ephemeral=ephemeral,
+            objects=open_objects(settings.media.store_url, settings.data_dir),
+            limits=RateLimiter(ephemeral, settings.rate_limits),
+            leadership=LeasedRows(db),
+            calls=DirectCalls(telemetry.traceparent),
+            keys=keys,
+            telemetry=telemetry,
+            drain=DrainSignal(),
+        )
+
+
+def holder_name() -> str:
+    """Who this process is, for leases: unique among all replicas and restarts."""
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """The embedded server of these settings, not yet started; its folder is ``<data_dir>/postgres``."""
+    options = settings.database.embedded
+    return EmbeddedPostgres(
+        postgres_folder(settings),
+        port=options.port or None,
+        settings={
+            "shared_buffers": f"{options.shared_buffers_mb}MB",
+            "max_connections": str(options.max_connections),
+            "commit_delay": str(options.commit_delay_us),
+        },
+    )
+
+
+def postgres_folder(settings: Settings) -> Path:
+    return settings.data_dir / "postgres"
+
+
+def role_settings(settings: DatabaseSettings) -> Mapping[str, Mapping[str, str]]:
+    """What `migrate` gives to the roles, because ``SET`` does not survive a pooler."""
+    timeouts = {
+        "statement_timeout": str(settings.statement_timeout_ms),
+        "lock_timeout": str(settings.lock_timeout_ms),
+    }
+    return {WRITER: timeouts, READER: timeouts}
+
+
+async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, str | None]:
+    """The DSNs of the writer and of the reader; starts and migrates the embedded server if it is ours."""
+    dsn = settings.database.dsn
+    if dsn is not None:
+        reader = settings.database.reader_dsn
+        return dsn.get_secret_value(), reader.get_secret_value() if reader is not None else None
+    server = embedded_postgres(settings)
+    await asyncio.to_thread(server.start)
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    applied = await asyncio.to_thread(migrate, server.dsn(), role_settings=role_settings(settings.database))
+    if applied:
+        logger.info("Applied %d migrations", len(applied))
+    return server.dsn(WRITER), server.dsn(READER)
+
+
+def _database(settings: DatabaseSettings, writer: str, reader: str | None) -> Database:
+    return Database(
+        writer,
+        reader,
+        writers=settings.writer_pool,
+        readers=settings.reader_pool,
+        wait=settings.acquire_timeout_ms / 1000,
+        most_waiting=settings.max_waiting,
+        prepared=settings.prepared_statements,
+    )
