@@ -18,6 +18,7 @@ from plexus.platform.context import Platform
 from plexus.platform.http import Gateway
 from plexus.platform.service import Service
 from plexus.platform.settings import Settings
+from plexus.platform.signing import create_signing_key
 from plexus.rooms import Rooms
 from plexus.users import NewDevice, Users
 
@@ -107,6 +108,7 @@ async def open_house(database: TestDatabase, data_dir: Path, **settings: Any) ->
         **settings,
     }
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
+    create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform:
         rooms, users = Rooms(platform), Users(platform)
         services = [client_api.build(platform, rooms=rooms, users=users), media.build(platform, users=users)]

@@ -30,7 +30,7 @@ async def store(request: pytest.FixtureRequest, house: House) -> RemoteKeyStore:
     if request.param == "memory":
         return MemoryRemoteKeys()
     async with house.platform.db.write() as session:
-        await session.execute("TRUNCATE wire.server_key")
+        await session.execute("DELETE FROM wire.server_key")
     return PostgresRemoteKeys(house.platform.db)
 
 
