@@ -2,21 +2,87 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated
+
 import typer
-from plexus.cli.data_folder import open_folder
+from plexus.cli.data_folder import begin_folder, kept_name, open_folder
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
-from plexus.cli.store import owner_dsn
+from plexus.cli.store import beside, must_exist, owner_dsn
+from plexus.platform.backup import Step, data_files, verify
+from plexus.platform.backup import backup as make_backup
+from plexus.platform.backup import restore as bring_back
+from plexus.platform.compose import role_settings
 from plexus.platform.migrate import migrate as run_migrations
 
 commands = typer.Typer(help="The database: migrate, backup, restore.", no_args_is_help=True)
+
+Place = Annotated[Path, typer.Argument(help="A new folder, or a file that ends in .tar.", metavar="PLACE")]
 
 
 @commands.command("migrate")
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Bring the database to the form that this code wants. Doing it again changes nothing."""
-    with owner_dsn(open_folder(data)) as dsn:
-        applied = run_migrations(dsn)
+    settings = open_folder(data)
+    must_exist(settings)
+    with owner_dsn(settings) as dsn:
+        applied = run_migrations(dsn, role_settings=role_settings(settings.database))
     for name in applied:
         say(f"applied {name}")
     say("the database is up to date")
+
+
+@commands.command("backup")
+def backup(
+    place: Place,
+    data: Data = DEFAULT_DATA,
+    only_database: Annotated[bool, typer.Option("--only-database", help="Without keys and media.")] = False,
+) -> None:
+    """Copy the server, as it is at one moment, to PLACE; it may run meanwhile. The copy contains secrets."""
+    settings = open_folder(data)
+    must_exist(settings)
+    files = {} if only_database else data_files(settings)
+    with owner_dsn(settings) as dsn:
+        manifest = make_backup(dsn, place, server_name=settings.server_name, files=files, report=show)
+    rows = sum(table.rows for table in manifest.tables)
+    say(f"{place}: {rows} rows of {len(manifest.tables)} tables, {len(manifest.files)} files")
+    for what in manifest.without:
+        say(f"not in it: {what}")
+
+
+@commands.command("restore")
+def restore(
+    place: Place,
+    data: Data = DEFAULT_DATA,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="What the server holds now may be lost.")
+    ] = False,
+) -> None:
+    """Make the server in the folder, which must not run, what it was when the backup at PLACE was made.
+
+    Clients go on from there: their newer sync tokens are cut back.
+    """
+    new = kept_name(data) is None
+    settings = open_folder(data, overrides={"server_name": verify(place).server_name} if new else None)
+    if beside(settings) is not None:
+        sys.exit(f"the server in {data} is running: stop it first")
+    if settings.embedded:
+        begin_folder(settings)
+    with owner_dsn(settings) as dsn:
+        restored = bring_back(
+            place,
+            dsn,
+            server_name=settings.server_name,
+            replace=replace,
+            files=data_files(settings),
+            report=show,
+        )
+    say(f"{settings.server_name} is as it was at {restored.manifest.created}; start it with `plexus up`")
+
+
+def show(step: Step) -> None:
+    """A line for each thing that is done."""
+    if step.done:
+        say(f"· {step.phase} {step.number}/{step.total} {step.name}")

@@ -12,8 +12,12 @@ import sys
 
 import typer
 from plexus.cli import db, doctor, up, user
+from plexus.platform.backup import BackupError
 from plexus.platform.embedded import EmbeddedPostgresError
+from plexus.platform.http import ListenError
+from plexus.platform.postgres import StoreUnavailable
 from plexus.platform.settings import SettingsError
+from plexus.platform.signing import SigningKeysError
 from plexus.protocol.errors import MatrixError
 
 commands = typer.Typer(
@@ -27,12 +31,22 @@ commands.command("doctor")(doctor.doctor)
 commands.add_typer(db.commands, name="db")
 commands.add_typer(user.commands, name="user")
 
+MENDABLE = (
+    SettingsError,
+    SigningKeysError,
+    EmbeddedPostgresError,
+    StoreUnavailable,
+    ListenError,
+    BackupError,
+)
+"""What the person at the terminal can do something about: said in a sentence, without a traceback."""
+
 
 def app() -> None:
-    """Run the command; what the person at the terminal can mend is a sentence, not a traceback."""
+    """Run the command; its exit code is 1 if it could not do what it was asked."""
     try:
         commands()
-    except (SettingsError, EmbeddedPostgresError) as error:
+    except MENDABLE as error:
         sys.exit(str(error))
     except MatrixError as error:
         sys.exit(error.message)

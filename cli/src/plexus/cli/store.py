@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from plexus.platform.embedded import EmbeddedPostgres, running
+from plexus.cli.data_folder import kept_name
+from plexus.platform.compose import embedded_postgres, postgres_folder
+from plexus.platform.embedded import Address, running
+from plexus.platform.migrate import READER, WRITER
 from plexus.platform.settings import Settings
 from pydantic import SecretStr
+
+
+def must_exist(settings: Settings) -> None:
+    """End the command if no server was begun in the folder: a mistyped folder must not become one."""
+    if settings.embedded and kept_name(settings.data_dir) is None:
+        sys.exit(
+            f"there is no server in {settings.data_dir}: `plexus up --data {settings.data_dir}` begins one"
+        )
+
+
+def beside(settings: Settings) -> Address | None:
+    """Where the PostgreSQL of a running `plexus up` listens; None if there is none."""
+    return running(postgres_folder(settings)) if settings.embedded else None
 
 
 @contextmanager
@@ -15,17 +32,17 @@ def owner_dsn(settings: Settings) -> Iterator[str]:
     """How to connect as the database's owner, until the block ends."""
     if settings.database.dsn is not None:
         yield settings.database.dsn.get_secret_value()
-        return
-    folder = settings.data_dir / "postgres"
-    beside = running(folder)
-    if beside is not None:
-        yield beside.dsn()
-        return
-    with EmbeddedPostgres(folder) as server:
-        yield server.dsn()
+    elif (address := beside(settings)) is not None:
+        yield address.dsn()
+    else:
+        with embedded_postgres(settings) as server:
+            yield server.dsn()
 
 
-def by_address(settings: Settings, dsn: str) -> Settings:
-    """The same settings with the database at `dsn`: what is done beside a running server starts none."""
-    database = settings.database.model_copy(update={"dsn": SecretStr(dsn)})
-    return settings.model_copy(update={"database": database})
+def shared(settings: Settings) -> Settings:
+    """The settings with which a command joins a running server instead of starting one of its own."""
+    address = beside(settings)
+    if address is None:
+        return settings
+    dsns = {"dsn": SecretStr(address.dsn(WRITER)), "reader_dsn": SecretStr(address.dsn(READER))}
+    return settings.model_copy(update={"database": settings.database.model_copy(update=dsns)})

@@ -12,7 +12,7 @@ import typer
 from plexus.cli.data_folder import open_folder
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
-from plexus.cli.store import by_address, owner_dsn
+from plexus.cli.store import must_exist, shared
 from plexus.platform.compose import open_platform
 from plexus.users import Users
 
@@ -64,15 +64,15 @@ def deactivate(
 
 
 def on_users(data: Data, work: Callable[[Users], Awaitable[T]]) -> T:
-    """Run `work` on the accounts of the server in `data`."""
+    """Run `work` on the accounts of the server in `data`, whether it runs or not."""
     settings = open_folder(data)
+    must_exist(settings)
 
-    async def run(dsn: str) -> T:
-        async with open_platform(by_address(settings, dsn), service="cli") as platform:
+    async def run() -> T:
+        async with open_platform(shared(settings), service="cli") as platform:
             return await work(Users(platform))
 
-    with owner_dsn(settings) as dsn:
-        return asyncio.run(run(dsn))
+    return asyncio.run(run())
 
 
 def localpart(users: Users, name: str) -> str:
