@@ -16,6 +16,7 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     sync = SyncService(platform, rooms, users)
     app = make_app("Plexus sync")
     app.state.authenticator = users
+    app.state.sync = sync
     endpoint = SyncEndpoint(sync, users, platform.settings.sync.max_timeout_seconds)
 
     def ready() -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange
+from plexus.rooms.visibility import Viewer
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.replica.bodies import Bodies
@@ -25,8 +26,8 @@ class Work:
     """A room's section to be made, of the events with after < ordinal <= upto.
 
     ``is_full``: with the whole state, not only what changed. ``viewer``: for this user only, who was not
-    joined throughout. ``facts``: the facts of the range if the tail holds all of them. ``limited``: the
-    client's place is not known, so something may be missing before ``after`` in any case.
+    joined throughout. ``facts``: the facts of the range if the tail holds all of them. ``begins_anew``: the
+    client may have some of these events already, so the timeline does not continue what it has (``limited``).
     """
 
     ref: RoomRef
@@ -36,6 +37,7 @@ class Work:
     state_after: bool
     is_full: bool = False
     viewer: str | None = None
+    begins_anew: bool = False
     facts: Sequence[TailFact] | None = None
 
 
@@ -64,7 +66,7 @@ class Timelines:
         self._bodies = bodies
 
     async def read(self, works: Sequence[Work]) -> list[Timeline]:
-        """The timelines of these works, in their order."""
+        """The timelines of these works, in their order. Those for one viewer are all for the same."""
         found: list[Timeline | None] = [self._from_tail(work) for work in works]
         rest = [index for index, line in enumerate(found) if line is None]
         if rest:
@@ -73,8 +75,13 @@ class Timelines:
                 found[index] = line
         timelines = [line for line in found if line is not None]
         for work, line in zip(works, timelines, strict=True):
-            if work.viewer is not None:
-                await self._only_visible(work.ref, work.viewer, line)
+            line.limited |= work.begins_anew
+        viewer = next((work.viewer for work in works if work.viewer is not None), None)
+        if viewer is not None:
+            eyes = await self._rooms.viewers([w.ref for w in works if w.viewer is not None], viewer)
+            for work, line in zip(works, timelines, strict=True):
+                if work.viewer is not None:
+                    _only_visible(eyes[work.ref], line)
         return timelines
 
     def _from_tail(self, work: Work) -> Timeline | None:
@@ -194,27 +201,25 @@ class Timelines:
             raise LookupError(f"{ref.room_id} has no event at or before {ordinal}")
         return snapshot
 
-    async def _only_visible(self, ref: RoomRef, viewer: str, line: Timeline) -> None:
-        """Take out what the viewer may not see. Their own membership events they always may."""
-        if not line.events:
-            line.memberships = []
-            return
-        found = await self._rooms.visibilities(ref, viewer, [Place(event.ordinal) for event in line.events])
-        seen = [
-            (event, visibility.membership or "leave")
-            for event, visibility in zip(line.events, found, strict=True)
-            if visibility.visible or (event.is_member and event.state_key == viewer)
-        ]
-        if len(seen) < len(line.events):
-            line.is_whole = False
-            line.limited = True
-            line.events = [event for event, _ in seen]
-            if line.events:
-                line.start = line.events[0].snap_before
-                line.prev_batch = Place(line.events[0].ordinal).before
-            else:
-                line.start = line.end
-        line.memberships = [membership for _, membership in seen]
+
+def _only_visible(eyes: Viewer, line: Timeline) -> None:
+    """Take out what the viewer may not see. Their own membership events they always may."""
+    found = [eyes.at(Place(event.ordinal)) for event in line.events]
+    seen = [
+        (event, visibility.membership or "leave")
+        for event, visibility in zip(line.events, found, strict=True)
+        if visibility.visible or (event.is_member and event.state_key == eyes.user_id)
+    ]
+    if len(seen) < len(line.events):
+        line.is_whole = False
+        line.limited = True
+        line.events = [event for event, _ in seen]
+        if line.events:
+            line.start = line.events[0].snap_before
+            line.prev_batch = Place(line.events[0].ordinal).before
+        else:
+            line.start = line.end
+    line.memberships = [membership for _, membership in seen]
 
 
 def _is_linear(events: Sequence[SyncEvent]) -> bool:

@@ -17,6 +17,7 @@ Client-Server API, "Syncing"; "Room History Visibility".
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.errors import Forbidden
@@ -170,6 +171,7 @@ class RoomStream:
                 answer.state_after,
                 is_full=True,
                 viewer=answer.user_id,
+                begins_anew=True,
             )
         return Work(
             ref, facts[0][LO] - 1, facts[-1][HI], answer.filter.shape, answer.state_after, facts=facts
@@ -205,6 +207,7 @@ class RoomStream:
                     # the newest of the timeline.
                     is_full=is_new or after is None,
                     viewer=answer.user_id if is_new else None,
+                    begins_anew=is_new or after is None,
                 )
             )
         return works
@@ -274,11 +277,17 @@ class RoomStream:
             key = keys[index]
             if key is not None:
                 cache.put(key, fragment)
-        return [
-            await self._own(answer, work, fragment)
-            for work, fragment in zip(works, found, strict=True)
-            if fragment is not None
+        fragments = [fragment for fragment in found if fragment is not None]
+        own = [
+            index
+            for index, (work, fragment) in enumerate(zip(works, fragments, strict=True))
+            if self._needs_own(answer, work, fragment)
         ]
+        if own:
+            works_of_own = [replace(works[index], viewer=answer.user_id) for index in own]
+            for index, fragment in zip(own, await self._builder.build(works_of_own), strict=True):
+                fragments[index] = fragment
+        return fragments
 
     async def _fragment(self, answer: Answer, work: Work) -> Fragment:
         key = _key(work)
@@ -291,17 +300,16 @@ class RoomStream:
                 return (await self._builder.build([work]))[0]
 
             fragment = await self._replica.fragments.get_or_build(key, build)
-        return await self._own(answer, work, fragment)
+        if self._needs_own(answer, work, fragment):
+            [fragment] = await self._builder.build([replace(work, viewer=answer.user_id)])
+        return fragment
 
-    async def _own(self, answer: Answer, work: Work, fragment: Fragment) -> Fragment:
-        """The fragment itself, or one of the user's own if they were not in the room at its first event."""
+    def _needs_own(self, answer: Answer, work: Work, fragment: Fragment) -> bool:
+        """Whether the user was not yet in the room at the first event of a fragment made for its members."""
         if work.viewer is not None or not work.is_full or fragment.first_ordinal is None:
-            return fragment
+            return False
         membership = answer.view.joined.get(work.ref.room_id)
-        if membership is not None and membership.ordinal <= fragment.first_ordinal:
-            return fragment
-        work.viewer = answer.user_id
-        return (await self._builder.build([work]))[0]
+        return membership is None or membership.ordinal > fragment.first_ordinal
 
     def _lazy(
         self, answer: Answer, works: Sequence[Work], fragments: Sequence[Fragment]
@@ -328,4 +336,7 @@ class RoomStream:
 def _key(work: Work) -> tuple[str, object] | None:
     if work.viewer is not None:
         return None
-    return (work.ref.room_id, (work.after, work.upto, work.shape, work.state_after, work.is_full))
+    return (
+        work.ref.room_id,
+        (work.after, work.upto, work.shape, work.state_after, work.is_full, work.begins_anew),
+    )
