@@ -15,11 +15,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from plexus.protocol.errors import BadJson, Forbidden, MatrixError, MissingParam
-from plexus.users.uia_sessions import UiaSessionStore
+from plexus.users.uia_sessions import UiaSession
 
 DUMMY: Final = "m.login.dummy"
 PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
@@ -28,6 +28,18 @@ REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - likewis
 Flow = tuple[str, ...]
 Stage = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """Checks one ``auth`` object; what it found, as JSON. `Forbidden` if the attempt failed."""
+
+
+class UiaSessions(Protocol):
+    """What is kept between stages: `plexus.users.uia_sessions.UiaSessionStore`."""
+
+    async def uia_session(self, session_id: str, request: bytes) -> UiaSession: ...
+
+    async def complete_uia_stage(
+        self, session_id: str, request: bytes, stage: str, result: Any
+    ) -> UiaSession: ...
+
+    async def end_uia_session(self, session_id: str) -> None: ...
 
 
 class UiaRequired(MatrixError):  # noqa: N818 - a demand more than an error
@@ -59,7 +71,7 @@ class Uia:
 
 
 async def authenticate(
-    store: UiaSessionStore, uia: Uia, request: Mapping[str, Any], *, target: str = ""
+    store: UiaSessions, uia: Uia, request: Mapping[str, Any], *, target: str = ""
 ) -> Mapping[str, Any]:
     """The results by stage, when a flow is completed.
 
@@ -72,7 +84,9 @@ async def authenticate(
     if not isinstance(auth, Mapping):
         raise BadJson("auth must be an object")
     given = auth.get("session")
-    if given is not None and not (isinstance(given, str) and given.isascii() and 0 < len(given) <= 64):
+    if given is not None and not (
+        isinstance(given, str) and given.isascii() and given.isprintable() and 0 < len(given) <= 64
+    ):
         raise BadJson("auth.session is not one of ours")
     session_id = given or secrets.token_urlsafe(18)
     purpose = _purpose(uia, request, target)
