@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,12 +20,14 @@ from plexus.platform.context import Platform
 from plexus.platform.drain import DrainSignal
 from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.ephemeral import MemoryEphemeral
-from plexus.platform.lanes import LaneLog, MemoryFanout, read_lane_map
+from plexus.platform.lanes import LaneLog, MemoryFanout, Segments, read_lane_map
+from plexus.platform.lanes.metrics import observe_segments
 from plexus.platform.leadership import LeasedRows
 from plexus.platform.limits import RateLimiter
 from plexus.platform.marks import MemoryMarks
 from plexus.platform.migrate import READER, WRITER, migrate
 from plexus.platform.objects import open_objects
+from plexus.platform.periodic import PeriodicJob
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
 from plexus.platform.settings import DatabaseSettings, Settings
@@ -36,6 +36,9 @@ from plexus.platform.telemetry import Telemetry
 from plexus.platform.watch import Watcher
 
 logger = logging.getLogger(__name__)
+
+_WITHOUT_JOBS = ("cli", "test")
+"""Processes that are here for a moment and leave the periodic jobs to others."""
 
 
 @asynccontextmanager
@@ -72,6 +75,21 @@ async def open_platform(
         await fanout.start()
         stack.push_async_callback(fanout.stop)
 
+        leadership = LeasedRows(db)
+        if service not in _WITHOUT_JOBS:
+            facts = settings.facts
+            segments = Segments(
+                db,
+                log,
+                length=facts.segment_hours * 3600,
+                keep=facts.retention_days * 86_400,
+                ahead=facts.segments_ahead,
+            )
+            observe_segments(telemetry.metrics, segments)
+            job = PeriodicJob(leadership, "lanes.segments", segments.maintain, every=60)
+            await job.start()
+            stack.push_async_callback(job.stop)
+
         ephemeral = MemoryEphemeral(clock)
         stack.push_async_callback(ephemeral.close)
         cache = MemoryCache(clock)
@@ -89,17 +107,12 @@ async def open_platform(
             ephemeral=ephemeral,
             objects=open_objects(settings.media.store_url, settings.data_dir),
             limits=RateLimiter(ephemeral, settings.rate_limits),
-            leadership=LeasedRows(db),
+            leadership=leadership,
             calls=DirectCalls(telemetry.traceparent),
             keys=keys,
             telemetry=telemetry,
             drain=DrainSignal(),
         )
-
-
-def holder_name() -> str:
-    """Who this process is, for leases: unique among all replicas and restarts."""
-    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -14,7 +16,14 @@ from plexus.platform.settings.section import is_secret
 from pydantic import BaseModel, ValidationError
 
 CONFIG_VARIABLE = "PLEXUS_CONFIG"
-"""Names the TOML file; it is the only variable with our prefix that is not a setting."""
+"""Names the TOML file."""
+
+_NOT_OURS = re.compile(
+    # Kubernetes puts these into every pod beside a Service named "plexus" or "plexus-...".
+    r"PLEXUS_(?:\w+?_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+    # And these belong to our tests.
+    r"|PLEXUS_TEST_\w+|PLEXUS_REQUIRE_ALL|PLEXUS_FUZZ_\w+"
+)
 
 
 class SettingsError(Exception):
@@ -89,6 +98,8 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if not name.upper().startswith(ENV_PREFIX) or name == CONFIG_VARIABLE:
             continue
         if name not in known:
+            if _NOT_OURS.fullmatch(name) and "__" not in name:
+                continue
             problems.append(f"{name}: there is no such setting{_suggest(name, known)}")
             continue
         path, annotation = known[name]
@@ -114,8 +125,6 @@ def _parse(text: str, annotation: Any) -> Any:
 
 
 def _suggest(name: str, known: Mapping[str, Any]) -> str:
-    from difflib import get_close_matches
-
     close = get_close_matches(name.upper(), known, n=1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else ""
 
