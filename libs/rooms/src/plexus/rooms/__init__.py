@@ -4,26 +4,29 @@ What happens when somebody sends an event:
 
 1. `Rooms.send` puts it into the queue of its room (``actor``). One room, one queue: within a process a room's
    writes never race. The queue is bounded; when it is full the caller is told to come again.
-2. The actor takes all that waits and builds it as one chain of events (``builder``): authorised, hashed and signed
-   against a cached copy of the room's head (``head``), with no lock held and no I/O beyond one query for those
-   entries of the state that are not cached.
-3. The chain goes to the room's lane (``lane_writer``). What became ready in a lane while its last commit was in
-   flight goes to PostgreSQL in one call of ``rooms.write`` (``write_call``, ``migrations/``): the function locks the
-   room rows, compares their versions, writes events, state and memberships, takes the next positions of the lane
-   and writes the facts. It writes nothing for a room of which somebody else has written a newer version.
-4. Such a room is written again under its row lock (``conflict``): read forward, rebuild, write. Optimism is for
-   the first try only.
-5. After the commit, and only then: the cached head moves on, the group is published to the followers of the lane,
-   the writer's mark is left, and the caller is answered.
+2. The actor takes all that waits and builds it as one chain of events (``builder``): authorised, hashed and
+   signed against a cached copy of the room's head (``head``), with no lock held and no I/O beyond one query
+   for those entries of the state that are not cached.
+3. The chain goes to the room's lane (``lane_writer``). What became ready in a lane while its last commit was
+   in flight goes to PostgreSQL in one call of ``rooms.write`` (``write_call``, ``migrations/``): the function
+   locks the room rows, compares their versions, writes events, state and memberships, takes the next
+   positions of the lane and writes the facts. It writes nothing for a room of which somebody else has written
+   a newer version.
+4. Such a room is written again under its row lock (``conflict``): read forward, rebuild, write. Optimism is
+   for the first try only.
+5. After the commit, and only then: the cached head moves on, the group is published to the followers of the
+   lane, the writer's mark is left, and the caller is answered.
 
-Reading is by *places* (`Place`: ordinal and sub) and by *snapshots* (``snapshots``): each event knows the snapshot of
-the room's state before and after it, so state at any event is a look-up and never a replay. Who may see what is
-read from intervals (``visibility``). Every read has a form for many rooms at once, in a fixed number of queries.
+Reading is by *places* (`Place`: ordinal and sub) and by *snapshots* (``snapshots``): each event knows the
+snapshot of the room's state before and after it, so state at any event is a look-up and never a replay. Who
+may see what is read from intervals (``visibility``). Every read has a form for many rooms at once, in a fixed
+number of queries.
 
 What is not here: HTTP, power levels of a new room (the client API's presets), push rules, receipts, and state
 resolution, which enters through the port `StateResolver`.
 """
 
+from plexus.rooms.body import events_of
 from plexus.rooms.errors import StateResolutionUnavailable
 from plexus.rooms.resolver import StateResolver, UnresolvedState
 from plexus.rooms.rooms import Rooms
@@ -44,9 +47,11 @@ from plexus.rooms.values import (
     Txn,
     UserRoom,
     View,
+    Visibility,
     Wanted,
     Written,
 )
+from plexus.rooms.visibility import Viewer
 
 __all__ = [
     "EVERYTHING",
@@ -69,6 +74,9 @@ __all__ = [
     "UnresolvedState",
     "UserRoom",
     "View",
+    "Viewer",
+    "Visibility",
     "Wanted",
     "Written",
+    "events_of",
 ]

@@ -1,8 +1,9 @@
 """State resolution, as a port.
 
-A room whose history has forked has several extremities, and the state after them must be resolved before anything
-can be built on it. Local writes follow one another, so they never fork a room: only events from other servers do.
-The adapter that resolves comes with the state resolution kernel; until then `UnresolvedState` says so.
+A room whose history has forked has several extremities, and the state after them must be resolved before
+anything can be built on it. Local writes follow one another, so they never fork a room: only events from
+other servers do. The adapter that resolves comes with the state resolution kernel; until then
+`UnresolvedState` says so.
 
 Server-Server API, "Room State Resolution".
 """

@@ -1,12 +1,23 @@
-"""`Rooms`: the one door to everything that has to do with rooms."""
+"""`Rooms`: the one door to everything that has to do with rooms. What is done stands behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from plexus.protocol.errors import AuthRejected, Forbidden, NotFound
+from plexus.rooms import directory
+from plexus.rooms.creation import Events
+from plexus.rooms.events import EventReader
+from plexus.rooms.ground import Ground
+from plexus.rooms.heads import HeadReader
+from plexus.rooms.membership import MembershipReader
+from plexus.rooms.refs import Refs
 from plexus.rooms.resolver import StateResolver, UnresolvedState
+from plexus.rooms.restricted import authorise_join
+from plexus.rooms.sending import Sending
+from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
+from plexus.rooms.timeline import read_timeline
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -26,97 +37,115 @@ from plexus.rooms.values import (
     Wanted,
     Written,
 )
+from plexus.rooms.visibility import Viewer, read_viewers
 
-if TYPE_CHECKING:
-    from plexus.platform.context import Platform
+_NEEDS_AUTHORISER = "5.3.5.2"
+"""The rule that asks for ``join_authorised_via_users_server``."""
 
 
 class Rooms:
-    """The room engine of one process."""
+    """The room engine of one process. Any number of them may work on one database."""
 
-    def __init__(self, platform: Platform, *, resolver: StateResolver | None = None) -> None:
-        self._platform = platform
-        self._resolver = resolver or UnresolvedState()
+    def __init__(self, ground: Ground, *, resolver: StateResolver | None = None) -> None:
+        self._ground = ground
+        self._refs = Refs(ground)
+        self._sending = Sending(ground, resolver or UnresolvedState(), self._refs)
+        self._events = EventReader(ground)
+        self._heads = HeadReader(ground)
+        self._states = StateReader(ground, self._events)
+        self._members = MembershipReader(ground)
 
     async def start(self) -> None:
-        raise NotImplementedError
+        """Nothing to open: what is needed is made when it is needed."""
 
     async def stop(self) -> None:
-        raise NotImplementedError
+        """Take no more writes, and finish those under way."""
+        await self._sending.stop()
 
     # --- writing
 
-    async def send(
-        self,
-        room_id: str,
-        sender: str,
-        event: NewEvent,
-        *,
-        txn: Txn | None = None,
-    ) -> Written:
+    async def send(self, room_id: str, sender: str, event: NewEvent, *, txn: Txn | None = None) -> Written:
         """Send an event of any type: message, state, membership, redaction.
 
-        A transaction id that is known gives the event it made then. State that is already so, by the same sender,
-        gives the event in force. Raises `NotFound` (no such room), `AuthRejected` or `Forbidden`, `BadJson`,
-        `InvalidParam` and `TooLarge` (nothing was written), `LimitExceeded` and `Unavailable` (try again).
+        A transaction id that is known gives the event it made then. State that is already so, by the same
+        sender, gives the event in force. A join under a restricted rule is authorised by somebody here who
+        may.
+
+        Raises `NotFound` (no such room), `AuthRejected` or `Forbidden`, `BadJson`, `InvalidParam` and
+        `TooLarge`: nothing was written. `LimitExceeded`: nothing was written, too much is waiting.
+        `Unavailable`: it is not known, send it again with the same transaction id.
         """
-        raise NotImplementedError
+        try:
+            return await self._sending.send(room_id, sender, event, txn)
+        except AuthRejected as refusal:
+            if refusal.rule != _NEEDS_AUTHORISER or "join_authorised_via_users_server" in event.content:
+                raise
+        room = await self._require_room(room_id)
+        authoriser = await authorise_join(self._ground, self._refs, self._states, self._members, room, sender)
+        content = {**event.content, "join_authorised_via_users_server": authoriser}
+        joining = NewEvent(event.type, content, event.state_key)
+        return await self._sending.send(room_id, sender, joining, txn)
 
     async def create(
         self,
         creator: str,
         room_version: str,
-        events: Sequence[NewEvent] | Callable[[str], Sequence[NewEvent]],
+        events: Events,
         *,
         published: bool = False,
         alias: str | None = None,
     ) -> Written:
-        """Make a room of these events, in this order, the first being m.room.create. All or nothing.
+        """Make a room of these events by ``creator``, in this order, the first m.room.create. All or nothing.
 
-        The room version is put into the content of the create event. The answer's ``room_id`` is the new room's,
-        its ``event_id`` that of the last event. ``alias`` is taken first: `RoomInUse` if somebody has it.
+        ``events`` may be a function of the room ID, for events that speak of it (called with "" first where
+        the ID is the hash of the create event). ``room_version``, and ``creator`` where it belongs, are put
+        into the create event. The answer's ``event_id`` is that of the last event. ``alias`` is taken first:
+        `RoomInUse` if somebody has it. Otherwise raises as `send`, and `UnsupportedRoomVersion`.
         """
-        raise NotImplementedError
+        return await self._sending.create(creator, room_version, events, published=published, alias=alias)
 
     async def forget(self, room_id: str, user_id: str) -> None:
-        """Client-Server API, ``forgetRoom``: `Forbidden`-like error while the user is still in the room."""
-        raise NotImplementedError
+        """Let the user forget a room that they have left. 400 M_UNKNOWN while they are in it."""
+        await self._members.forget(await self._refs.require(room_id), user_id)
 
     async def publish(self, room_id: str, published: bool) -> None:
-        """Put the room into the public directory, or take it out."""
-        raise NotImplementedError
+        """Put the room into the public directory, or take it out. Who may do so is for the caller to know."""
+        await directory.publish(self._ground, await self._refs.require(room_id), published)
 
     # --- rooms
 
     async def ref(self, room_id: str) -> RoomRef | None:
-        """Where the room is; None if there is none."""
-        raise NotImplementedError
+        """Where the room is; None if there is none. Kept in memory."""
+        return await self._refs.get(room_id)
 
     async def room(self, room_id: str) -> RoomInfo | None:
         """The room as it is now; None if there is none."""
-        raise NotImplementedError
+        ref = await self._refs.get(room_id)
+        return None if ref is None else await self._heads.room(ref)
 
     async def heads(self, refs: Sequence[RoomRef], cut: Sequence[int] | None = None) -> dict[RoomRef, Head]:
-        """The heads of many rooms, now or at a cut (positions by room lane). A room that begins after the cut is
-        left out. One query; two if a room has moved beyond the cut.
+        """The heads of many rooms, now or at a cut (positions by room lane). A room that begins after the
+        cut, or of which the cut cannot be told any more, is left out. One query; three if rooms have moved
+        beyond the cut.
         """
-        raise NotImplementedError
+        return await self._heads.heads(refs, cut)
 
     async def ordinal_at(self, ref: RoomRef, position: int) -> int | None:
-        """The ordinal of the last live event whose fact is at or before ``position``; None if the facts that would
-        tell have been dropped.
+        """The ordinal of the last live event whose fact is at or before ``position``, 0 if there is none;
+        None if the facts that would tell have been dropped.
         """
-        raise NotImplementedError
+        return (await self._heads.ordinals_at([(ref, position)]))[0]
 
     async def ordinals_at(self, places: Sequence[tuple[RoomRef, int]]) -> list[int | None]:
         """The same for many rooms in one query."""
-        raise NotImplementedError
+        return await self._heads.ordinals_at(places)
 
     # --- membership
 
     async def membership(self, room_id: str, user_id: str) -> str | None:
-        """The user's membership now; None if there never was one."""
-        raise NotImplementedError
+        """The user's membership now; None if there never was one, or no such room."""
+        ref = await self._refs.get(room_id)
+        return None if ref is None else await self._members.membership(ref, user_id)
 
     async def rooms_of(
         self,
@@ -125,12 +154,14 @@ class Rooms:
         *,
         cut: Sequence[int] | None = None,
     ) -> list[UserRoom]:
-        """The rooms in which the user has one of these memberships, now or at a cut (positions by room lane)."""
-        raise NotImplementedError
+        """The rooms in which the user has one of these memberships, now or at a cut (positions by room
+        lane).
+        """
+        return await self._members.rooms_of(user_id, memberships, cut)
 
     async def joined_members(self, room_id: str) -> list[Member]:
-        """The joined members with what their events say of them."""
-        raise NotImplementedError
+        """The joined members, in the order in which they came, with what their events say of them."""
+        return await self._members.joined_members(await self._refs.require(room_id))
 
     async def members(
         self,
@@ -141,85 +172,114 @@ class Rooms:
         not_membership: str | None = None,
     ) -> list[StoredEvent]:
         """The m.room.member events of a snapshot (default: now)."""
-        raise NotImplementedError
+        room = await self._require_room(room_id)
+        wanted = Wanted(types=frozenset({"m.room.member"}))
+        state = await self.state_at(room.ref, room.snapshot if snapshot is None else snapshot, wanted)
+        return [
+            event
+            for event in state.values()
+            if (membership is None or event.content.get("membership") == membership)
+            and (not_membership is None or event.content.get("membership") != not_membership)
+        ]
 
     async def member_ids(self, ref: RoomRef, memberships: Collection[str] = frozenset({"join"})) -> list[str]:
         """The users that have one of these memberships now."""
-        raise NotImplementedError
+        return await self._members.member_ids(ref, memberships)
 
     async def heroes(self, refs: Sequence[RoomRef], user_id: str, limit: int = 5) -> dict[RoomRef, list[str]]:
-        """For each room its first members other than ``user_id`` (``m.heroes``): joined and invited ones, or, if
-        there are none, those who have left.
+        """For each room its first members other than ``user_id`` (``m.heroes``): joined and invited ones, or,
+        if there are none, those who have left. Two queries at most.
         """
-        raise NotImplementedError
+        return await self._members.heroes(refs, user_id, limit)
 
     async def neighbours(self, user_id: str) -> set[str]:
         """The users who share a joined room with this one."""
-        raise NotImplementedError
+        return await self._members.neighbours(user_id)
 
     async def share_room(self, user_id: str, others: Collection[str]) -> set[str]:
         """Those of ``others`` who share a joined room with ``user_id``."""
-        raise NotImplementedError
+        return await self._members.share_room(user_id, others)
 
     async def hosts(self, room_id: str, at: int | None = None) -> list[str]:
-        """The servers in the room, now or at an ordinal."""
-        raise NotImplementedError
+        """The servers in the room, those with the most members first, now or after the event of an
+        ordinal.
+        """
+        return await self._members.hosts(await self._refs.require(room_id), at)
 
     # --- state
 
     async def state_event(self, room_id: str, type: str, state_key: str) -> StoredEvent | None:
-        """The state event in force now."""
-        raise NotImplementedError
+        """The state event in force now; None also if there is no such room."""
+        ref = await self._refs.get(room_id)
+        return None if ref is None else await self._events.current(ref, type, state_key)
 
     async def current_state(self, room_id: str, wanted: Wanted = EVERYTHING) -> list[StoredEvent]:
         """The state in force now."""
-        raise NotImplementedError
+        room = await self._require_room(room_id)
+        return list((await self.state_at(room.ref, room.snapshot, wanted)).values())
 
     async def state_at(
         self, ref: RoomRef, snapshot: int, wanted: Wanted = EVERYTHING
     ) -> dict[tuple[str, str], StoredEvent]:
         """The state of a snapshot."""
-        raise NotImplementedError
+        return (await self._states.states([(ref, snapshot, wanted)]))[0]
 
     async def states(
         self, snapshots: Sequence[tuple[RoomRef, int, Wanted]]
     ) -> list[dict[tuple[str, str], StoredEvent]]:
         """The states of many snapshots, in the order given, in a fixed number of queries."""
-        raise NotImplementedError
+        return await self._states.states(snapshots)
 
     async def state_nums(
         self, snapshots: Sequence[tuple[RoomRef, int, Wanted]]
     ) -> list[dict[tuple[str, str], int]]:
         """The same as `states`, giving the numbers of the events only."""
-        raise NotImplementedError
+        return await self._states.state_nums(snapshots)
 
     async def snapshot_diff(
         self, ref: RoomRef, old: int, new: int, wanted: Wanted = EVERYTHING
     ) -> dict[tuple[str, str], StoredEvent | None]:
         """What changed from one snapshot to another; None for an entry that is gone."""
-        raise NotImplementedError
+        return (await self._states.diffs([(ref, old, new, wanted)]))[0]
 
     async def snapshot_diffs(
         self, pairs: Sequence[tuple[RoomRef, int, int, Wanted]]
     ) -> list[dict[tuple[str, str], StoredEvent | None]]:
         """The same for many rooms, in a fixed number of queries."""
-        raise NotImplementedError
+        return await self._states.diffs(pairs)
+
+    async def snapshot_at(self, ref: RoomRef, place: Place) -> int | None:
+        """The snapshot of the state after the last event at or before a place."""
+        return await self._heads.snapshot_at(ref, place)
 
     # --- events
 
     async def event(self, room_id: str | None, event_id: str, *, viewer: str | None) -> StoredEvent:
-        """One event; `NotFound` if there is none or ``viewer`` may not see it (None sees everything)."""
-        raise NotImplementedError
+        """One event, decorated; `NotFound` if there is none or ``viewer`` may not see it (None sees
+        everything).
+        """
+        event: StoredEvent | None = None
+        if "\0" not in event_id:
+            if room_id is None:
+                event = await self._events.anywhere(event_id)
+            elif (ref := await self._refs.get(room_id)) is not None:
+                event = await self._events.by_id(ref, event_id)
+        if event is None or not await self._sees(viewer, event):
+            raise NotFound("There is no such event, or you may not see it")
+        await self._events.decorate([event])
+        return event
 
     async def events(
         self, wanted: Sequence[tuple[RoomRef, Iterable[int]]]
     ) -> dict[tuple[RoomRef, int], StoredEvent]:
-        """Events by room and num, for many rooms in one query."""
-        raise NotImplementedError
+        """Events by room and num, for many rooms in one query. What is not there is left out."""
+        return await self._events.by_nums(wanted)
 
     async def decorate(self, events: Iterable[StoredEvent]) -> None:
-        """Attach to each event what its ``unsigned`` speaks of: what it replaced, and what redacted it."""
-        raise NotImplementedError
+        """Attach to each event what its ``unsigned`` speaks of: what it replaced, and what redacted it. One
+        query for all rooms.
+        """
+        await self._events.decorate(events)
 
     async def timeline(
         self,
@@ -234,47 +294,99 @@ class Rooms:
     ) -> TimelinePage:
         """A page of the timeline from the boundary ``start`` (default: the newest or the oldest end) towards
         ``end``, of events that ``viewer`` may see and the filter lets through, decorated.
+
+        `NotFound` if there is no such room, `Forbidden` if the viewer may see nothing of it.
         """
-        raise NotImplementedError
+        ref = await self._refs.require(room_id)
+        return await read_timeline(
+            self._ground,
+            self._events,
+            ref,
+            start=start,
+            end=end,
+            backwards=backwards,
+            limit=limit,
+            viewer=viewer,
+            event_filter=event_filter,
+        )
 
     async def timelines(self, ranges: Sequence[TimelineRange]) -> list[TimelinePage]:
-        """The newest live events of many rooms in one query, oldest first, not yet decorated."""
-        raise NotImplementedError
-
-    async def snapshot_at(self, ref: RoomRef, place: Place) -> int | None:
-        """The snapshot of the state after the last event at or before a place."""
-        raise NotImplementedError
+        """The newest live events of many rooms in one query, oldest first, not decorated. ``start`` is the
+        boundary before the first (``prev_batch``).
+        """
+        return await self._events.newest(ranges)
 
     # --- visibility
 
-    async def visibilities(self, ref: RoomRef, user_id: str, places: Sequence[Place]) -> list[Visibility]:
+    async def viewers(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Viewer]:
+        """The user's eyes in each room: `Viewer.sees` and `Viewer.at` judge any event without another
+        query.
+        """
+        return await read_viewers(self._ground, refs, user_id)
+
+    async def can_see(self, ref: RoomRef, user_id: str, places: Sequence[Place]) -> list[Visibility]:
         """For each place whether the user may see an event there, and what their membership was."""
-        raise NotImplementedError
+        viewer = (await read_viewers(self._ground, [ref], user_id))[ref]
+        return [viewer.at(place) for place in places]
 
     async def view(self, room_id: str, user_id: str) -> View:
-        """What the user may see of the room's state; `Forbidden` if nothing."""
-        raise NotImplementedError
+        """What the user may see of the room's state: that of now for members and where the room is
+        world-readable, that at the end for who has left. `Forbidden` if nothing, also if there is no such
+        room.
+        """
+        room = await self.room(room_id)
+        if room is None:
+            raise Forbidden("You are not in this room")
+        viewer = (await read_viewers(self._ground, [room.ref], user_id))[room.ref]
+        if viewer.membership == "join" or viewer.history_visibility == "world_readable":
+            return View(room.ref, room.snapshot, Place(room.head_ordinal), viewer.membership, True)
+        left_at = viewer.left_at
+        if viewer.forgotten or left_at is None:
+            raise Forbidden("You are not in this room")
+        snapshot = await self._heads.snapshot_at(room.ref, Place(left_at))
+        if snapshot is None:
+            raise Forbidden("You are not in this room")
+        return View(room.ref, snapshot, Place(left_at), viewer.membership, False)
 
     # --- aliases and directory
 
     async def resolve_alias(self, alias: str) -> Alias | None:
-        raise NotImplementedError
+        """Where an alias of this server leads; None if nowhere."""
+        return await directory.resolve_alias(self._ground, alias)
 
-    async def create_alias(self, alias: str, room_id: str, creator: str) -> None:
-        """`RoomInUse` if the alias is taken, `NotFound` if there is no such room."""
-        raise NotImplementedError
+    async def create_alias(self, alias: str, room_id: str, creator: str) -> bool:
+        """Claim an alias for a room; False if somebody has it. `NotFound` if there is no such room."""
+        await self._refs.require(room_id)
+        return await directory.claim_alias(self._ground, alias, room_id, creator)
 
     async def delete_alias(self, alias: str) -> bool:
-        raise NotImplementedError
+        """Give an alias back; False if there was none."""
+        return await directory.release_alias(self._ground, alias)
 
     async def aliases_of(self, room_id: str) -> list[Alias]:
-        raise NotImplementedError
+        """The aliases that lead to a room."""
+        return await directory.aliases_of(self._ground, room_id)
 
     async def published_rooms(
-        self, *, limit: int, after: str | None = None, backwards: bool = False, search: str | None = None
+        self, *, limit: int, since: str | None = None, search: str | None = None
     ) -> tuple[list[PublishedRoom], str | None, str | None, int]:
-        """A page of the public directory: rooms, next and previous batch, estimated total."""
-        raise NotImplementedError
+        """A page of the public directory: rooms, next and previous batch, total. Two rounds of reading
+        whatever the number of rooms.
+        """
+        return await directory.published_rooms(
+            self._ground, self._states, limit=limit, since=since, search=search
+        )
 
+    # --- helpers
 
-_ = Any, Mapping
+    async def _require_room(self, room_id: str) -> RoomInfo:
+        room = await self.room(room_id)
+        if room is None:
+            raise NotFound("There is no such room")
+        return room
+
+    async def _sees(self, user_id: str | None, event: StoredEvent) -> bool:
+        if user_id is None:
+            return True
+        viewer = (await read_viewers(self._ground, [event.ref], user_id))[event.ref]
+        return viewer.sees(event)

@@ -1,9 +1,9 @@
 """An event as it is stored, and as a client gets it.
 
-A `StoredEvent` keeps the bytes of the PDU; they are parsed when somebody first asks for ``event``. Its client form
-is spliced: the part that is the same for everybody is printed once and kept, the ``unsigned`` of one viewer is
-added per answer. It is never changed after it has been read, except that a reader attaches the events that its
-``unsigned`` speaks of (``decorate``).
+A `StoredEvent` keeps the bytes of the PDU; they are parsed when somebody first asks for ``event``. Its client
+form is spliced: the part that is the same for everybody is printed once and kept, the ``unsigned`` of one
+viewer is added per answer. It is never changed after it has been read, except that a reader attaches the
+events that its ``unsigned`` speaks of (``decorate``).
 
 Client-Server API, "Room event format", ``UnsignedData``.
 """
@@ -11,7 +11,7 @@ Client-Server API, "Room event format", ``UnsignedData``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 from plexus.protocol.events import Event
@@ -19,19 +19,25 @@ from plexus.protocol.format import client_event, client_event_prefix
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from plexus.rooms.values import Place, RoomRef
 
-COLUMNS = (
+COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
-    " snap_before, snap_after, redacted_by, txn_device, txn_id, raw"
+    " snap_before, snap_after, replaces, redacted_by, txn_device, txn_id, raw"
 )
 """The columns of ``rooms.event`` that make a `StoredEvent`, in the order of `StoredEvent.of_row`."""
+
+
+def with_columns(sql: LiteralString) -> LiteralString:
+    """A query with ``{columns}`` replaced by `COLUMNS`."""
+    return sql.replace("{columns}", COLUMNS)
 
 
 class StoredEvent:
     """One event of a room with its place and its snapshots.
 
-    ``num`` names it within the room; ``ordinal`` is None for outliers and rejected events, which have no place;
-    ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``redacted_by`` is the num of the
-    redaction that has taken effect: then ``raw`` holds the redacted form.
+    ``num`` names it within the room; ``ordinal`` is None for outliers and rejected events, which have no
+    place; ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``replaces`` is the
+    num of the state event that had its place before; ``redacted_by`` is the num of the redaction that has
+    taken effect: then ``raw`` holds the redacted form.
     """
 
     __slots__ = (
@@ -43,12 +49,13 @@ class StoredEvent:
         "num",
         "ordinal",
         "origin_server_ts",
+        "prev_content",
         "raw",
         "redacted_by",
         "redaction",
         "ref",
         "replaces",
-        "room_version",
+        "replaces_state",
         "sender",
         "snap_after",
         "snap_before",
@@ -62,7 +69,6 @@ class StoredEvent:
     def __init__(
         self,
         ref: RoomRef,
-        room_version: str,
         num: int,
         ordinal: int | None,
         sub: int,
@@ -73,13 +79,13 @@ class StoredEvent:
         origin_server_ts: int,
         snap_before: int,
         snap_after: int,
+        replaces: int | None,
         redacted_by: int | None,
         txn_device: str | None,
         txn_id: str | None,
         raw: bytes,
     ) -> None:
         self.ref = ref
-        self.room_version = room_version
         self.num = num
         self.ordinal = ordinal
         self.sub = sub
@@ -90,11 +96,13 @@ class StoredEvent:
         self.origin_server_ts = origin_server_ts
         self.snap_before = snap_before
         self.snap_after = snap_after
+        self.replaces = replaces
         self.redacted_by = redacted_by
         self.txn_device = txn_device
         self.txn_id = txn_id
         self.raw = raw
-        self.replaces: StoredEvent | None = None
+        self.replaces_state: str | None = None
+        self.prev_content: bytes | None = None
         self.redaction: StoredEvent | None = None
         self._event: Event | None = None
         self._prefix: bytes | None = None
@@ -102,16 +110,16 @@ class StoredEvent:
         self._static: bytes | None = None
 
     @classmethod
-    def of_row(cls, ref: RoomRef, room_version: str, row: Sequence[Any]) -> StoredEvent:
+    def of_row(cls, ref: RoomRef, row: Sequence[Any]) -> StoredEvent:
         """From the columns `COLUMNS`."""
-        return cls(ref, room_version, *row)
+        return cls(ref, *row)
 
     def __repr__(self) -> str:
         return f"StoredEvent({self.event_id} {self.type} num={self.num})"
 
     @property
     def version(self) -> RoomVersion:
-        return ROOM_VERSIONS[self.room_version]
+        return ROOM_VERSIONS[self.ref.room_version]
 
     @property
     def room_id(self) -> str:
@@ -142,10 +150,23 @@ class StoredEvent:
             raise ValueError(f"{self.event_id} is not a state event")
         return (self.type, self.state_key)
 
-    def attach(self, *, replaces: StoredEvent | None = None, redaction: StoredEvent | None = None) -> None:
-        """Give it the state event that it replaced, or the redaction that has redacted it, for ``unsigned``."""
-        if replaces is not None:
-            self.replaces = replaces
+    def parsed(self, event: Event) -> None:
+        """Keep what has been parsed already."""
+        self._event = event
+
+    def attach(
+        self,
+        *,
+        replaces_state: str | None = None,
+        prev_content: bytes | None = None,
+        redaction: StoredEvent | None = None,
+    ) -> None:
+        """Give it what its ``unsigned`` speaks of: the state event that it replaced (id, content as JSON),
+        the redaction that has redacted it.
+        """
+        if replaces_state is not None:
+            self.replaces_state = replaces_state
+            self.prev_content = prev_content
         if redaction is not None:
             self.redaction = redaction
         self._static = None
@@ -202,10 +223,11 @@ class StoredEvent:
     def _unsigned(self) -> dict[str, Any]:
         """What of ``unsigned`` is the same for everybody."""
         unsigned: dict[str, Any] = {}
-        if self.replaces is not None:
-            unsigned["replaces_state"] = self.replaces.event_id
-            if self.redacted_by is None:
-                unsigned["prev_content"] = self.replaces.content
+        if self.replaces_state is not None:
+            unsigned["replaces_state"] = self.replaces_state
+        # A redacted event has lost its ``unsigned`` too, as far as it was made of contents.
+        if self.prev_content is not None and self.redacted_by is None:
+            unsigned["prev_content"] = orjson.loads(self.prev_content)
         if self.redaction is not None:
-            unsigned["redacted_because"] = client_event(self.redaction.event, unsigned={}, with_room_id=True)
+            unsigned["redacted_because"] = client_event(self.redaction.event)
         return unsigned

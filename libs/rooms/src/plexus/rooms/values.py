@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 class NewEvent:
     """An event that a user of ours wants to send.
 
-    ``redacts`` is the target of an m.room.redaction; the engine puts it where the room version keeps it. (A target
-    in ``content.redacts`` is understood too where the room version keeps it there.) ``sender`` is only for
-    `Rooms.create`, when somebody other than the creator sends this one.
+    ``redacts`` is the target of an m.room.redaction; the engine puts it where the room version keeps it. (A
+    target in ``content.redacts`` is understood too where the room version keeps it there.)
     """
 
     type: str
@@ -47,8 +46,8 @@ class Written:
     """What a write came to.
 
     ``position`` is the position of the fact in ``lane``. ``replayed`` says that nothing was written now: the
-    transaction id was known already, or the state was already so; then ``position`` is that of the room's head,
-    not less than that of the event.
+    transaction id was known already, or the state was already so; then ``position`` is that of the room's
+    head, not less than that of the event.
     """
 
     room_id: str
@@ -59,16 +58,19 @@ class Written:
 
 
 class RoomRef(NamedTuple):
-    """Where a room's rows are: its lane and its number in the lane. Never changes."""
+    """A room by what never changes: where its rows are (its lane and its number in the lane), and its
+    version.
+    """
 
     room_id: str
     lane: int
     room: int
+    room_version: str
 
 
 class Place(NamedTuple):
-    """The place of an event in its room: live events are (n, 0) in order of arrival; history fetched later into the
-    gap before n is (n, -1), (n, -2), going back.
+    """The place of an event in its room: live events are (n, 0) in order of arrival; history fetched later
+    into the gap before n is (n, -1), (n, -2), going back.
     """
 
     ordinal: int
@@ -106,7 +108,6 @@ class RoomInfo:
     """A room as it is now. ``creator`` is the sender of its create event; ``created`` is in milliseconds."""
 
     ref: RoomRef
-    room_version: str
     version: int
     creator: str
     created: int
@@ -126,11 +127,15 @@ class RoomInfo:
     def lane(self) -> int:
         return self.ref.lane
 
+    @property
+    def room_version(self) -> str:
+        return self.ref.room_version
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a room's timeline, now or at a cut: the last fact's position, the last live event's ordinal, and
-    the snapshot of the state after it. Member counts are those of now.
+    """The end of a room's timeline, now or at a cut: the last fact's position, the last live event's ordinal,
+    and the snapshot of the state after it. Member counts are those of now.
     """
 
     position: int
@@ -145,8 +150,8 @@ class UserRoom:
     """A user's membership of a room.
 
     ``num`` is the number of the member event in force, ``from_ordinal`` and ``position`` say since when the
-    membership has been this one (a join with another display name does not start it anew), ``sender`` who brought
-    it about.
+    membership has been this one (a join with another display name does not start it anew), ``sender`` who
+    brought it about.
     """
 
     ref: RoomRef
@@ -184,8 +189,9 @@ class Member:
 class Wanted:
     """Which entries of a state are wanted.
 
-    ``types`` None means every type; ``members`` None means every m.room.member entry that ``types`` lets through,
-    else only those of these users. ``not_types`` takes away. So lazy-loading is ``Wanted(members=senders)``.
+    ``types`` None means every type; ``members`` None means every m.room.member entry that ``types`` lets
+    through, else only those of these users. ``not_types`` takes away. So lazy-loading is
+    ``Wanted(members=senders)``.
     """
 
     types: frozenset[str] | None = None
@@ -213,14 +219,16 @@ class TimelineRange:
 @dataclass(frozen=True, slots=True)
 class TimelinePage:
     """Events in the order asked for. ``start`` and ``end`` are boundaries in that order: reading on goes from
-    ``end``, which is None when there is nothing further. ``limited`` says that events were left out between the
-    range asked for and those given.
+    ``end``, which is None when there is nothing further. ``limited`` says that events were left out between
+    the range asked for and those given. ``memberships`` are the viewer's at each event, if there was a
+    viewer.
     """
 
     events: Sequence[StoredEvent]
     start: Place
     end: Place | None
     limited: bool = False
+    memberships: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

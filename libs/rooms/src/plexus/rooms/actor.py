@@ -1,0 +1,270 @@
+"""One room, one queue: the writes of a room within this process, in order.
+
+An actor runs while something waits for its room. It takes all that waits (up to `MOST_AT_ONCE`), builds it as
+one chain upon the cached head and hands it to the lane. Nothing is told to anybody before the head is known
+to have been true when it was used: either the write has compared the version, or, if nothing was to be
+written, a query has. So a refusal is as good as a write, on whichever replica it is made.
+
+The first conflict sends the batch, and for a second those that follow, through the row lock (``conflict``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plexus.platform.lanes import ROOM
+from plexus.platform.postgres import ReadSession
+from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
+from plexus.rooms.builder import ChainBuilder, Missing, Signer, Target, Verdict, Wish, needs
+from plexus.rooms.conflict import write_locked
+from plexus.rooms.head import RoomHead
+from plexus.rooms.reading_head import Stale, read_head, read_missing, read_version
+from plexus.rooms.values import Written
+from plexus.rooms.writes import Outcome, Result, RoomWrite
+
+if TYPE_CHECKING:
+    from plexus.rooms.ground import Ground
+    from plexus.rooms.lane_writer import LaneWriter
+    from plexus.rooms.resolver import StateResolver
+
+MOST_WAITING = 1_000
+"""Wishes that may wait for one room; more are told to come again."""
+
+MOST_AT_ONCE = 100
+MOST_BYTES = 300_000
+"""Wishes, and bytes of events, in one chain: a busy room must not hold its lane for long."""
+
+CONTENDED_SECONDS = 1.0
+_RETRY_AFTER_MS = 500
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    wish: Wish
+    done: asyncio.Future[Written]
+
+    def answer(self, written: Written) -> None:
+        if not self.done.done():
+            self.done.set_result(written)
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain that has been built: one verdict per wish, in order, of as many wishes as went into it; the
+    write; the head as it will be.
+    """
+
+    verdicts: Sequence[Verdict]
+    write: RoomWrite
+    head: RoomHead
+
+
+class RoomActor:
+    """The writes of one room. ``head`` is None until it is read, and after it was found to be stale."""
+
+    def __init__(
+        self, ground: Ground, resolver: StateResolver, writer: LaneWriter, lane: int, room_id: str
+    ) -> None:
+        self._ground = ground
+        self._resolver = resolver
+        self._writer = writer
+        self.lane = lane
+        self.room_id = room_id
+        self.head: RoomHead | None = None
+        self._queue: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._contended_until = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return self._task is None and not self._queue
+
+    async def send(self, wish: Wish) -> Written:
+        """Queue a wish and wait for what came of it."""
+        if len(self._queue) >= MOST_WAITING:
+            raise LimitExceeded(_RETRY_AFTER_MS, "Too much is being sent to this room at once")
+        waiting = _Waiting(wish, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await waiting.done
+
+    async def wait(self) -> None:
+        """Until nothing waits any more."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                batch = self._take()
+                try:
+                    await self._write(batch)
+                except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
+                    self.head = None
+                    for waiting in batch:
+                        waiting.refuse(error)
+        finally:
+            self._task = None
+
+    def _take(self) -> list[_Waiting]:
+        batch = [self._queue.popleft()]
+        while self._queue and len(batch) < MOST_AT_ONCE:
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        """Write a batch: once in optimism, then under the lock; again without what was found to be
+        replayed.
+        """
+        while batch:
+            tried = await self._try(batch)
+            if tried is None:
+                self.head = None
+                tried = await write_locked(self, self._ground, [waiting.wish for waiting in batch])
+            chain, outcome = tried
+            if outcome.result is Result.WRITTEN:
+                await self._settle(batch, chain, outcome)
+                del batch[: len(chain.verdicts)]
+            elif outcome.result is Result.REPLAYED:
+                await self._settle_replayed(batch, chain, outcome)
+            else:
+                raise Unavailable("This event is there already, try again")
+
+    async def _try(self, batch: Sequence[_Waiting]) -> tuple[Chain, Outcome] | None:
+        """Write a batch in optimism; None if that is not the time for it, or somebody else was faster."""
+        if self._ground.clock.monotonic() < self._contended_until:
+            return None
+        chain = await self._build_upon_cache(batch)
+        if chain is None:
+            return None
+        outcome = await self._write_chain(chain)
+        if outcome.result in (Result.CONFLICT, Result.LOCKED):
+            self._contended_until = self._ground.clock.monotonic() + CONTENDED_SECONDS
+            return None
+        return chain, outcome
+
+    async def _build_upon_cache(self, batch: Sequence[_Waiting]) -> Chain | None:
+        """A chain upon the cached head; None if the room moves faster than we read."""
+        wishes = [waiting.wish for waiting in batch]
+        for _ in range(2):
+            try:
+                return await self._build(wishes)
+            except Stale:
+                self.head = None
+        return None
+
+    async def _build(self, wishes: Sequence[Wish]) -> Chain:
+        head = self.head
+        targets: dict[str, Target | None] = {}
+        pages: dict[int, bytes] = {}
+        if head is None or needs(head, wishes):
+            async with self._ground.db.read(primary=True) as session:
+                if head is None:
+                    head = await self.read_head(session)
+                if missing := needs(head, wishes):
+                    head = await read_missing(session, head, missing, targets, pages)
+            self.head = head
+        try:
+            return build_chain(head, self.signer(), wishes, targets, pages)
+        except Missing:
+            async with self._ground.db.read(primary=True) as session:
+                return await self.build_reading(session, head, wishes)
+
+    async def read_head(self, session: ReadSession) -> RoomHead:
+        """The room's head as it is now; `NotFound` without a room, `Unavailable` if its state must be
+        resolved.
+        """
+        head = await read_head(session, self.lane, self.room_id)
+        if head is None:
+            raise NotFound("There is no such room")
+        if len(head.extremities) > 1:
+            await self._resolver.resolve(self.room_id, head.version, [num for num, _ in head.extremities])
+        return head
+
+    async def build_reading(self, session: ReadSession, head: RoomHead, wishes: Sequence[Wish]) -> Chain:
+        """A chain upon ``head``, reading whatever turns out to be missing; `Stale` if the head is."""
+        targets: dict[str, Target | None] = {}
+        pages: dict[int, bytes] = {}
+        missing = needs(head, wishes)
+        while True:
+            if missing:
+                head = await read_missing(session, head, missing, targets, pages)
+            try:
+                return build_chain(head, self.signer(), wishes, targets, pages)
+            except Missing as more:
+                missing = more
+
+    def signer(self) -> Signer:
+        return Signer(self._ground.settings.server_name, self._ground.keys.current())
+
+    async def _write_chain(self, chain: Chain) -> Outcome:
+        """The outcome of the write; of an empty chain, whether its head is still true."""
+        if chain.write.events:
+            return await self._writer.write(chain.write)
+        async with self._ground.db.read(primary=True) as session:
+            version = await read_version(session, chain.write.ref)
+        if version != chain.write.seen:
+            return Outcome(Result.CONFLICT)
+        return Outcome(Result.WRITTEN, position=chain.head.head_position)
+
+    async def _settle(self, batch: Sequence[_Waiting], chain: Chain, outcome: Outcome) -> None:
+        """The head moves on, and everybody is told."""
+        self.head = after(chain, outcome)
+        position = outcome.position
+        for waiting, verdict in zip(batch, chain.verdicts, strict=False):
+            if verdict.error is not None:
+                waiting.refuse(verdict.error)
+                continue
+            if verdict.replayed:
+                await self._ground.marks.set(waiting.wish.sender, {(ROOM, self.lane): position})
+            waiting.answer(
+                Written(self.room_id, verdict.event_id, position, self.lane, replayed=verdict.replayed)
+            )
+
+    async def _settle_replayed(self, batch: list[_Waiting], chain: Chain, outcome: Outcome) -> None:
+        """One of the chain had been sent before: answer it with the event it made, and take it out."""
+        index = next(i for i, verdict in enumerate(chain.verdicts) if verdict.at == outcome.at)
+        async with self._ground.db.read(primary=True) as session:
+            row = await session.one(
+                "SELECT e.event_id, r.head_position"
+                "  FROM rooms.event e JOIN rooms.room r ON r.lane = e.lane AND r.room = e.room"
+                " WHERE e.lane = %s::smallint AND e.room = %s::integer AND e.num = %s",
+                (self.lane, chain.write.ref.room, outcome.num),
+            )
+        if row is None:
+            raise Unavailable("The event of this transaction ID is gone")
+        event_id, position = row
+        waiting = batch.pop(index)
+        await self._ground.marks.set(waiting.wish.sender, {(ROOM, self.lane): position})
+        waiting.answer(Written(self.room_id, event_id, position, self.lane, replayed=True))
+
+
+def build_chain(
+    head: RoomHead,
+    signer: Signer,
+    wishes: Sequence[Wish],
+    targets: dict[str, Target | None],
+    pages: dict[int, bytes],
+) -> Chain:
+    """The chain of these wishes upon ``head``; raises `Missing`."""
+    builder = ChainBuilder(head, signer, targets=targets, pages=pages)
+    for wish in wishes:
+        builder.add(wish)
+        if builder.write.size > MOST_BYTES:
+            break
+    write, after_it = builder.finish()
+    return Chain(builder.verdicts, write, after_it)
+
+
+def after(chain: Chain, outcome: Outcome) -> RoomHead:
+    """The head after a chain was written, or after an empty one was found true."""
+    return chain.head.settled(outcome.position, wrote=bool(chain.write.events)).trimmed()

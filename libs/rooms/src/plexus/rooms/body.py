@@ -1,0 +1,74 @@
+"""What rides along with a published fact: the events themselves, so that a follower need not read them.
+
+A fact is published with its ``RoomBody`` (``proto/plexus/proto/lanes/v1/room_body.proto``); `events_of` makes
+`StoredEvent` of it again. Facts that a follower had to read from PostgreSQL come without one: then
+``Rooms.timelines`` has the events.
+"""
+
+from __future__ import annotations
+
+import orjson
+from plexus.proto.lanes.v1 import room_body_pb2 as proto
+from plexus.protocol.events import Event
+from plexus.protocol.room_versions import ROOM_VERSIONS
+from plexus.rooms.stored import StoredEvent
+from plexus.rooms.values import RoomRef
+from plexus.rooms.writes import EventRow, RoomWrite
+
+
+def room_body(write: RoomWrite) -> bytes:
+    """The serialised ``RoomBody`` of a chain that was written."""
+    return proto.RoomBody(
+        room_version=write.ref.room_version, events=[_event(row) for row in write.events]
+    ).SerializeToString()
+
+
+def _event(row: EventRow) -> proto.StoredEvent:
+    event = row.event
+    message = proto.StoredEvent(
+        num=row.num,
+        ordinal=row.num,
+        event_id=event.event_id,
+        snap_before=row.snap_before,
+        snap_after=row.snap_after,
+        raw=event.raw,
+    )
+    if row.txn is not None:
+        message.txn_device = row.txn.device_id
+        message.txn_id = row.txn.txn_id
+    if row.replaces is not None:
+        message.replaces_state = row.replaces.event.event_id
+        message.prev_content = orjson.dumps(row.replaces.event.content)
+    return message
+
+
+def events_of(ref: RoomRef, body: bytes) -> list[StoredEvent]:
+    """The events of a serialised ``RoomBody``, in order, with what they replaced in the state."""
+    message = proto.RoomBody.FromString(body)
+    version = ROOM_VERSIONS[message.room_version]
+    events = []
+    for found in message.events:
+        event = Event.from_raw(version, found.raw, found.event_id)
+        stored = StoredEvent(
+            ref,
+            found.num,
+            found.ordinal if found.HasField("ordinal") else None,
+            found.sub,
+            found.event_id,
+            event.type,
+            event.state_key,
+            event.sender,
+            event.origin_server_ts,
+            found.snap_before,
+            found.snap_after,
+            None,
+            found.redacted_by if found.HasField("redacted_by") else None,
+            found.txn_device if found.HasField("txn_device") else None,
+            found.txn_id if found.HasField("txn_id") else None,
+            found.raw,
+        )
+        stored.parsed(event)
+        if found.HasField("replaces_state"):
+            stored.attach(replaces_state=found.replaces_state, prev_content=found.prev_content)
+        events.append(stored)
+    return events

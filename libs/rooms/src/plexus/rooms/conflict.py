@@ -1,0 +1,103 @@
+"""Writing under the row lock, after somebody else has written the room first.
+
+Optimism alone starves under contention: whoever needs longest to build never wins. So after one conflict the
+room's row is locked first (PostgreSQL queues the waiting fairly), the head is read forward and the chain
+built upon it while nobody else can write the room. Only that room waits meanwhile.
+
+The lane is another matter: its row is taken by the write call itself, and all other rooms of the lane wait
+for it. So the call and the COMMIT are sent together, and the server goes from one to the other without asking
+us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import psycopg
+from plexus.platform.postgres import ReadSession, StoreUnavailable
+from plexus.platform.postgres.errors import TRANSIENT
+from plexus.rooms.lane_writer import announce, look_up
+from plexus.rooms.write_call import RAW_WRITE, arguments, raw_outcomes, raw_types, raw_values
+from plexus.rooms.writes import Outcome, Result
+from psycopg import generators, pq
+from psycopg.abc import PQGen
+
+if TYPE_CHECKING:
+    from plexus.rooms.actor import Chain, RoomActor
+    from plexus.rooms.builder import Wish
+    from plexus.rooms.ground import Ground
+
+_LOCK = "SELECT FROM rooms.room WHERE lane = %s::smallint AND room_id = %s FOR NO KEY UPDATE"
+
+
+async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]) -> tuple[Chain, Outcome]:
+    """Build and write a batch while holding the room's row. The outcome is WRITTEN, REPLAYED or EXISTS.
+
+    Raises `StoreUnavailable` if the lock does not come in time or the outcome is unknown.
+    """
+    pool = ground.db.writers
+    connection = await pool.acquire()
+    chain: Chain | None = None
+    try:
+        await connection.execute("BEGIN")
+        await connection.execute(_LOCK, (actor.lane, actor.room_id))
+        session = ReadSession(connection, None)
+        head = await actor.read_head(session)
+        chain = await actor.build_reading(session, head, wishes)
+        if not chain.write.events:
+            await connection.execute("COMMIT")
+            return chain, Outcome(Result.WRITTEN, position=head.head_position)
+        [outcome] = await _write_and_commit(connection, actor.lane, chain)
+    except TRANSIENT as error:
+        unavailable = StoreUnavailable.of(error)
+        if chain is not None and error.sqlstate is None:
+            [found] = await look_up(ground, actor.lane, [chain.write])
+            if found is not None:
+                return chain, found
+        raise unavailable from error
+    finally:
+        # The pool throws away a connection whose transaction is not over, and with it the lock.
+        await pool.release(connection)
+    await announce(ground, actor.lane, [chain.write], [outcome])
+    return chain, outcome
+
+
+async def _write_and_commit(
+    connection: psycopg.AsyncConnection[tuple[object, ...]], lane: int, chain: Chain
+) -> list[Outcome]:
+    values = arguments(lane, [chain.write])
+    results = await connection.wait(_exchange(connection.pgconn, raw_values(values), raw_types(values)))
+    for result in results:
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            raise psycopg.errors.error_from_result(result)
+    return raw_outcomes(results[0])
+
+
+def _exchange(
+    pgconn: pq.abc.PGconn, values: Sequence[bytes], types: Sequence[int]
+) -> PQGen[list[pq.abc.PGresult]]:
+    """Send the write and the COMMIT in one flush; their results."""
+    pgconn.enter_pipeline_mode()
+    try:
+        pgconn.send_query_params(
+            RAW_WRITE,
+            values,
+            param_types=types,
+            param_formats=[pq.Format.BINARY] * len(values),
+            result_format=pq.Format.BINARY,
+        )
+        pgconn.send_query_params(b"COMMIT", None)
+        pgconn.pipeline_sync()
+        yield from generators.send(pgconn)
+        results: list[pq.abc.PGresult] = []
+        while True:
+            result = yield from generators.fetch(pgconn)
+            if result is None:
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+    finally:
+        if pgconn.status == pq.ConnStatus.OK:
+            pgconn.exit_pipeline_mode()

@@ -1,0 +1,46 @@
+"""Where rooms are. A room's number and version never change, so what was read once is kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from plexus.protocol.errors import NotFound
+from plexus.rooms.ground import Ground
+from plexus.rooms.values import RoomRef
+
+MOST = 50_000
+
+_REF = "SELECT room, room_version FROM rooms.room WHERE lane = %s::smallint AND room_id = %s"
+
+
+class Refs:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._known: OrderedDict[str, RoomRef] = OrderedDict()
+
+    def learn(self, ref: RoomRef) -> None:
+        """Keep what somebody else has found out."""
+        self._known[ref.room_id] = ref
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+
+    async def get(self, room_id: str) -> RoomRef | None:
+        """None if there is no such room; a room ID that could never be stored is no room."""
+        known = self._known.get(room_id)
+        if known is not None or "\0" in room_id:
+            return known
+        lane = self._ground.lanes.room(room_id)
+        async with self._ground.db.read() as session:
+            row = await session.one(_REF, (lane, room_id))
+        if row is None:
+            return None
+        ref = RoomRef(room_id, lane, row[0], row[1])
+        self.learn(ref)
+        return ref
+
+    async def require(self, room_id: str) -> RoomRef:
+        """`NotFound` if there is no such room."""
+        ref = await self.get(room_id)
+        if ref is None:
+            raise NotFound("There is no such room")
+        return ref

@@ -1,0 +1,117 @@
+"""Who writes: the actors of the active rooms and the writers of the lanes, made when they are needed.
+
+An actor that has nothing to do is kept for its cached head; beyond `MOST_ACTORS` the longest idle is
+forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from plexus.protocol.errors import RoomInUse, Unavailable
+from plexus.rooms.actor import RoomActor
+from plexus.rooms.builder import Wish
+from plexus.rooms.creation import Events, build_room
+from plexus.rooms.directory import claim_alias, release_alias
+from plexus.rooms.ground import Ground
+from plexus.rooms.lane_writer import LaneWriter
+from plexus.rooms.refs import Refs
+from plexus.rooms.resolver import StateResolver
+from plexus.rooms.values import NewEvent, Txn, Written
+from plexus.rooms.writes import Outcome, Result, RoomWrite
+
+MOST_ACTORS = 5_000
+MOST_ANSWERS = 20_000
+"""Answers kept by transaction id, so that a retry to the same process is not even built."""
+
+_ATTEMPTS = 5
+
+
+class Sending:
+    def __init__(self, ground: Ground, resolver: StateResolver, refs: Refs) -> None:
+        self._ground = ground
+        self._resolver = resolver
+        self._refs = refs
+        self._actors: OrderedDict[str, RoomActor] = OrderedDict()
+        self._writers: dict[int, LaneWriter] = {}
+        self._answers: OrderedDict[tuple[str, Txn], Written] = OrderedDict()
+        self._stopped = False
+
+    async def stop(self) -> None:
+        """Take no more, and finish what was taken."""
+        self._stopped = True
+        await asyncio.gather(*(actor.wait() for actor in self._actors.values()))
+        await asyncio.gather(*(writer.wait() for writer in self._writers.values()))
+
+    async def send(self, room_id: str, sender: str, event: NewEvent, txn: Txn | None) -> Written:
+        if self._stopped:
+            raise Unavailable("The server is stopping")
+        if txn is None:
+            return await self._actor(room_id).send(Wish(sender, event, None, self._ground.clock.now_ms()))
+        key = (room_id, txn)
+        known = self._answers.get(key)
+        if known is not None:
+            return known
+        written = await self._actor(room_id).send(Wish(sender, event, txn, self._ground.clock.now_ms()))
+        self._answers[key] = Written(room_id, written.event_id, written.position, written.lane, replayed=True)
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+        return written
+
+    async def create(
+        self, creator: str, room_version: str, events: Events, *, published: bool, alias: str | None
+    ) -> Written:
+        if self._stopped:
+            raise Unavailable("The server is stopping")
+        ts = self._ground.clock.now_ms()
+        for attempt in range(_ATTEMPTS):
+            write, head = build_room(
+                self._ground, creator, room_version, events, ts + attempt, published=published
+            )
+            room_id = write.ref.room_id
+            if alias is not None and not await claim_alias(self._ground, alias, room_id, creator):
+                raise RoomInUse()
+            try:
+                outcome = await self._write_new(write)
+            except BaseException:
+                if alias is not None:
+                    await release_alias(self._ground, alias, room_id)
+                raise
+            if outcome.result is Result.WRITTEN:
+                actor = self._actor(room_id)
+                ref = write.ref._replace(room=outcome.room)
+                actor.head = head.made(ref, outcome.position).trimmed()
+                self._refs.learn(ref)
+                event_id = write.events[-1].event.event_id
+                return Written(room_id, event_id, outcome.position, ref.lane, replayed=False)
+            if alias is not None:
+                await release_alias(self._ground, alias, room_id)
+        raise Unavailable("The room could not be made, try again")
+
+    async def _write_new(self, write: RoomWrite) -> Outcome:
+        return await self._writer(write.ref.lane).write(write)
+
+    def _actor(self, room_id: str) -> RoomActor:
+        actor = self._actors.get(room_id)
+        if actor is None:
+            lane = self._ground.lanes.room(room_id)
+            actor = RoomActor(self._ground, self._resolver, self._writer(lane), lane, room_id)
+            self._actors[room_id] = actor
+            if len(self._actors) > MOST_ACTORS:
+                self._forget_one()
+        else:
+            self._actors.move_to_end(room_id)
+        return actor
+
+    def _forget_one(self) -> None:
+        for room_id, actor in self._actors.items():
+            if actor.is_idle:
+                del self._actors[room_id]
+                return
+
+    def _writer(self, lane: int) -> LaneWriter:
+        writer = self._writers.get(lane)
+        if writer is None:
+            writer = self._writers[lane] = LaneWriter(self._ground, lane)
+        return writer

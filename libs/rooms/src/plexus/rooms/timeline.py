@@ -1,0 +1,79 @@
+"""Pages of a room's timeline, as one user may see it.
+
+Reads on in both directions until there are enough visible, wanted events, the end is reached, or a bound on
+the work is: then the page is short but ``end`` says where to go on, as the specification allows.
+
+Client-Server API, ``GET /rooms/{roomId}/messages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plexus.protocol.errors import Forbidden
+from plexus.rooms.events import EventReader
+from plexus.rooms.ground import Ground
+from plexus.rooms.stored import StoredEvent
+from plexus.rooms.values import Place, RoomRef, TimelinePage
+from plexus.rooms.visibility import Viewer, read_viewers
+
+MOST_ROUNDS = 10
+MOST_READ = 500
+
+FIRST = Place(0, 0)
+"""The boundary before everything."""
+
+LAST = Place(2**62, 0)
+"""The boundary after everything."""
+
+EventTest = Callable[[StoredEvent], bool]
+
+
+async def read_timeline(
+    ground: Ground,
+    reader: EventReader,
+    ref: RoomRef,
+    *,
+    start: Place | None,
+    end: Place | None,
+    backwards: bool,
+    limit: int,
+    viewer: str | None,
+    event_filter: EventTest | None,
+) -> TimelinePage:
+    """A page; `Forbidden` if the viewer may see nothing of this room."""
+    eyes = None if viewer is None else (await read_viewers(ground, [ref], viewer))[ref]
+    if eyes is not None and not eyes.may_read:
+        raise Forbidden("You are not in this room")
+    at = start if start is not None else (LAST if backwards else FIRST)
+    stop = end if end is not None else (FIRST if backwards else LAST)
+    if backwards:
+        at = _not_after_leaving(eyes, at)
+    first = at
+    events: list[StoredEvent] = []
+    for _ in range(MOST_ROUNDS):
+        wanted = min(MOST_READ, max(limit - len(events), 1) + (20 if eyes or event_filter else 0))
+        page = await reader.page(ref, at, stop, backwards=backwards, limit=wanted)
+        for event in page:
+            at = event.place.before if backwards else event.place
+            if (eyes is None or eyes.sees(event)) and (event_filter is None or event_filter(event)):
+                events.append(event)
+                if len(events) == limit:
+                    break
+        if len(events) >= limit or len(page) < wanted:
+            break
+    is_end = len(events) < limit and len(page) < wanted
+    await reader.decorate(events)
+    memberships = [None if eyes is None else eyes.at(event.place).membership for event in events]
+    return TimelinePage(events, first, None if is_end else at, memberships=memberships)
+
+
+def _not_after_leaving(eyes: Viewer | None, at: Place) -> Place:
+    """Where to begin: who has left a room need not be led through all that came after."""
+    if eyes is None or eyes.membership == "join" or eyes.left_at is None:
+        return at
+    if any(value == "world_readable" for _, value in eyes.visibilities):
+        return at
+    # Their own later memberships (a ban after leaving) are theirs to see, so from the newest of these.
+    last = max(eyes.left_at, eyes.memberships[-1].start)
+    return min(at, Place(last, 0))

@@ -1,0 +1,154 @@
+"""Who may see what: intervals, and a pure judgement over them.
+
+The write path keeps, for each user and for the room's history visibility, since when and until when (by
+ordinal) a value has held. One query gives a viewer's intervals in any number of rooms; after that every event
+is judged without another look-up. An interval [from, to) says what holds *after* an event. A user's own
+member event and an m.room.history_visibility event are judged by what holds before them as well, so it is
+enough to look at n - 1 and n: for all other events both are the same.
+
+Client-Server API, "Room History Visibility"; the rules themselves are `plexus.protocol.visibility`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plexus.protocol.visibility import (
+    DEFAULT_HISTORY_VISIBILITY,
+    HistoryVisibility,
+    history_visibility_of,
+    may_see,
+)
+from plexus.rooms.ground import Ground
+from plexus.rooms.packing import int4
+from plexus.rooms.stored import StoredEvent
+from plexus.rooms.values import Place, RoomRef, Visibility
+from plexus.rooms.writes import MEMBERSHIP_NAMES
+
+NOW = 2**63 - 1
+"""The end of the interval that holds now."""
+
+_INTERVALS = """
+SELECT q.i - 1, x.from_ordinal, x.to_ordinal, x.membership, x.history_visibility, x.forgotten
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) WITH ORDINALITY AS q (lane, room, i)
+ CROSS JOIN LATERAL (
+    SELECT from_ordinal, to_ordinal, membership, NULL AS history_visibility, forgotten FROM rooms.membership m
+     WHERE m.lane = q.lane AND m.room = q.room AND m.user_id = %(user)s
+    UNION ALL
+    SELECT from_ordinal, to_ordinal, NULL, history_visibility, false FROM rooms.visibility v
+     WHERE v.lane = q.lane AND v.room = q.room
+ ) AS x ORDER BY q.i, x.from_ordinal
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A membership that holds from ``start`` (an ordinal) to before ``end``."""
+
+    start: int
+    end: int
+    membership: str
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """One user's eyes in one room. ``memberships`` and ``visibilities`` (from ordinal, value) are sorted."""
+
+    user_id: str
+    memberships: Sequence[Interval]
+    visibilities: Sequence[tuple[int, HistoryVisibility]]
+    forgotten: bool = False
+
+    @property
+    def membership(self) -> str | None:
+        """The membership now."""
+        return self.memberships[-1].membership if self.memberships else None
+
+    @property
+    def history_visibility(self) -> HistoryVisibility:
+        """The history visibility now."""
+        return self.visibilities[-1][1] if self.visibilities else DEFAULT_HISTORY_VISIBILITY
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the user has ever been in the room (and has not forgotten it)."""
+        return not self.forgotten and any(interval.membership == "join" for interval in self.memberships)
+
+    @property
+    def left_at(self) -> int | None:
+        """The ordinal of the event with which the user last stopped being joined; None while joined, or if
+        never.
+        """
+        if self.membership == "join":
+            return None
+        ends = [interval.end for interval in self.memberships if interval.membership == "join"]
+        return ends[-1] if ends else None
+
+    @property
+    def may_read(self) -> bool:
+        """Whether anything at all may be visible: members, those who were, and anybody where the room is or
+        was world-readable.
+        """
+        return self.has_joined or any(value == "world_readable" for _, value in self.visibilities)
+
+    def at(self, place: Place) -> Visibility:
+        """What holds for an event at a place."""
+        ordinal = place.ordinal
+        if place.sub < 0:
+            # Older than what is known here: the first that is known of the time after it.
+            ordinal -= 1
+        joined_later = any(i.membership == "join" and i.end > ordinal for i in self.memberships)
+        after = self._membership(ordinal)
+        visibility = self._visibility(ordinal)
+        visible = any(
+            may_see(seen, membership, joined_later=joined_later)
+            for seen in {visibility, self._visibility(ordinal - 1)}
+            for membership in {after, self._membership(ordinal - 1)}
+        )
+        return Visibility(visible, after, visibility)
+
+    def sees(self, event: StoredEvent) -> bool:
+        """Whether the user may see this event. One's own membership is never hidden from oneself."""
+        if event.type == "m.room.member" and event.state_key == self.user_id:
+            return True
+        return event.ordinal is not None and self.at(event.place).visible
+
+    def _membership(self, ordinal: int) -> str | None:
+        found = None
+        for interval in self.memberships:
+            if interval.start > ordinal:
+                break
+            found = interval.membership
+        return found
+
+    def _visibility(self, ordinal: int) -> HistoryVisibility:
+        at = bisect_right(self.visibilities, ordinal, key=lambda entry: entry[0])
+        return self.visibilities[at - 1][1] if at else DEFAULT_HISTORY_VISIBILITY
+
+
+async def read_viewers(ground: Ground, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Viewer]:
+    """The user's eyes in each of these rooms, in one query."""
+    if not refs:
+        return {}
+    async with ground.db.read() as session:
+        rows = await session.fetch(
+            _INTERVALS,
+            {
+                "lanes": int4([ref.lane for ref in refs]),
+                "rooms": int4([ref.room for ref in refs]),
+                "user": user_id,
+            },
+        )
+    memberships: list[list[Interval]] = [[] for _ in refs]
+    visibilities: list[list[tuple[int, HistoryVisibility]]] = [[] for _ in refs]
+    forgotten = [False] * len(refs)
+    for i, start, end, membership, visibility, is_forgotten in rows:
+        if membership is None:
+            visibilities[i].append((start, history_visibility_of({"history_visibility": visibility})))
+        else:
+            memberships[i].append(Interval(start, end, MEMBERSHIP_NAMES[membership]))
+            if end == NOW:
+                forgotten[i] = is_forgotten
+    return {ref: Viewer(user_id, memberships[i], visibilities[i], forgotten[i]) for i, ref in enumerate(refs)}

@@ -1,0 +1,134 @@
+"""The call of ``rooms.write``: a group of room writes as parallel arrays, and its answer as outcomes.
+
+The meaning of each array is told in ``migrations/0003-write.sql``; the order here is that of its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+from plexus.rooms.packing import INT2, bytea, int4, int8, oid_of, text, unpack_integers
+from plexus.rooms.writes import Outcome, Result, RoomWrite
+from psycopg.pq.abc import PGresult
+
+_PARAMETERS = 50
+
+WRITE: LiteralString = "SELECT * FROM rooms.write(%s::smallint" + ", %s" * (_PARAMETERS - 1) + ")"
+
+
+def arguments(lane: int, writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
+    """The parameters of `WRITE` for writes of one lane, new rooms last."""
+    events = [row for write in writes for row in write.events]
+    drawn = [row.event for row in events]
+    txns = [row.txn for row in events]
+    new = [write for write in writes if write.new is not None]
+    return (
+        lane,
+        int4([write.ref.room for write in writes]),
+        int8([write.seen for write in writes]),
+        int4([len(write.events) for write in writes]),
+        int4([write.snapshot for write in writes]),
+        int4([write.next_state_key for write in writes]),
+        int4([write.next_snapshot for write in writes]),
+        int4([write.next_page for write in writes]),
+        text([write.ref.room_id for write in new]),
+        text([write.ref.room_version for write in new]),
+        bytea([write.new.salt for write in new if write.new]),
+        int4([int(write.new.published) for write in new if write.new]),
+        int8([row.num for row in events]),
+        text([event.event_id for event in drawn]),
+        text([event.type for event in drawn]),
+        text([event.state_key for event in drawn]),
+        text([event.sender for event in drawn]),
+        int8([event.depth for event in drawn]),
+        int8([event.origin_server_ts for event in drawn]),
+        int4([row.snap_before for row in events]),
+        int4([row.snap_after for row in events]),
+        int4([len(row.prev) for row in events]),
+        int4([len(row.auth) for row in events]),
+        text([event.redacts for event in drawn]),
+        int8([0 if row.replaces is None else row.replaces.num for row in events]),
+        text([None if txn is None else txn.device_id for txn in txns]),
+        text([None if txn is None else txn.endpoint for txn in txns]),
+        text([None if txn is None else txn.txn_id for txn in txns]),
+        bytea([event.raw for event in drawn]),
+        int8([num for row in events for num in row.prev + row.auth]),
+        *_changes(writes),
+    )
+
+
+def _changes(writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
+    """The arrays whose elements belong to an event by its index, which counts from 1 over all rooms."""
+    firsts: list[int] = []
+    count = 1
+    for write in writes:
+        firsts.append(count)
+        count += len(write.events)
+    pairs = list(zip(firsts, writes, strict=True))
+    keys = [(first + at, num) for first, write in pairs for at, num in write.state_keys]
+    snapshots = [(first + at, row) for first, write in pairs for at, row in write.snapshots]
+    pages = [(at, number, data) for at, row in snapshots for number, data in row.new_pages]
+    members = [(first + change.at, change) for first, write in pairs for change in write.members]
+    visibilities = [(first + at, value) for first, write in pairs for at, value in write.visibilities]
+    redactions = [
+        (first + redaction.at, redaction) for first, write in pairs for redaction in write.redactions
+    ]
+    return (
+        int4([at for at, _ in keys]),
+        int4([num for _, num in keys]),
+        int4([at for at, _ in snapshots]),
+        int4([row.parent for _, row in snapshots]),
+        int4([row.step for _, row in snapshots]),
+        bytea([row.hash for _, row in snapshots]),
+        bytea([row.delta for _, row in snapshots]),
+        bytea([row.pages for _, row in snapshots]),
+        int4([at for at, _, _ in pages]),
+        int4([number for _, number, _ in pages]),
+        bytea([data for _, _, data in pages]),
+        int4([at for at, _ in members]),
+        int4([change.membership for _, change in members]),
+        int4([change.was for _, change in members]),
+        text([change.server for _, change in members]),
+        int4([at for at, _ in visibilities]),
+        text([value for _, value in visibilities]),
+        int4([at for at, _ in redactions]),
+        int8([redaction.num for _, redaction in redactions]),
+        bytea([redaction.raw for _, redaction in redactions]),
+    )
+
+
+def outcomes(row: Sequence[Any]) -> list[Outcome]:
+    """The answer of the call: four arrays, one element a room."""
+    return [
+        Outcome(
+            result=Result(result),
+            position=position,
+            room=number,
+            at=number - 1 if result == Result.REPLAYED else 0,
+            num=detail if result == Result.REPLAYED else 0,
+        )
+        for result, position, detail, number in zip(*row, strict=True)
+    ]
+
+
+# --- the same call for libpq itself, which takes only bytes
+
+RAW_WRITE = WRITE.replace("%s::smallint", "$1").encode()
+for _number in range(2, _PARAMETERS + 1):
+    RAW_WRITE = RAW_WRITE.replace(b"%s", b"$%d" % _number, 1)
+
+
+def raw_values(values: Sequence[Any]) -> list[bytes]:
+    """The parameters of `RAW_WRITE` in binary, of `arguments`."""
+    return [int(values[0]).to_bytes(2, "big"), *values[1:]]
+
+
+def raw_types(values: Sequence[Any]) -> list[int]:
+    """Their types."""
+    return [INT2, *(oid_of(value) for value in values[1:])]
+
+
+def raw_outcomes(result: PGresult) -> list[Outcome]:
+    """The answer, from a result in binary."""
+    return outcomes([unpack_integers(result.get_value(0, column) or b"") for column in range(4)])

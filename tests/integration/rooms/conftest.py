@@ -1,0 +1,125 @@
+"""Room engines over a real PostgreSQL: as many as a test wants, on one database, each with caches of its
+own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from plexus.platform.clock import ManualClock
+from plexus.platform.lanes import Group, LaneLog, LaneMap, MemoryFanout, read_lane_map
+from plexus.platform.marks import MemoryMarks
+from plexus.platform.postgres import Database
+from plexus.protocol.signatures import SigningKey
+from plexus.rooms import NewEvent, Rooms, StateResolver, Written
+
+from tests.support.postgres import TestDatabase, database, db  # noqa: F401
+
+SERVER = "here.example.org"
+ALICE, BOB, CAROL = (f"@{name}:{SERVER}" for name in ("alice", "bob", "carol"))
+
+
+@dataclass
+class Named:
+    server_name: str = SERVER
+
+
+class OneKey:
+    def __init__(self) -> None:
+        self._key = SigningKey("ed25519:1", bytes(32))
+
+    def current(self) -> SigningKey:
+        return self._key
+
+
+@dataclass
+class TestGround:
+    """What a room engine stands on; ``groups`` are those it has published."""
+
+    __test__ = False
+
+    db: Database
+    log: LaneLog
+    lanes: LaneMap = field(default_factory=LaneMap)
+    settings: Named = field(default_factory=Named)
+    clock: ManualClock = field(default_factory=ManualClock)
+    fanout: MemoryFanout = field(default_factory=MemoryFanout)
+    marks: MemoryMarks = field(default_factory=MemoryMarks)
+    keys: OneKey = field(default_factory=OneKey)
+    groups: list[Group] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fanout.subscribe(["r"], self.groups.append)
+
+
+@pytest_asyncio.fixture
+async def ground(db: Database) -> TestGround:  # noqa: F811
+    lanes = await read_lane_map(db)
+    log = LaneLog(db, lanes)
+    await log.start()
+    return TestGround(db=db, log=log, lanes=lanes)
+
+
+MakeRooms = Callable[..., Rooms]
+
+
+@pytest.fixture
+def make_rooms(ground: TestGround) -> MakeRooms:
+    """One more engine on the same database, as another replica has it."""
+
+    def make(resolver: StateResolver | None = None) -> Rooms:
+        return Rooms(ground, resolver=resolver)
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def rooms(make_rooms: MakeRooms) -> AsyncIterator[Rooms]:
+    made = make_rooms()
+    yield made
+    await made.stop()
+
+
+def member(user_id: str, membership: str = "join", **content: Any) -> NewEvent:
+    return NewEvent("m.room.member", {"membership": membership, **content}, user_id)
+
+
+def state(type: str, state_key: str = "", **content: Any) -> NewEvent:
+    return NewEvent(type, content, state_key)
+
+
+def message(body: str) -> NewEvent:
+    return NewEvent("m.room.message", {"msgtype": "m.text", "body": body})
+
+
+def first_events(
+    creator: str,
+    version: str = "12",
+    *,
+    join_rule: str = "public",
+    visibility: str | None = None,
+    **power: Any,
+) -> list[NewEvent]:
+    """A room as the client API would make it."""
+    users = {} if version == "12" else {creator: 100}
+    events = [
+        NewEvent("m.room.create", {}, ""),
+        member(creator),
+        state("m.room.power_levels", users=users, **power),
+        state("m.room.join_rules", join_rule=join_rule),
+    ]
+    if visibility is not None:
+        events.append(state("m.room.history_visibility", history_visibility=visibility))
+    return events
+
+
+async def make_room(rooms: Rooms, creator: str = ALICE, version: str = "12", **options: Any) -> str:
+    written: Written = await rooms.create(creator, version, first_events(creator, version, **options))
+    return written.room_id
+
+
+async def join(rooms: Rooms, room_id: str, user_id: str) -> Written:
+    return await rooms.send(room_id, user_id, member(user_id))
