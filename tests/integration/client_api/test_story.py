@@ -43,6 +43,9 @@ async def test_a_conversation(alice: Person, bob: Person, version: str) -> None:
     assert rest[0]["event_id"] == first
     # Bob was invited and history is shared: he sees everything back to the beginning.
     assert rest[-1]["type"] == "m.room.create"
+    # "The room membership of the user making the request, at the time of the event."
+    assert rest[-1]["unsigned"].get("membership") in (None, "leave")
+    assert rest[0]["unsigned"]["membership"] == "join"
     forwards = (await bob.get(f"{room}/messages", dir="f", limit=100)).ok()["chunk"]
     assert [event["event_id"] for event in forwards] == [
         event["event_id"] for event in reversed([*({"event_id": e} for e in (third, second)), *rest])
@@ -51,6 +54,7 @@ async def test_a_conversation(alice: Person, bob: Person, version: str) -> None:
     redaction = (await alice.put(f"{room}/redact/{seg(third)}/r1", {"reason": "rude"})).ok()["event_id"]
     gone = (await bob.get(f"{room}/event/{seg(third)}")).ok()
     assert gone["content"] == {}
+    assert gone["unsigned"]["membership"] == "join"
     because = gone["unsigned"]["redacted_because"]
     assert (because["event_id"], because["content"]["reason"]) == (redaction, "rude")
     shown = (await bob.get(f"{room}/event/{seg(redaction)}")).ok()

@@ -8,6 +8,7 @@ from plexus.client_api.deps import ClientApi
 from plexus.client_api.membership.service import check_local_invitee, member_content
 from plexus.platform.http import Requester
 from plexus.protocol import room_versions
+from plexus.protocol.canonical_json import check
 from plexus.protocol.errors import AuthRejected, InvalidParam, MatrixError
 from plexus.protocol.identifiers import is_room_alias
 
@@ -41,6 +42,8 @@ async def create_room(api: ClientApi, requester: Requester, request: CreateRoom)
         for user_id in invited
     ]
     events = creation_events(request, version, creator, invitees, alias)
+    for made in events:
+        check(made.content)
     try:
         written = await api.rooms.create(
             requester.user_id,

@@ -10,7 +10,7 @@ from typing import Any
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.directory.models import DEFAULT_PAGE, MAX_PAGE, DirectoryQuery
 from plexus.protocol import room_versions
-from plexus.protocol.errors import Forbidden, InvalidParam, MatrixError, NotFound, RoomInUse
+from plexus.protocol.errors import Forbidden, InvalidParam, MatrixError, NotFound
 from plexus.protocol.identifiers import parse_room_alias
 from plexus.protocol.power_levels import PowerLevels
 from plexus.rooms import Alias, PublishedRoom
@@ -35,10 +35,8 @@ async def set_alias(api: ClientApi, user_id: str, alias: str, room_id: str) -> N
         raise NotFound("Room not found")
     if await api.rooms.membership(room_id, user_id) != "join":
         raise Forbidden("You are not in the room")
-    try:
-        await api.rooms.create_alias(alias, room_id, user_id)
-    except RoomInUse as taken:
-        raise MatrixError(409, "M_UNKNOWN", f"Room alias {alias} already exists.") from taken
+    if not await api.rooms.create_alias(alias, room_id, user_id):
+        raise MatrixError(409, "M_UNKNOWN", f"Room alias {alias} already exists.")
 
 
 async def delete_alias(api: ClientApi, user_id: str, alias: str) -> None:
@@ -84,18 +82,17 @@ async def public_rooms(api: ClientApi, query: DirectoryQuery, server: str | None
     if server is not None and server != api.server_name:
         raise NotFound("The directories of other servers cannot be asked yet")
     limit = min(query.limit if query.limit is not None else DEFAULT_PAGE, MAX_PAGE)
-    backwards = (query.since or "").startswith("b")
     search = query.filter.generic_search_term if query.filter else None
-    rooms, after, before, total = await api.rooms.published_rooms(
-        limit=max(limit, 1), after=(query.since or "")[1:] or None, backwards=backwards, search=search or None
+    rooms, following, previous, total = await api.rooms.published_rooms(
+        limit=max(limit, 1), since=query.since, search=search or None
     )
     types = query.filter.room_types if query.filter else None
     shown = [room for room in rooms if types is None or room.room_type in types]
     answer: dict[str, Any] = {"chunk": [_chunk(room) for room in shown], "total_room_count_estimate": total}
-    if after is not None:
-        answer["next_batch"] = "f" + after
-    if before is not None:
-        answer["prev_batch"] = "b" + before
+    if following is not None:
+        answer["next_batch"] = following
+    if previous is not None:
+        answer["prev_batch"] = previous
     return answer
 
 

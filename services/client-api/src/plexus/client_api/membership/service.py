@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.restricted import VOUCHER, voucher_for
 from plexus.protocol.errors import Forbidden, MatrixError, MissingParam, NotFound
 from plexus.protocol.identifiers import is_room_id, parse_user_id
 from plexus.rooms import NewEvent, Written
@@ -59,23 +58,17 @@ async def set_own(
     user_id: str,
     membership: str,
     reason: str | None,
-    voucher: str | None = None,
 ) -> Written:
     """Join or knock: the user's own event, with their profile."""
     profile = await api.users.profile(user_id)
     content = member_content(membership, profile, reason=reason)
-    if voucher is not None:
-        content[VOUCHER] = voucher
     return await api.rooms.send(room_id, user_id, NewEvent("m.room.member", content, state_key=user_id))
 
 
 async def join(api: ClientApi, room_id: str, user_id: str, reason: str | None) -> None:
     """Join; nothing to do for who is in the room already."""
-    membership = await api.rooms.membership(room_id, user_id)
-    if membership == "join":
-        return
-    voucher = await voucher_for(api, room_id, user_id, membership)
-    await set_own(api, room_id, user_id, "join", reason, voucher)
+    if await api.rooms.membership(room_id, user_id) != "join":
+        await set_own(api, room_id, user_id, "join", reason)
 
 
 async def invite(api: ClientApi, room_id: str, sender: str, target: str | None, reason: str | None) -> None:

@@ -59,10 +59,9 @@ async def get_room_state_with_empty_key(
 async def _state_entry(
     api: ClientApi, requester: Requester, room_id: str, event_type: str, state_key: str, format: str
 ) -> Any:
-    found = await service.state_entry(api, requester, room_id, event_type, state_key)
     if format == "event":
-        return _json(service.reader_of(api, requester).event(found))
-    return found.content
+        return _json(await service.whole_state_entry(api, requester, room_id, event_type, state_key))
+    return (await service.state_entry(api, requester, room_id, event_type, state_key)).content
 
 
 @router.get("/rooms/{roomId}/state", operation_id="getRoomState")

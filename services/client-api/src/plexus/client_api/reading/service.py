@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import orjson
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.reading.models import Membership
 from plexus.client_api.reading.places import place_of, token_of
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden, NotFound
@@ -29,13 +30,20 @@ class Reader:
     device_id: str | None
     now_ms: int
 
-    def event(self, event: StoredEvent) -> bytes:
-        """The event as this client gets it."""
-        return event.client_bytes(now_ms=self.now_ms, user_id=self.user_id, device_id=self.device_id)
+    def event(self, event: StoredEvent, membership: str | None = None) -> bytes:
+        """The event as this client gets it; ``membership`` is the reader's own at the event."""
+        return event.client_bytes(
+            now_ms=self.now_ms, user_id=self.user_id, device_id=self.device_id, membership=membership
+        )
 
     def events(self, events: Iterable[StoredEvent]) -> bytes:
         """A JSON list of them."""
         return b"[" + b",".join(self.event(event) for event in events) + b"]"
+
+    def page(self, page: TimelinePage) -> bytes:
+        """A JSON list of a page's events, each with the reader's membership at it."""
+        parts = map(self.event, page.events, page.memberships)
+        return b"[" + b",".join(parts) + b"]"
 
 
 def reader_of(api: ClientApi, requester: Requester) -> Reader:
@@ -45,8 +53,7 @@ def reader_of(api: ClientApi, requester: Requester) -> Reader:
 async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id: str) -> bytes:
     """``getOneRoomEvent``: `NotFound` also for what the requester may not see."""
     found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
-    await api.rooms.decorate([found])
-    return reader_of(api, requester).event(found)
+    return reader_of(api, requester).event(found, await _membership_at(api, requester, found))
 
 
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
@@ -73,6 +80,15 @@ async def state_entry(
     return found
 
 
+async def whole_state_entry(
+    api: ClientApi, requester: Requester, room_id: str, event_type: str, state_key: str
+) -> bytes:
+    """The same as an event, with what it replaced."""
+    found = await state_entry(api, requester, room_id, event_type, state_key)
+    await api.rooms.decorate([found])
+    return reader_of(api, requester).event(found)
+
+
 async def members(
     api: ClientApi,
     requester: Requester,
@@ -88,14 +104,16 @@ async def members(
     if at is not None:
         place = await place_of(api, view.ref, at)
         if place is not None and place < view.place:
-            (seen,) = await api.rooms.visibilities(view.ref, requester.user_id, [place])
+            (seen,) = await api.rooms.can_see(view.ref, requester.user_id, [place])
             if not seen.visible:
                 raise Forbidden("You could not see the room at that point")
             earlier = await api.rooms.snapshot_at(view.ref, place)
             snapshot = snapshot if earlier is None else earlier
-    found = await api.rooms.members(
-        room_id, snapshot=snapshot, membership=membership, not_membership=not_membership
-    )
+    found = await api.rooms.members(room_id, snapshot=snapshot)
+    if membership is not None or not_membership is not None:
+        # "the two parameters create an 'or' condition"
+        others = set(get_args(Membership)) - {not_membership} if not_membership is not None else set()
+        found = [event for event in found if event.content.get("membership") in {membership, *others}]
     return b'{"chunk":' + reader_of(api, requester).events(found) + b"}"
 
 
@@ -113,20 +131,25 @@ async def messages(
     """``getRoomEvents``: a page of the timeline, with lazily loaded members if the filter asks for them."""
     view = await api.rooms.view(room_id, requester.user_id)
     begin = None if start is None else await place_of(api, view.ref, start)
+    if begin is None and direction == "b":
+        # "the last visible event": a boundary that stays where it is while the room goes on.
+        begin = await _newest(api, view)
     stop = None if end is None else await place_of(api, view.ref, end)
     page = await api.rooms.timeline(
         room_id,
         start=begin,
         end=stop,
         backwards=direction == "b",
-        limit=limit,
+        limit=max(limit, 1),
         viewer=requester.user_id,
         event_filter=predicate(event_filter, room_id),
     )
+    if limit == 0 and page.events:
+        page = TimelinePage([], page.start, page.start)
     reader = reader_of(api, requester)
     parts = [
         b'{"start":' + orjson.dumps(start if start is not None else token_of(page.start)),
-        b'"chunk":' + reader.events(page.events),
+        b'"chunk":' + reader.page(page),
     ]
     if page.end is not None:
         parts.append(b'"end":' + orjson.dumps(token_of(page.end)))
@@ -149,7 +172,6 @@ async def context(
     found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
     if found.ordinal is None:
         raise NotFound("Event not found")
-    await api.rooms.decorate([found])
     passes = predicate(event_filter, room_id)
 
     async def page(start: Place, *, backwards: bool, size: int) -> TimelinePage:
@@ -179,9 +201,9 @@ async def context(
         (
             b'{"start":' + orjson.dumps(token_of(first_place)),
             b',"end":' + orjson.dumps(token_of(last_place)),
-            b',"event":' + reader.event(found),
-            b',"events_before":' + reader.events(before.events),
-            b',"events_after":' + reader.events(after.events),
+            b',"event":' + reader.event(found, await _membership_at(api, requester, found)),
+            b',"events_before":' + reader.page(before),
+            b',"events_after":' + reader.page(after),
             b',"state":'
             + reader.events(event for event in state.values() if passes is None or passes(event)),
             b"}",
@@ -208,6 +230,21 @@ def predicate(event_filter: EventFilter, room_id: str) -> Callable[[StoredEvent]
         return event_filter.matches(event.type, event.sender, room_id, content)
 
     return passes
+
+
+async def _membership_at(api: ClientApi, requester: Requester, event: StoredEvent) -> str | None:
+    if event.ordinal is None:
+        return None
+    viewers = await api.rooms.viewers([event.ref], requester.user_id)
+    return viewers[event.ref].at(event.place).membership
+
+
+async def _newest(api: ClientApi, view: View) -> Place:
+    if view.is_current:
+        return view.place
+    # Who has left may still see their own later memberships, such as a ban.
+    info = await api.rooms.room(view.ref.room_id)
+    return view.place if info is None else Place(info.head_ordinal)
 
 
 async def _state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:

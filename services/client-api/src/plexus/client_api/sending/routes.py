@@ -49,7 +49,7 @@ async def _set_state(
     content: dict[str, Any],
 ) -> dict[str, str]:
     await api.platform.limits.check("message", requester.user_id)
-    event = await service.state_event(api, requester.user_id, room_id, event_type, state_key, content)
+    event = await service.state_event(api, room_id, event_type, state_key, content)
     written = await api.rooms.send(room_id, requester.user_id, event)
     return {"event_id": written.event_id}
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.restricted import VOUCHER, voucher_for
 from plexus.client_api.membership.service import check_local_invitee
 from plexus.platform.http import Requester
+from plexus.protocol.canonical_json import check
 from plexus.protocol.errors import BadJson, InvalidParam, MatrixError
 from plexus.protocol.identifiers import is_event_id, is_room_alias
 from plexus.rooms import NewEvent, Txn
 
 MAX_TXN_BYTES = 255
+VOUCHER = "join_authorised_via_users_server"
 
 
 def txn_of(requester: Requester, endpoint: str, txn_id: str) -> Txn:
@@ -45,32 +46,18 @@ def redaction_event(target: str, content: Mapping[str, Any]) -> NewEvent:
 
 
 async def state_event(
-    api: ClientApi, sender: str, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
+    api: ClientApi, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
 ) -> NewEvent:
     """The event of ``setRoomStateWithKey`` after the checks that its type needs."""
     if event_type == "m.room.canonical_alias":
         await _check_canonical_alias(api, room_id, state_key, content)
     elif event_type == "m.room.member":
-        content = await _member_content(api, sender, room_id, state_key, content)
+        if content.get("membership") == "invite":
+            check_local_invitee(state_key, api.server_name)
+        # Who vouches for a restricted join is for this server to say: its signature is the proof.
+        content = {key: value for key, value in content.items() if key != VOUCHER}
+    check(content)
     return NewEvent(event_type, content, state_key=state_key)
-
-
-async def _member_content(
-    api: ClientApi, sender: str, room_id: str, state_key: str, content: dict[str, Any]
-) -> dict[str, Any]:
-    """Memberships set as state obey what the membership endpoints check.
-
-    Who vouches for a join is for this server to say: our signature is the proof, so a client may not choose.
-    """
-    if content.get("membership") == "invite":
-        check_local_invitee(state_key, api.server_name)
-    content = {key: value for key, value in content.items() if key != VOUCHER}
-    if content.get("membership") == "join" and state_key == sender:
-        membership = await api.rooms.membership(room_id, sender)
-        voucher = await voucher_for(api, room_id, sender, membership)
-        if voucher is not None:
-            content[VOUCHER] = voucher
-    return content
 
 
 async def _check_canonical_alias(
@@ -93,7 +80,7 @@ async def _check_canonical_alias(
 def _aliases(content: Mapping[str, Any], *, strict: bool) -> set[str]:
     main, others = content.get("alias"), content.get("alt_aliases", [])
     listed = [] if main is None or main == "" else [main]
-    listed += others if isinstance(others, list) else [others]
+    listed += others if isinstance(others, list) else [None]
     if strict and not all(is_room_alias(alias) for alias in listed):
         raise InvalidParam("m.room.canonical_alias lists what is not a room alias")
     return {alias for alias in listed if isinstance(alias, str)}
