@@ -123,7 +123,7 @@ class Replica:
         has to end: a device may hold ``most`` polls at a time, and one more ends its oldest.
         """
         poll = Poll(device_id, asyncio.get_running_loop().create_future())
-        mine = [other for other in view.polls if other.device_id == device_id]
+        mine = [other for other in view.polls if other.device_id == device_id and not other.superseded]
         if len(mine) >= most:
             mine[0].superseded = True
             mine[0].wake()

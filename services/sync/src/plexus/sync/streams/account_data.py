@@ -22,13 +22,22 @@ class AccountDataStream:
         self._users = users
 
     async def changes(self, answer: Answer, since: Cut, facts: UserFacts) -> None:
-        """Add what was set since a cut. Within the tail nothing is read unless a fact says so."""
+        """Add what was set since a cut, and all data of rooms newly joined; after the rooms, which say so.
+
+        Within the tail nothing is read unless there is such a room, or a fact of such a change.
+        """
+        rows: list[AccountData] = []
         if facts.any_of(_KINDS):
             lane = answer.view.lane
             changes = await self._users.sync_changes(
                 answer.user_id, since.users[lane], answer.cut.users[lane]
             )
-            _take(answer, changes.account_data)
+            rows += changes.account_data
+        if answer.newly_joined:
+            new = {ref.room_id for ref in answer.newly_joined}
+            rows = [row for row in rows if row.room_id not in new]
+            rows += [row for row in await self._users.account_data_all(answer.user_id) if row.room_id in new]
+        _take(answer, rows)
 
     async def everything(self, answer: Answer) -> None:
         """Add all there is. A change beyond the cut may be among it; it is told once more then."""

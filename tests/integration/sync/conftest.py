@@ -1,0 +1,37 @@
+"""One building for a module's tests; each test brings its own people and rooms."""
+
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.sync.building import Building, SyncPerson, open_building
+from tests.support.postgres import TestDatabase, database
+
+_numbers = count(1)
+
+__all__ = ["database"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def building(
+    database: TestDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Building]:
+    async with open_building(database, tmp_path_factory.mktemp("building")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def alice(building: Building) -> SyncPerson:
+    return await building.person(f"alice{next(_numbers)}")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bob(building: Building) -> SyncPerson:
+    return await building.person(f"bob{next(_numbers)}")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def carol(building: Building) -> SyncPerson:
+    return await building.person(f"carol{next(_numbers)}")
