@@ -112,14 +112,15 @@ class Follower:
     async def start(self) -> None:
         """Take the starting positions and begin to follow."""
         self._subscription = self._fanout.subscribe(self.families, self._on_group)
+        self.generation = self._log.generation()
         heads = await self._log.heads()
-        await self._log.note_generation(heads.generation)
-        self.generation = heads.generation
         now = time.monotonic()
         head = {(family, lane): p for family in self.families for lane, p in enumerate(heads.of(family))}
         self._order = LaneOrder({key: self._start.get(key, position) for key, position in head.items()})
         for key, position in head.items():
             self._order.note_behind(key, position, now - self._hole_wait)
+        if heads.generation != self.generation:
+            await self._change_generation(heads.generation)
         self._task = asyncio.create_task(self._run(), name=f"follower {self.name}")
 
     async def stop(self) -> None:
