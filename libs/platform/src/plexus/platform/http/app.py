@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, params
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from plexus.platform.http.errors import HANDLERS
 from plexus.platform.http.hot import read_body
@@ -48,8 +48,7 @@ class MatrixRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        body_field = self.body_field
-        if body_field is None or isinstance(body_field.field_info, params.Form):
+        if self.body_field is None:
             return handle
 
         async def handle_json(request: Request) -> Response:

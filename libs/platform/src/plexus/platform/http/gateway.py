@@ -259,7 +259,7 @@ def _fastapi_handler(app: FastAPI, route: StarletteRoute, endpoint: ASGIApp) -> 
         scope["path_params"] = params
         scope["starlette.exception_handlers"] = both
         async with AsyncExitStack() as stack:
-            # Uploaded files are closed by it.
+            # FastAPI closes uploaded files with it, and insists on it where there are none.
             scope["fastapi_middleware_astack"] = stack
             await endpoint(scope, receive, send)
 
