@@ -110,7 +110,8 @@ class Fragment:
             b'{"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"}'
             % (b",".join(events), b"true" if self.limited else b"false", self.prev_batch.encode().encode())
         ]
-        if state or self.state_after:
+        # One made for one viewer may be of a room they left: matrix-nio wants a state there, empty or not.
+        if state or self.state_after or self.memberships is not None:
             name = b"state_after" if self.state_after else b"state"
             parts.append(b'"%b":{"events":[%b]}' % (name, b",".join(state)))
         if self.summary is not None:
