@@ -61,7 +61,8 @@ async def test_conversation(clients: tuple[nio.AsyncClient, nio.AsyncClient], ro
         assert refused.status_code == "M_FORBIDDEN"
         login = expect(nio.LoginResponse, await client.login(PASSWORD, "nio again"))
         assert login.user_id == answer.user_id
-        assert login.device_id != answer.device_id
+        assert login.device_id == answer.device_id, "nio logs in to the device it has"
+        assert login.access_token != answer.access_token
         who = expect(nio.WhoamiResponse, await client.whoami())
         assert (who.user_id, who.device_id) == (login.user_id, login.device_id)
         expect(nio.SyncResponse, await client.sync())
