@@ -29,6 +29,7 @@ from plexus.platform.http import (
 )
 from plexus.platform.service import Service
 from plexus.protocol.errors import LimitExceeded, NotFound, UnknownToken
+from pydantic import Field
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import StreamingResponse
 
@@ -46,11 +47,11 @@ CORS = {
 class Login(Body):
     user: str
     age: int = 0
-    nested: dict[str, Any] = {}
+    nested: dict[str, Any] = Field(default_factory=dict)
 
 
 class Tokens:
-    async def authenticate(self, token: str) -> Requester:
+    async def authenticate(self, token: str, address: str | None = None) -> Requester:
         if token != "good":
             raise UnknownToken(soft_logout=True)
         return Requester("@a:b", "DEV", b"", False, 3)

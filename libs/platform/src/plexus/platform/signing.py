@@ -4,7 +4,8 @@ The key file has one ``ed25519 <version> <seed>`` a line, as other homeservers w
 all are published. When the file changes the new first key signs from then on, and a key that is gone becomes
 an old verify key that expired at that moment: signatures made with it can be checked for ever.
 
-The file of old keys has one ``ed25519 <version> <public key> <expired_ts>`` a line (milliseconds). Plexus
+The file of old keys has one ``ed25519 <version> <expired_ts> <public key>`` a line (milliseconds;
+signedjson's format too). Plexus
 adds to it where it may write; where it may not, it keeps the key in memory and says which line to add,
 because the next start would not know of it.
 
@@ -36,7 +37,7 @@ class OldKey:
 
     def to_line(self) -> str:
         algorithm, _, version = self.verify_key.key_id.partition(":")
-        return f"{algorithm} {version} {self.verify_key.to_base64()} {self.expired_ts}\n"
+        return f"{algorithm} {version} {self.expired_ts} {self.verify_key.to_base64()}\n"
 
 
 class SigningKeysError(Exception):
@@ -141,8 +142,8 @@ def _read_old(path: Path) -> list[OldKey]:
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
-        if len(fields) != 4 or not fields[3].isdigit():
-            raise ValueError(f"{path}, line {number}: expected 'ed25519 <version> <public key> <expired_ts>'")
-        key = VerifyKey.from_base64(f"{fields[0]}:{fields[1]}", fields[2])
-        found.append(OldKey(key, int(fields[3])))
+        if len(fields) != 4 or not fields[2].isdigit():
+            raise ValueError(f"{path}, line {number}: expected 'ed25519 <version> <expired_ts> <public key>'")
+        key = VerifyKey.from_base64(f"{fields[0]}:{fields[1]}", fields[3])
+        found.append(OldKey(key, int(fields[2])))
     return found

@@ -132,7 +132,7 @@ class SigningSettings(Section):
     )
     old_keys_file: Path | None = Field(
         default=None,
-        description="Keys no longer in use, one ``ed25519 <version> <public key> <expired_ts>`` a line. "
+        description="Keys no longer in use, one ``ed25519 <version> <expired_ts> <public key>`` a line. "
         "Empty: ``<data_dir>/signing-old.keys``.",
     )
     reload_seconds: Annotated[float, Field(gt=0)] = Field(

@@ -1,0 +1,165 @@
+"""What `Ephemeral` promises, of each adapter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from plexus.platform.clock import ManualClock
+from plexus.platform.ephemeral import MemoryEphemeral
+from plexus.platform.limits import RateLimiter
+from plexus.platform.ports import Ephemeral
+from plexus.platform.settings import RateLimits
+from plexus.protocol.errors import LimitExceeded
+
+
+@dataclass
+class Subject:
+    store: Ephemeral
+    clock: ManualClock
+
+    async def pass_time(self, seconds: float) -> None:
+        """By the clock of the adapter, whatever that is."""
+        self.clock.advance(seconds)
+
+
+@pytest.fixture(params=["memory"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    clock = ManualClock()
+    made = Subject({"memory": MemoryEphemeral}[request.param](clock), clock)
+    yield made
+    await made.store.close()
+
+
+async def test_values_until_they_expire(subject: Subject) -> None:
+    store = subject.store
+    assert await store.get("k") is None
+    await store.set("k", b"\0v", ttl_ms=1_000)
+    assert await store.get("k") == b"\0v"
+    await subject.pass_time(0.5)
+    await store.set("k", b"w", ttl_ms=1_000)
+    await subject.pass_time(0.7)
+    assert await store.get("k") == b"w"
+    await subject.pass_time(0.4)
+    assert await store.get("k") is None
+    await store.set("k", b"x", ttl_ms=1_000)
+    await store.delete("k")
+    await store.delete("k")
+    assert await store.get("k") is None
+
+
+async def test_counters_live_as_long_as_their_first_increment_said(subject: Subject) -> None:
+    store = subject.store
+    assert await store.increment("n", ttl_ms=1_000) == 1
+    await subject.pass_time(0.6)
+    assert await store.increment("n", 4, ttl_ms=1_000) == 5
+    await subject.pass_time(0.6)
+    assert await store.increment("n", ttl_ms=1_000) == 1
+
+
+async def test_increments_of_many_are_all_counted(subject: Subject) -> None:
+    await asyncio.gather(*(subject.store.increment("n", ttl_ms=60_000) for _ in range(50)))
+    assert await subject.store.increment("n", ttl_ms=60_000) == 51
+
+
+async def test_numbers_merge_by_maximum(subject: Subject) -> None:
+    store = subject.store
+    assert await store.numbers("m") == {}
+    await store.merge_max("m", {"r1": 5, "r2": -2}, ttl_ms=1_000)
+    await store.merge_max("m", {"r1": 3, "r2": -1, "u1": 2**62}, ttl_ms=1_000)
+    assert await store.numbers("m") == {"r1": 5, "r2": -1, "u1": 2**62}
+    await subject.pass_time(0.9)
+    await store.merge_max("m", {}, ttl_ms=1_000)
+    await subject.pass_time(0.9)
+    assert len(await store.numbers("m")) == 3
+    await subject.pass_time(0.2)
+    assert await store.numbers("m") == {}
+
+
+async def test_a_bucket(subject: Subject) -> None:
+    take = subject.store.take
+    waits = [await take("b", per_second=2, burst=3) for _ in range(4)]
+    assert waits[:3] == [0, 0, 0]
+    assert waits[3] == pytest.approx(0.5, abs=0.05)
+    # A refusal has cost nothing.
+    await subject.pass_time(0.5)
+    assert await take("b", per_second=2, burst=3, cost=0) == 0
+    assert await take("b", per_second=2, burst=3) == 0
+    assert await take("b", per_second=2, burst=3, cost=0) > 0
+    assert await take("b", per_second=2, burst=3, cost=3) == pytest.approx(1.5, abs=0.05)
+    # It fills no further than to the brim.
+    await subject.pass_time(1_000)
+    assert await take("b", per_second=2, burst=3, cost=3) == 0
+    assert await take("b", per_second=2, burst=3) > 0
+    assert await take("other", per_second=2, burst=3) == 0
+
+
+async def test_what_is_published_reaches_all_who_subscribed(subject: Subject) -> None:
+    store = subject.store
+    await store.publish("c", b"before")
+    first: list[bytes] = []
+    second: list[bytes] = []
+    one = await store.subscribe("c", first.append)
+    two = await store.subscribe("c", second.append)
+    await store.publish("c", b"1")
+    await store.publish("d", b"elsewhere")
+    await asyncio.sleep(0.01)
+    one.close()
+    one.close()
+    await store.publish("c", b"2")
+    await asyncio.sleep(0.01)
+    two.close()
+    assert (first, second) == ([b"1"], [b"1", b"2"])
+
+
+async def test_a_subscriber_that_fails_is_alone_in_it(subject: Subject) -> None:
+    def fail(_: bytes) -> None:
+        raise RuntimeError("mine")
+
+    heard: list[bytes] = []
+    await subject.store.subscribe("c", fail)
+    await subject.store.subscribe("c", heard.append)
+    await subject.store.publish("c", b"1")
+    await asyncio.sleep(0.01)
+    assert heard == [b"1"]
+
+
+async def test_rate_limits_stand_on_it(subject: Subject) -> None:
+    limits = RateLimiter(
+        subject.store,
+        RateLimits.model_validate(
+            {"message": {"per_second": 0.5, "burst": 2}, "login_account": {"per_second": 0.1, "burst": 1}}
+        ),
+    )
+    await limits.check("message", "@a")
+    await limits.check("message", "@a")
+    with pytest.raises(LimitExceeded) as caught:
+        await limits.check("message", "@a")
+    assert 1_900 <= caught.value.retry_after_ms <= 2_001
+    await limits.check("message", "@b")
+    await subject.pass_time(caught.value.retry_after_ms / 1000)
+    await limits.check("message", "@a")
+    # Failed logins: asking is free, each failure pays.
+    for _ in range(3):
+        await limits.check("login_account", "@a", cost=0)
+    await limits.pay("login_account", "@a")
+    await limits.pay("login_account", "@a")
+    with pytest.raises(LimitExceeded):
+        await limits.check("login_account", "@a", cost=0)
+    with pytest.raises(KeyError):
+        await limits.check("massage", "@a")
+    off = RateLimiter(subject.store, RateLimits(enabled=False))
+    for _ in range(100):
+        await off.check("login_account", "@a")
+
+
+async def test_what_nobody_asks_for_does_not_pile_up() -> None:
+    clock = ManualClock()
+    store = MemoryEphemeral(clock)
+    for number in range(1_000):
+        await store.set(f"k{number}", b"", ttl_ms=10)
+        await store.take(f"b{number}", per_second=100, burst=2)
+        clock.advance(0.01)
+    assert len(store) < 50

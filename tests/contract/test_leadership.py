@@ -1,0 +1,105 @@
+"""What `Leadership` promises, of each adapter, and the fence of the leased row."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from plexus.platform.leadership import LeasedRows, fence
+from plexus.platform.periodic import PeriodicJob
+from plexus.platform.ports import Leadership, LeaseLost
+from plexus.platform.postgres import Database
+
+MIGRATIONS = ("platform",)
+
+
+@pytest.fixture(params=["leased row"])
+def leadership(request: pytest.FixtureRequest, db: Database) -> Leadership:
+    return LeasedRows(db)
+
+
+async def test_one_holder_at_a_time(leadership: Leadership) -> None:
+    lease = await leadership.acquire("one", "a", ttl_ms=60_000)
+    assert lease is not None
+    assert await leadership.acquire("one", "b", ttl_ms=60_000) is None
+    other = await leadership.acquire("two", "b", ttl_ms=60_000)
+    assert other is not None
+    again = await leadership.acquire("one", "a", ttl_ms=60_000)
+    assert again == lease
+    await leadership.check(lease)
+    await leadership.renew(lease, ttl_ms=60_000)
+
+
+async def test_a_released_lease_is_free_at_once(leadership: Leadership) -> None:
+    lease = await leadership.acquire("released", "a", ttl_ms=60_000)
+    assert lease is not None
+    await leadership.release(lease)
+    with pytest.raises(LeaseLost):
+        await leadership.check(lease)
+    taken = await leadership.acquire("released", "b", ttl_ms=60_000)
+    assert taken is not None
+    assert taken.epoch > lease.epoch
+    await leadership.release(lease)
+    await leadership.check(taken)
+
+
+async def test_the_epoch_tells_a_zombie(leadership: Leadership) -> None:
+    lease = await leadership.acquire("zombie", "a", ttl_ms=50)
+    assert lease is not None
+    await asyncio.sleep(0.1)
+    with pytest.raises(LeaseLost):
+        await leadership.check(lease)
+    with pytest.raises(LeaseLost):
+        await leadership.renew(lease, ttl_ms=60_000)
+    taken = await leadership.acquire("zombie", "b", ttl_ms=50)
+    assert taken is not None
+    assert taken.epoch > lease.epoch
+    await asyncio.sleep(0.1)
+    # The first holder comes back: that is another epoch than the one it had.
+    back = await leadership.acquire("zombie", "a", ttl_ms=60_000)
+    assert back is not None
+    assert back.epoch > taken.epoch
+    for lost in (lease, taken):
+        with pytest.raises(LeaseLost):
+            await leadership.renew(lost, ttl_ms=60_000)
+
+
+async def test_of_many_who_ask_at_once_one_gets_it(leadership: Leadership) -> None:
+    found = await asyncio.gather(
+        *(leadership.acquire("race", f"h{number}", ttl_ms=60_000) for number in range(8))
+    )
+    assert len([lease for lease in found if lease is not None]) == 1
+
+
+async def test_a_fenced_transaction_keeps_the_lease_until_it_ends(db: Database) -> None:
+    leadership = LeasedRows(db)
+    lease = await leadership.acquire("fence", "a", ttl_ms=200)
+    assert lease is not None
+    async with db.write() as session:
+        await fence(session, lease)
+        await asyncio.sleep(0.3)
+        # Expired by now, and still nobody else can take it: what this transaction writes is ours to write.
+        taking = asyncio.create_task(leadership.acquire("fence", "b", ttl_ms=60_000))
+        await asyncio.sleep(0.2)
+        assert not taking.done()
+    assert await taking is not None
+    with pytest.raises(LeaseLost):
+        async with db.write() as session:
+            await fence(session, lease)
+
+
+async def test_a_periodic_job_runs_in_one_process(leadership: Leadership) -> None:
+    done: list[str] = []
+
+    async def work(name: str) -> None:
+        done.append(name)
+
+    first = PeriodicJob(leadership, "job", lambda: work("first"), every=30)
+    second = PeriodicJob(leadership, "job", lambda: work("second"), every=30)
+    assert await first.round()
+    assert not await second.round()
+    await first.start()
+    await asyncio.sleep(0.1)
+    await first.stop()
+    assert await second.round()
+    assert done == ["first", "first", "second"]
