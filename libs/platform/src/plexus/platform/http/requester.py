@@ -28,8 +28,8 @@ class Requester:
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, token: str) -> Requester:
-        """Whose token this is; raises `UnknownToken`."""
+    async def authenticate(self, token: str, address: str | None = None) -> Requester:
+        """Whose token this is; raises `UnknownToken`. ``address``: where the client is."""
         ...
 
 
@@ -39,7 +39,7 @@ async def require_user(request: Request) -> Requester:
     if token is None:
         raise MissingToken
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(token)
+    return await authenticator.authenticate(token, request.scope.get("client_addr"))
 
 
 async def optional_user(request: Request) -> Requester | None:
@@ -48,7 +48,7 @@ async def optional_user(request: Request) -> Requester | None:
     if token is None:
         return None
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(token)
+    return await authenticator.authenticate(token, request.scope.get("client_addr"))
 
 
 User = Annotated[Requester, Depends(require_user)]

@@ -20,7 +20,7 @@ from plexus.client_api.accounts.shared_secret import make_nonce
 from plexus.client_api.deps import Deps
 from plexus.client_api.own_user import Address
 from plexus.platform.http import OptionalUser, User, make_router
-from plexus.protocol.errors import Forbidden, GuestAccessForbidden, InvalidUsername
+from plexus.protocol.errors import Forbidden, GuestAccessForbidden
 from plexus.users.uia import PASSWORD
 
 router = make_router(tags=["Session management"])
@@ -51,8 +51,6 @@ async def check_username_availability(
         raise Forbidden("Registration is disabled")
     # A fifth of an attempt: a form asks at each pause in typing, a search for names asks more.
     await api.platform.limits.check("registration", address, 0.2)
-    if "\0" in username:
-        raise InvalidUsername
     await api.users.check_available(username)
     return {"available": True}
 
@@ -68,7 +66,7 @@ async def registration_token_validity(
     if api.platform.settings.registration.mode == "closed":
         raise Forbidden("Registration is disabled")
     await api.platform.limits.check("registration", address)
-    return {"valid": "\0" not in token and await api.users.registration_token_is_valid(token)}
+    return {"valid": await api.users.registration_token_is_valid(token)}
 
 
 @router.get(V3 + "/login", operation_id="getLoginFlows")

@@ -25,7 +25,7 @@ def device_json(device: Device) -> dict[str, Any]:
 
 
 async def get_device(api: ClientApi, user_id: str, device_id: str) -> Device:
-    device = None if "\0" in device_id else await api.users.device(user_id, device_id)
+    device = await api.users.device(user_id, device_id)
     if device is None:
         raise NotFound("You have no such device")
     return device
@@ -37,8 +37,7 @@ async def delete_device(
     """Deleting one that does not exist (any more) succeeds."""
     raw = body.model_dump(exclude_unset=True)
     await authenticate_by_password(api, "deleteDevice", raw, requester, address, target=device_id)
-    if "\0" not in device_id:
-        await api.users.delete_devices(requester.user_id, [device_id])
+    await api.users.delete_devices(requester.user_id, [device_id])
 
 
 async def delete_devices(api: ClientApi, requester: Requester, body: DevicesDeletion, address: str) -> None:
