@@ -46,9 +46,13 @@ class Fold:
             self._timeline(room_id, room, section)
         for room_id, section in rooms.get("invite", {}).items():
             self.rooms.pop(room_id, None)
+            self.knocks.discard(room_id)
             events = section["invite_state"]["events"]
             self.invites[room_id] = {(event["type"], event["state_key"]) for event in events}
-        self.knocks |= rooms.get("knock", {}).keys()
+        for room_id in rooms.get("knock", {}):
+            self.rooms.pop(room_id, None)
+            self.invites.pop(room_id, None)
+            self.knocks.add(room_id)
         for event in answer.get("account_data", {}).get("events", ()):
             self.account_data[event["type"]] = event["content"]
         self.since = answer["next_batch"]

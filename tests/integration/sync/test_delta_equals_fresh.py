@@ -6,6 +6,7 @@ Several users act at random; each syncs at random moments, each in a way of thei
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -145,6 +146,24 @@ class Town:
             fresh.take(await person.at(replica).sync(None, **WAYS[index % len(WAYS)]))
             assert not differences(self.folds[index], fresh), (person.user_id, WAYS[index % len(WAYS)])
 
+    async def replica(self) -> None:
+        """One more replica, whose tail holds all, some or nothing; the third last goes."""
+        made = (await self.building.replica()).sync.replica
+        made.rooms.limit, made.users.limit = self.rng.choice([(2**24, 2**24), (5_000, 500), (0, 0)])
+        if len(self.building.replicas) > 2:
+            await self.building.replicas[-3].end()
+
+    def some_replica(self) -> Replica:
+        return self.rng.choice(self.building.replicas[-2:])
+
+    async def follow(self, index: int, stop: asyncio.Event) -> None:
+        """One user syncs on and on, as a client does, by whichever replica there is."""
+        fold = self.folds[index]
+        while not stop.is_set():
+            way = WAYS[index % len(WAYS)]
+            person = self.people[index].at(self.some_replica())
+            fold.take(await person.sync(fold.since, timeout=self.rng.choice([0, 100, 400]), **way))
+
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_folding_every_delta_gives_what_a_fresh_sync_gives(
@@ -154,14 +173,35 @@ async def test_folding_every_delta_gives_what_a_fresh_sync_gives(
     async with open_building(database, tmp_path) as building:
         people = [await building.person(f"user{number}s{seed}") for number in range(len(WAYS))]
         town = Town(building, people, rng)
-        await building.replica()
         for step in range(160):
+            if step % 40 == 0:
+                await town.replica()
             await town.act()
             if rng.random() < 0.3:
-                await town.look(rng.randrange(len(people)), rng.choice(building.replicas[-2:]))
+                await town.look(rng.randrange(len(people)), town.some_replica())
             if step % 40 == 39:
-                await town.check(rng.choice(building.replicas[-2:]))
-                # A replica that knows nothing takes over; the oldest goes.
-                await building.replica()
-                await building.replicas[-3].end()
-        assert sum(len(fold.rooms) for fold in town.folds) > 0
+                await town.check(town.some_replica())
+        assert any(fold.rooms for fold in town.folds)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_it_does_so_while_everybody_acts_and_polls_at_once(
+    seed: int, database: TestDatabase, tmp_path: Path
+) -> None:
+    rng = random.Random(seed)
+    async with open_building(database, tmp_path) as building:
+        people = [await building.person(f"at{number}s{seed}") for number in range(len(WAYS))]
+        town = Town(building, people, rng)
+        stop = asyncio.Event()
+        await town.replica()
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(people)):
+                group.create_task(town.follow(index, stop))
+            for step in range(60):
+                await asyncio.gather(*(town.act() for _ in range(3)))
+                await asyncio.sleep(rng.choice([0, 0, 0.02]))
+                if step % 20 == 19:
+                    await town.replica()
+            stop.set()
+        await town.check(town.some_replica())
+        assert any(fold.rooms for fold in town.folds)

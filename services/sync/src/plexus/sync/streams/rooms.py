@@ -232,18 +232,26 @@ class RoomStream:
             answer.newly_left.append(ref)
 
     async def _left_work(self, answer: Answer, membership: Membership, since: Cut | None) -> Work:
-        ref, upto = membership.ref, membership.ordinal
-        shape, after, facts, is_full = answer.filter.shape, upto - 1, None, False
-        joined_from = membership.joined_from
-        if joined_from is not None:
-            was_in = since is not None and 0 <= joined_from <= since.rooms[ref.lane]
-            if was_in and since is not None:
-                [known] = await self._rooms.ordinals_at([(ref, since.rooms[ref.lane])])
-                after, is_full = known or 0, known is None
-            elif joined_from != UNKNOWN or await self._saw_state(ref, answer.user_id):
-                after, is_full = 0, True
+        """What somebody who left is told: what happened since the token if they were in the room then, all
+        until they left if they came later or that is not known, and only the fact if they never were in it.
+        """
+        ref, upto, joined_from = membership.ref, membership.ordinal, membership.joined_from
+        after: int | None = upto - 1
+        if since is not None and joined_from is not None and 0 <= joined_from <= since.rooms[ref.lane]:
+            after = await self._rooms.ordinal_at(ref, since.rooms[ref.lane])
+        elif joined_from is not None and (
+            joined_from != UNKNOWN or await self._saw_state(ref, answer.user_id)
+        ):
+            after = None
         return Work(
-            ref, after, upto, shape, answer.state_after, is_full=is_full, viewer=answer.user_id, facts=facts
+            ref,
+            after or 0,
+            upto,
+            answer.filter.shape,
+            answer.state_after,
+            is_full=after is None,
+            viewer=answer.user_id,
+            begins_anew=after is None and since is not None,
         )
 
     async def _saw_state(self, ref: RoomRef, user_id: str) -> bool:
