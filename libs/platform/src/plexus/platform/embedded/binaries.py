@@ -18,6 +18,9 @@ _LEAVE_OUT = shutil.ignore_patterns(
     "*.a", "include", "pkgconfig", "pg_*", "psql", "pgbench", "ecpg", "vector*"
 )
 
+# Where a copy may be put; None: a new folder where temporary ones are.
+HOMES = (Path("/var/lib/plexus"), Path("/opt/plexus"), None)
+
 
 def wheel_binaries(major: int) -> Path:
     """The folder of ``postgres`` and ``initdb`` in the installed wheel."""
@@ -37,7 +40,7 @@ def reachable_binaries(binaries: Path, account: Account | None) -> Path:
         return binaries
     package = binaries.parent.parent
     name = f"postgres-{binaries.parent.name}-{version(_WHEEL)}"
-    for home in (Path("/var/lib/plexus"), Path("/opt/plexus"), None):
+    for home in HOMES:
         try:
             return _copy(package, binaries, home, name, account)
         except PermissionError:

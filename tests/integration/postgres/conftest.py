@@ -1,0 +1,3 @@
+from tests.support.postgres import database, db
+
+__all__ = ["database", "db"]
