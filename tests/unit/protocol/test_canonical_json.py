@@ -129,9 +129,9 @@ def test_depth_is_bounded_to_the_level(opening: bytes, closing: bytes) -> None:
     with pytest.raises(BadJson):
         decode_request(b'{"k":' + nested(5) + b"}", max_depth=5)
     for hostile in (1_000, 1_000_000):
-        with pytest.raises((BadJson, NotJson)):
+        with pytest.raises(BadJson):
             decode(nested(hostile))
-        with pytest.raises((BadJson, NotJson)):
+        with pytest.raises(BadJson):
             decode_request(b'{"k":' + nested(hostile) + b"}")
 
 

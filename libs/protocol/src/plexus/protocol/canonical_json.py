@@ -129,7 +129,7 @@ def _parse(raw: bytes) -> Any:
         # orjson bounds its own recursion, so hostile depth is an error here and never a crash.
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        if error.msg.startswith("Recursion limit"):
+        if "depth limit" in error.msg or error.msg.startswith("Recursion limit"):
             raise BadJson("The JSON is nested too deeply") from None
         raise NotJson(f"The content is not JSON: {error.msg}") from None
 
