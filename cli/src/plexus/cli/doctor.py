@@ -134,7 +134,7 @@ def database_findings(settings: Settings, dsn: str) -> Iterator[Finding]:
             yield Finding("bad", f"migrations: {len(missing)} are to be applied: `plexus db migrate`")
             return
         yield Finding("good", "migrations: all are applied")
-        name = ask("SELECT server_name FROM lanes.deployment")
+        name = ask("SELECT coalesce(server_name, '') FROM lanes.deployment")
         if name and name != settings.server_name:
             text = f"the database is of the server {name}, the settings say {settings.server_name}"
             yield Finding("bad", f"settings: {text}")

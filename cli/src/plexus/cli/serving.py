@@ -5,21 +5,34 @@ from __future__ import annotations
 from plexus.cli.all_in_one import all_in_one
 from plexus.cli.progress import say
 from plexus.platform.compose import open_platform
+from plexus.platform.context import Platform
 from plexus.platform.http import Addresses, freeze_garbage, serve
-from plexus.platform.settings import Settings
+from plexus.platform.settings import Settings, SettingsError
 
 
 async def serve_all(settings: Settings) -> None:
     """Start everything, tell the person at the terminal where it is, and serve until told to leave."""
     say("· starting PostgreSQL, bringing its tables up to date")
-    async with open_platform(settings, service="plexus") as platform, all_in_one(platform) as gateway:
+    async with open_platform(settings, service="all") as platform:
+        await keep_name(platform)
         say("· starting client-api, sync, keys, federation, media")
+        async with all_in_one(platform) as gateway:
 
-        def started(addresses: Addresses) -> None:
-            freeze_garbage()
-            welcome(settings, addresses)
+            def started(addresses: Addresses) -> None:
+                freeze_garbage()
+                welcome(settings, addresses)
 
-        await serve(gateway, platform, started=started)
+            await serve(gateway, platform, started=started)
+
+
+async def keep_name(platform: Platform) -> None:
+    """Write the server's name into its database at the first start; `SettingsError` if it is another's."""
+    name = platform.settings.server_name
+    [(kept,)] = await platform.db.call(
+        "UPDATE lanes.deployment SET server_name = coalesce(server_name, %s) RETURNING server_name", (name,)
+    )
+    if kept != name:
+        raise SettingsError([f"server_name: the database is the server {kept!r}; it cannot become {name!r}"])
 
 
 def url(address: tuple[str, int]) -> str:
