@@ -15,6 +15,7 @@ from plexus.sync.fragments.fragment import Fragment, Summary
 from tests.unit.sync.events import REF, member, stored
 
 ALICE, BOB = "@alice:example.org", "@bob:example.org"
+NOBODY: frozenset[str] = frozenset()
 
 
 def fragment(**changes: Any) -> Fragment:
@@ -31,7 +32,7 @@ def fragment(**changes: Any) -> Fragment:
 
 
 def section(
-    made: Fragment, viewer: str = BOB, device: str | None = "OTHER", lazy: tuple[str, ...] = ()
+    made: Fragment, viewer: str = BOB, device: str | None = "OTHER", lazy: frozenset[str] = NOBODY
 ) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(made.render(viewer, device, lazy, 3_000) + b"}")
     return found
@@ -94,9 +95,9 @@ def test_only_the_device_that_sent_an_event_sees_its_transaction_id(
 
 def test_members_share_the_same_bytes() -> None:
     shared = fragment()
-    first = shared.render(BOB, "A", (), 3_000)
-    assert shared.render("@carol:example.org", None, (), 3_200) is first
-    aged = orjson.loads(shared.render(BOB, "A", (), 60_000) + b"}")
+    first = shared.render(BOB, "A", NOBODY, 3_000)
+    assert shared.render("@carol:example.org", None, NOBODY, 3_200) is first
+    aged = orjson.loads(shared.render(BOB, "A", NOBODY, 60_000) + b"}")
     assert aged["timeline"]["events"][0]["unsigned"]["age"] == 59_000
 
 
@@ -117,7 +118,7 @@ def test_member_events_are_added_for_those_who_lack_them() -> None:
     shared.members[ALICE] = b'{"type":"m.room.member"}'
     shared.members["@nobody:example.org"] = None
     assert len(section(shared)["state"]["events"]) == 1
-    assert len(section(shared, lazy=(ALICE, "@nobody:example.org"))["state"]["events"]) == 2
+    assert len(section(shared, lazy=frozenset({ALICE, "@nobody:example.org"}))["state"]["events"]) == 2
     assert len(section(shared)["state"]["events"]) == 1
 
 

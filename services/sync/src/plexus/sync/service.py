@@ -119,7 +119,7 @@ class SyncService:
         if answer.cut.same_place(since) and self._is_idle(answer):
             answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
             return
-        in_tail = self.replica.holds(since)
+        in_tail = self.replica.span(since, answer.cut).in_tail
         (self.metrics.tail if in_tail else self.metrics.database).add()
         facts = user_facts(self.replica, answer, since)
         await self._rooms.changes(answer, since)
@@ -169,6 +169,7 @@ class SyncService:
         response = Response()
         response.open(answer)
         response.close(answer)
+        self._tokens.know(answer.next_batch, Since(answer.cut, answer.to_device))
         self._end_members(asker, answer)
         return response
 

@@ -55,10 +55,15 @@ class Tokens:
         if not self._replica.cut().covers(cut):
             cut = await self._reach(cut)
         since = Since(cut, token.to_device)
-        self._read[text] = since
-        while len(self._read) > _KEPT:
-            self._read.popitem(last=False)
+        self.know(text, since)
         return since
+
+    def know(self, text: str, since: Since) -> None:
+        """Keep what a token says: one that was read, or one that is given out and will come back."""
+        if text not in self._read:
+            self._read[text] = since
+            while len(self._read) > _KEPT:
+                self._read.popitem(last=False)
 
     async def _reach(self, cut: Cut) -> Cut:
         """Wait for what this view has not seen yet; cut back what nobody has."""

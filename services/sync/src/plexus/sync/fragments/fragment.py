@@ -7,7 +7,7 @@ device has not been sent yet; the heroes, for a user who is one of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -16,6 +16,9 @@ from plexus.rooms import RoomRef, TimelineToken
 from plexus.sync.events import SyncEvent
 
 HEROES = 5
+_VARIANTS = 4
+"""Printed forms that are kept of a fragment, by the member events in them."""
+
 _FRESH_MS = 1_000
 """For how long the ``age`` of a printed event may be passed on."""
 
@@ -64,8 +67,8 @@ class Fragment:
     members: dict[str, bytes | None] = field(default_factory=dict)
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
-    _common: bytes = b""
     _printed_ms: int = 0
+    _printed: dict[frozenset[str], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
@@ -81,18 +84,23 @@ class Fragment:
         """Whether it tells nothing: then the room can be left out of an incremental sync."""
         return not (self.events or self.state or self.summary or self.limited or self.lazy)
 
-    def render(self, viewer: str, device: str | None, lazy: Collection[str], now_ms: int) -> bytes:
+    def render(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
         """The section without its closing brace. ``lazy`` are the member events to add, loaded before."""
         own = (viewer, device) in self._owners
         in_summary = self.summary is not None and viewer in self.summary.heroes[:HEROES]
-        if not own and not lazy and not in_summary:
-            if not self._common or now_ms - self._printed_ms > _FRESH_MS:
-                self._common = self._print("", None, (), now_ms)
-                self._printed_ms = now_ms
-            return self._common
-        return self._print(viewer, device if own else None, lazy, now_ms)
+        if own or in_summary:
+            return self._print(viewer, device if own else None, lazy, now_ms)
+        if now_ms - self._printed_ms > _FRESH_MS:
+            self._printed.clear()
+            self._printed_ms = now_ms
+        printed = self._printed.get(lazy)
+        if printed is None:
+            printed = self._print("", None, lazy, now_ms)
+            if len(self._printed) < _VARIANTS:
+                self._printed[lazy] = printed
+        return printed
 
-    def _print(self, viewer: str, device: str | None, lazy: Collection[str], now_ms: int) -> bytes:
+    def _print(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
         state = list(self.state)
         state += [event for event in map(self.members.get, lazy) if event is not None]
         events = [

@@ -9,12 +9,16 @@ from plexus.platform.lanes import SyncToken
 
 
 class Cut:
-    __slots__ = ("_text", "generation", "rooms", "users")
+    __slots__ = ("_text", "generation", "rooms", "serial", "users")
 
-    def __init__(self, generation: int, rooms: tuple[int, ...], users: tuple[int, ...]) -> None:
+    def __init__(
+        self, generation: int, rooms: tuple[int, ...], users: tuple[int, ...], serial: int = 0
+    ) -> None:
         self.generation = generation
         self.rooms = rooms
         self.users = users
+        self.serial = serial
+        """Counts the cuts that a replica has taken; 0 for one that came with a token."""
         self._text: str | None = None
 
     @classmethod
@@ -33,7 +37,9 @@ class Cut:
         return self is other or (self.rooms == other.rooms and self.users == other.users)
 
     def covers(self, other: Cut) -> bool:
-        """Whether nothing of ``other`` lies beyond this cut."""
+        """Whether nothing of ``other`` lies beyond this cut; both of one replica and generation."""
+        if self is other or 0 < other.serial <= self.serial:
+            return True
         return _not_beyond(other.rooms, self.rooms) and _not_beyond(other.users, self.users)
 
 

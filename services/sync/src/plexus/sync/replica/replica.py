@@ -23,6 +23,7 @@ from plexus.sync.fragments.fragment import Fragment
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.polls import Poll, Wheel
+from plexus.sync.replica.span import Span
 from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
 from plexus.sync.replica.views import DeviceListChange, Interest, UserView
 
@@ -47,6 +48,8 @@ class Replica:
         self.rooms = FamilyTail((), 0)
         self.users = FamilyTail((), 0)
         self._cut: Cut | None = None
+        self._serial = 0
+        self._span: Span | None = None
         self._started = False
         self._loading: dict[str, asyncio.Future[None]] = {}
         self._wheel: Wheel
@@ -71,7 +74,8 @@ class Replica:
     def cut(self) -> Cut:
         """Everything seen so far. The same object until more is seen."""
         if self._cut is None:
-            self._cut = Cut(self._follower.generation, self.rooms.heads, self.users.heads)
+            self._serial += 1
+            self._cut = Cut(self._follower.generation, self.rooms.heads, self.users.heads, self._serial)
         return self._cut
 
     async def reach(self, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
@@ -110,9 +114,12 @@ class Replica:
         """How many polls are held."""
         return self._wheel.held
 
-    def holds(self, since: Cut) -> bool:
-        """Whether the tails reach back to a cut."""
-        return self.rooms.holds(since.rooms) and self.users.holds(since.users)
+    def span(self, since: Cut, cut: Cut) -> Span:
+        """What the tail has between two cuts. The members of a room ask for the same one after the other."""
+        span = self._span
+        if span is None or not span.is_of(self.rooms, since, cut):
+            span = self._span = Span.of(self.rooms, since, cut)
+        return span
 
     def wake_all(self) -> None:
         """Let every held poll look again."""
@@ -239,7 +246,7 @@ class Replica:
         self.fragments.clear()
         self.bodies.clear()
         self.interest.clear()
-        self._cut = None
+        self._cut = self._span = None
         self._wheel.wake_all()
 
 

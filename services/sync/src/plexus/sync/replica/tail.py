@@ -108,13 +108,15 @@ class SubjectTail:
 class FamilyTail:
     """The tails of all lanes of a family, under one bound in bytes."""
 
-    __slots__ = ("_arrivals", "bytes", "lanes", "limit", "subjects")
+    __slots__ = ("_arrivals", "bytes", "dropped", "lanes", "limit", "subjects")
 
     def __init__(self, heads: Iterable[int], limit: int) -> None:
         self.lanes = [LaneTail(head) for head in heads]
         self.subjects: dict[str, SubjectTail] = {}
         self.limit = limit
         self.bytes = 0
+        self.dropped = 0
+        """How many facts have fallen out."""
         self._arrivals: deque[int] = deque()
 
     @property
@@ -154,6 +156,7 @@ class FamilyTail:
     def _drop_oldest(self) -> None:
         fact = self.lanes[self._arrivals.popleft()].drop_oldest()
         self.bytes -= size_of(fact)
+        self.dropped += 1
         subject = self.subjects[fact[SUBJECT]]
         subject.facts.popleft()
         if not subject.facts:

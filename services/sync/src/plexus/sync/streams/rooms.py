@@ -16,7 +16,7 @@ Client-Server API, "Syncing"; "Room History Visibility".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from plexus.platform.lanes import RoomFact
@@ -25,8 +25,9 @@ from plexus.rooms import RoomRef, Rooms
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.timeline import Work
-from plexus.sync.replica import Cut, Replica
-from plexus.sync.replica.tail import HI, KIND, LO, SUBJECT, TailFact
+from plexus.sync.replica import Cut, Replica, UserView
+from plexus.sync.replica.span import Span
+from plexus.sync.replica.tail import HI, KIND, LO, TailFact
 from plexus.sync.replica.views import UNKNOWN, Membership
 from plexus.sync.streams.context import Answer
 
@@ -44,23 +45,21 @@ class RoomStream:
 
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add what has happened in the user's rooms since a cut."""
-        tail, cut, view = self._replica.rooms, answer.cut, answer.view
+        view = answer.view
         works: list[Work] = []
         beyond: list[Membership] = []
-        if tail.holds(since.rooms):
-            if since.rooms != cut.rooms:
-                for room_id in self._touched(answer, since):
-                    work = self._work(answer, view.joined[room_id], since)
-                    if work is not None:
-                        works.append(work)
+        span = self._replica.span(since, answer.cut)
+        if span.in_tail:
+            for membership in self._touched(view, span):
+                self._plan(answer, membership, since, works)
         else:
             for membership in view.joined.values():
                 lane = membership.ref.lane
-                if since.rooms[lane] >= tail.lanes[lane].floor:
-                    work = self._work(answer, membership, since)
-                    if work is not None:
-                        works.append(work)
-                elif since.rooms[lane] < cut.rooms[lane] and answer.filter.wants_room(membership.ref.room_id):
+                if lane not in span.moved or not answer.filter.wants_room(membership.ref.room_id):
+                    continue
+                if since.rooms[lane] >= self._replica.rooms.lanes[lane].floor:
+                    self._plan(answer, membership, since, works)
+                else:
                     beyond.append(membership)
         for start in range(0, len(works), BATCH):
             await self.add(answer, works[start : start + BATCH], answer.joined)
@@ -128,30 +127,25 @@ class RoomStream:
             answer.came |= fragment.joined
             answer.went |= fragment.left
 
-    def _touched(self, answer: Answer, since: Cut) -> Iterable[str]:
-        """The user's rooms with facts between ``since`` and the cut."""
-        tail, cut, joined = self._replica.rooms, answer.cut, answer.view.joined
-        lanes = [
-            (lane, after, upto)
-            for lane, (after, upto) in enumerate(zip(since.rooms, cut.rooms, strict=True))
-            if after < upto
-        ]
-        if sum(upto - after for _, after, upto in lanes) <= len(joined):
-            subjects = {
-                fact[SUBJECT]
-                for lane, after, upto in lanes
-                for fact in tail.lanes[lane].between(after, upto)
-                if fact[KIND] == _EVENTS
-            }
-            return [room_id for room_id in subjects if room_id in joined]
-        moved = {lane for lane, _, _ in lanes}
+    def _touched(self, view: UserView, span: Span) -> list[Membership]:
+        """The user's rooms that have facts in a span."""
+        joined = view.joined
+        if span.rooms is not None and len(span.rooms) <= len(joined):
+            return [joined[room_id] for room_id in span.rooms if room_id in joined]
+        subjects = self._replica.rooms.subjects
         return [
-            room_id
+            membership
             for room_id, membership in joined.items()
-            if membership.ref.lane in moved
-            and (subject := tail.subjects.get(room_id)) is not None
-            and subject.last > since.rooms[membership.ref.lane]
+            if membership.ref.lane in span.moved
+            and (subject := subjects.get(room_id)) is not None
+            and subject.last > span.since.rooms[membership.ref.lane]
         ]
+
+    def _plan(self, answer: Answer, membership: Membership, since: Cut, works: list[Work]) -> None:
+        """Note what there is to tell of a room by the tail, if anything."""
+        work = self._work(answer, membership, since)
+        if work is not None:
+            works.append(work)
 
     def _work(self, answer: Answer, membership: Membership, since: Cut) -> Work | None:
         """What there is to tell of a room by the tail; None if nothing."""
