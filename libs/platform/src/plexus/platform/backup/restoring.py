@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +18,7 @@ from plexus.platform.backup.progress import REPORT_EVERY, Report, Step, silent
 from plexus.platform.backup.saving import TEXT_FORM
 from plexus.platform.backup.schema import BOOK, Connection, migration_files, plexus_schemas, tables
 from plexus.platform.backup.source import Source, open_source, verify_source
-from plexus.platform.migrate import migrate
+from plexus.platform.migrate import OWNERS, migrate
 from psycopg import sql
 
 _PATIENCE = (
@@ -49,6 +49,7 @@ def restore(
     replace: bool = False,
     files: Mapping[str, Path] | None = None,
     report: Report = silent,
+    owners: Sequence[str] = OWNERS,
 ) -> Restored:
     """Load the backup ``source`` into the database at ``dsn`` (its owner's role). Blocking. Plexus must not
     run on it.
@@ -59,18 +60,18 @@ def restore(
     """
     with open_source(source) as opened:
         manifest = verify_source(opened, report)
-        _check_origin(manifest, server_name)
+        _check_origin(manifest, server_name, owners)
         places = files or {}
         try:
             with _connect(dsn) as connection:
-                targets.check(connection, replace=replace)
+                targets.check(connection, owners, replace=replace)
             data.check(opened, manifest, places, replace=replace)
             # Roles, rights and the book. Its tables are made anew below, as the backup knew them.
-            migrate(dsn)
+            migrate(dsn, owners)
             written = data.bring_back(opened, manifest, places, report)
-            generation = _load(dsn, opened, manifest, report)
-            migrated = migrate(dsn)
-            _analyze(dsn)
+            generation = _load(dsn, opened, manifest, report, owners)
+            migrated = migrate(dsn, owners)
+            _analyze(dsn, owners)
         except psycopg.Error as error:
             raise BackupError(f"the backup could not be restored: {error}") from error
     return Restored(manifest, generation, migrated, written)
@@ -81,13 +82,13 @@ def _connect(dsn: str) -> Connection:
     return psycopg.connect(dsn, autocommit=True, prepare_threshold=None, application_name="plexus-restore")
 
 
-def _check_origin(manifest: Manifest, server_name: str) -> None:
+def _check_origin(manifest: Manifest, server_name: str, owners: Sequence[str]) -> None:
     if manifest.server_name != server_name:
         raise OtherServerError(
             f"this is a backup of {manifest.server_name}, and this server is {server_name}. The name is "
             "part of all users, rooms and events; set server_name to the backup's."
         )
-    known = migration_files()
+    known = migration_files(owners)
     unknown = [name for name in manifest.migrations if name not in known]
     if unknown:
         raise NewerBackupError(
@@ -96,14 +97,14 @@ def _check_origin(manifest: Manifest, server_name: str) -> None:
         )
 
 
-def _load(dsn: str, source: Source, manifest: Manifest, report: Report) -> int:
+def _load(dsn: str, source: Source, manifest: Manifest, report: Report, owners: Sequence[str]) -> int:
     with (
         _connect(dsn) as connection,
         connection.transaction(),
     ):
         for line in (*_PATIENCE, *TEXT_FORM):
             connection.execute(line.encode())
-        _make_tables(connection, manifest)
+        _make_tables(connection, manifest, owners)
         for number, table in enumerate(manifest.tables, start=1):
             _load_table(connection, source, table, number, len(manifest.tables), report)
         for sequence in manifest.sequences:
@@ -114,10 +115,10 @@ def _load(dsn: str, source: Source, manifest: Manifest, report: Report) -> int:
         return int(row[0])
 
 
-def _make_tables(connection: Connection, manifest: Manifest) -> None:
+def _make_tables(connection: Connection, manifest: Manifest, owners: Sequence[str]) -> None:
     """The tables as they were when the backup was made, empty, with the partitions that the facts need."""
-    known = migration_files()
-    for schema in plexus_schemas():
+    known = migration_files(owners)
+    for schema in plexus_schemas(owners):
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
     applied = set(manifest.migrations)
     for name in (name for name in known if name in applied):
@@ -129,7 +130,7 @@ def _make_tables(connection: Connection, manifest: Manifest) -> None:
     for segment in manifest.segments:
         connection.execute("SELECT lanes.make_segment(%s)", (segment,))
     # Migrations may have put rows into them: those of the backup are all there are.
-    found = tables(connection, plexus_schemas())
+    found = tables(connection, plexus_schemas(owners))
     names = sql.SQL(", ").join(table.identifier for table in found)
     connection.execute(sql.SQL("TRUNCATE {}").format(names))
 
@@ -164,8 +165,8 @@ def _gunzip(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     yield 0, unpacker.flush()
 
 
-def _analyze(dsn: str) -> None:
+def _analyze(dsn: str, owners: Sequence[str]) -> None:
     """Tell the planner what came, instead of leaving it to the first hours."""
     with _connect(dsn) as connection:
-        for table in tables(connection, plexus_schemas()):
+        for table in tables(connection, plexus_schemas(owners)):
             connection.execute(sql.SQL("ANALYZE {}").format(table.identifier))

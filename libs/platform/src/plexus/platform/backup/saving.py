@@ -37,6 +37,7 @@ from plexus.platform.backup.schema import (
     sequences,
     tables,
 )
+from plexus.platform.migrate import OWNERS
 from psycopg import sql
 
 TEXT_FORM: tuple[str, ...] = (
@@ -65,12 +66,14 @@ def backup(
     server_name: str,
     files: Mapping[str, Path] | None = None,
     report: Report = silent,
+    owners: Sequence[str] = OWNERS,
 ) -> Manifest:
     """Copy the database at ``dsn`` (a role that may read everything) into the new folder ``target``, or into
     a file if its name ends in ``.tar``. Blocking. The server may run: all rows are of one moment.
 
     ``files``: what else to copy, by the name it gets in the backup (`data_files`); media are copied after the
-    rows, so that every file that a row names is there. `BackupError` says why there is no backup.
+    rows, so that every file that a row names is there. ``owners``: whose tables, as in
+    `plexus.platform.migrate`. `BackupError` says why there is no backup.
     """
     if target.exists():
         raise BackupError(f"{target} is there already; a backup replaces nothing")
@@ -78,7 +81,7 @@ def backup(
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     aside.mkdir(mode=0o700)
     try:
-        manifest = _fill(dsn, aside, server_name, files or {}, report)
+        manifest = _fill(dsn, aside, server_name, files or {}, report, plexus_schemas(owners))
         if target.suffix == ".tar":
             _pack(aside, target)
         else:
@@ -92,9 +95,15 @@ def backup(
     return manifest
 
 
-def _fill(dsn: str, folder: Path, server_name: str, files: Mapping[str, Path], report: Report) -> Manifest:
+def _fill(
+    dsn: str,
+    folder: Path,
+    server_name: str,
+    files: Mapping[str, Path],
+    report: Report,
+    schemas: Sequence[str],
+) -> Manifest:
     (folder / "tables").mkdir(mode=0o700)
-    schemas = plexus_schemas()
     with _snapshot(dsn, schemas) as connection:
         generation, room_heads, user_heads = _lanes(connection)
         found = tables(connection, schemas)

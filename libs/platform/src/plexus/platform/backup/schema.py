@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
@@ -78,10 +78,10 @@ def migration_files(owners: Sequence[str] = OWNERS) -> dict[str, Path]:
     return found
 
 
-def plexus_schemas(migrations: Iterable[Path] | None = None) -> list[str]:
-    """The schemas that these migrations (all that this code brings) create."""
-    paths = migration_files().values() if migrations is None else migrations
-    return sorted({name for path in paths for name in _CREATE_SCHEMA.findall(path.read_text())})
+def plexus_schemas(owners: Sequence[str] = OWNERS) -> list[str]:
+    """The schemas that the migrations create."""
+    texts = [path.read_text() for path in migration_files(owners).values()]
+    return sorted({name for text in texts for name in _CREATE_SCHEMA.findall(text)})
 
 
 def applied_migrations(connection: Connection) -> list[str]:

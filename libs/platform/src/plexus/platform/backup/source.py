@@ -57,11 +57,10 @@ def open_source(path: Path) -> Iterator[Source]:
     if not path.exists():
         raise BrokenBackupError(f"there is no backup {path}")
     try:
-        tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
-    except tarfile.TarError as error:
-        raise BrokenBackupError(f"{path} is not a backup: {error}") from None
-    with tar:
-        yield TarSource(path, tar)
+        with tarfile.open(path, "r:") as tar:
+            yield TarSource(path, tar)
+    except tarfile.TarError as error:  # while it is read, too: one that is cut off
+        raise BrokenBackupError(f"{path} is not a whole backup: {error}") from None
 
 
 def verify(path: Path, report: Report = silent) -> Manifest:

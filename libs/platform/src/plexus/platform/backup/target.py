@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plexus.platform.backup.errors import (
     BackupError,
     NewerBackupError,
@@ -28,7 +30,7 @@ SELECT application_name FROM pg_stat_activity
 """
 
 
-def check(connection: Connection, *, replace: bool) -> None:
+def check(connection: Connection, owners: Sequence[str], *, replace: bool) -> None:
     """Refuse a target where a restore would do harm. Changes nothing."""
     row = connection.execute("SELECT current_setting('server_encoding')").fetchone()
     if row is None or row[0] != "UTF8":
@@ -36,7 +38,7 @@ def check(connection: Connection, *, replace: bool) -> None:
     if connection.execute(_CONNECTED).fetchone() is not None:
         raise TargetInUseError("Plexus is running on this database: stop it first (all of its replicas)")
     applied = applied_migrations(connection)
-    unknown = [name for name in applied if name not in migration_files()]
+    unknown = [name for name in applied if name not in migration_files(owners)]
     if unknown:
         raise NewerBackupError(
             f"a newer Plexus has used this database: it has the migration {unknown[0]}, which this one does "
@@ -44,7 +46,7 @@ def check(connection: Connection, *, replace: bool) -> None:
         )
     if replace:
         return
-    filled = filled_tables(connection)
+    filled = filled_tables(connection, owners)
     if filled:
         raise TargetNotEmptyError(
             f"the database is not empty: it holds rows in {', '.join(filled[:5])}"
@@ -53,12 +55,12 @@ def check(connection: Connection, *, replace: bool) -> None:
         )
 
 
-def filled_tables(connection: Connection) -> list[str]:
+def filled_tables(connection: Connection, owners: Sequence[str]) -> list[str]:
     """The tables with rows, apart from what a fresh server has; schemas of ours that are not yet there
     have none.
     """
     filled = []
-    for table in tables(connection, plexus_schemas()):
+    for table in tables(connection, plexus_schemas(owners)):
         if table.full_name in _BOOKKEEPING:
             continue
         look = sql.SQL("SELECT FROM {} LIMIT 1").format(table.identifier)
