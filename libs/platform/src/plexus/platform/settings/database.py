@@ -25,9 +25,6 @@ class EmbeddedSettings(Section):
         description="Microseconds a commit waits for others to share its flush; measured: 300 gives "
         "12 % less CPU and 20 % more sends with 16 writers.",
     )
-    start_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
-        default=120, description="How long a start may take, recovery after a crash included."
-    )
 
 
 class FactSettings(Section):
@@ -59,10 +56,6 @@ class DatabaseSettings(Section):
     )
     reader_pool: Annotated[int, Field(ge=1)] = Field(
         default=8, description="Most connections for reads, for one process."
-    )
-    call_connections: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=3,
-        description="Connections that carry the one-statement writes, pipelined; 2 to 4 measured best.",
     )
     acquire_timeout_ms: Annotated[int, Field(ge=1)] = Field(
         default=2_000, description="Wait for a free connection; then the answer is 503 with Retry-After."

@@ -86,9 +86,6 @@ class HttpSettings(Section):
     max_body_bytes: Annotated[int, Field(ge=65_536)] = Field(
         default=1_048_576, description="Largest JSON body; larger ones get ``M_TOO_LARGE``."
     )
-    max_transaction_bytes: Annotated[int, Field(ge=65_536)] = Field(
-        default=16_777_216, description="Largest body of a federation transaction or join answer."
-    )
     max_url_bytes: Annotated[int, Field(ge=2_048, le=65_000)] = Field(
         default=16_384, description="Longest path with query; longer ones get 414."
     )
@@ -137,7 +134,4 @@ class SigningSettings(Section):
     )
     reload_seconds: Annotated[float, Field(gt=0)] = Field(
         default=5, description="How often key and certificate files are looked at for a change."
-    )
-    validity_hours: Annotated[float, Field(ge=1, le=168)] = Field(
-        default=24, description="How long others may use our published keys before asking again."
     )

@@ -64,10 +64,6 @@ class RoomSettings(Section):
     default_version: Literal["10", "11", "12"] = Field(
         default="12", description="Version of rooms whose creator names none."
     )
-    queue_limit: Positive = Field(
-        default=256, description="Writes that may wait for one room in one process; more get 429."
-    )
-    max_cached: Positive = Field(default=5_000, description="Rooms whose heads stay in memory.")
 
 
 class SyncSettings(Section):
