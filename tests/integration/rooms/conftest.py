@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from plexus.rooms import NewEvent, Rooms, StateResolver, Written
 from tests.support.postgres import TestDatabase, database, db  # noqa: F401
 
 SERVER = "here.example.org"
+# The tests of a module share a database, and two rooms of version 12 made of one create event would be one:
+# so each test has a day of its own.
+_starts = count(1_700_000_000_000, 86_400_000)
 ALICE, BOB, CAROL = (f"@{name}:{SERVER}" for name in ("alice", "bob", "carol"))
 
 
@@ -45,7 +49,7 @@ class TestGround:
     log: LaneLog
     lanes: LaneMap = field(default_factory=LaneMap)
     settings: Named = field(default_factory=Named)
-    clock: ManualClock = field(default_factory=ManualClock)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(next(_starts)))
     fanout: MemoryFanout = field(default_factory=MemoryFanout)
     marks: MemoryMarks = field(default_factory=MemoryMarks)
     keys: OneKey = field(default_factory=OneKey)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.protocol.errors import InvalidParam
+from plexus.protocol.identifiers import is_room_alias
 from plexus.rooms.ground import Ground
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
@@ -63,7 +64,7 @@ async def release_alias(ground: Ground, alias: str, room_id: str | None = None) 
 
 
 async def resolve_alias(ground: Ground, alias: str) -> Alias | None:
-    if "\0" in alias:
+    if not is_room_alias(alias):
         return None
     async with ground.db.read() as session:
         row = await session.one("SELECT alias, room_id, creator FROM rooms.alias WHERE alias = %s", (alias,))

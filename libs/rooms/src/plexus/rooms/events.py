@@ -121,7 +121,7 @@ class EventReader:
 
     async def current(self, ref: RoomRef, type: str, state_key: str) -> StoredEvent | None:
         """The state event in force now."""
-        if "\0" in type or "\0" in state_key:
+        if not _is_storable(type) or not _is_storable(state_key):
             return None
         async with self._ground.db.read() as session:
             row = await session.one(
@@ -216,3 +216,8 @@ def _live_upto(boundary: Place) -> int:
     (n, 0), and not if it is among the history that stands before (n, 0).
     """
     return boundary.ordinal if boundary.sub >= 0 else boundary.ordinal - 1
+
+
+def _is_storable(text: str) -> bool:
+    """Whether PostgreSQL could hold this text at all; clients ask for anything."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

@@ -115,8 +115,7 @@ class LaneWriter:
                 waiting.done.set_result(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
-        [row] = await self._ground.db.call(WRITE, arguments(self._lane, writes))
-        found = outcomes(row)
+        found = await call_write(self._ground, self._lane, writes)
         await announce(self._ground, self._lane, writes, found)
         return found
 
@@ -139,6 +138,12 @@ class LaneWriter:
                 waiting.done.set_exception(error)
             else:
                 waiting.done.set_result(outcome)
+
+
+async def call_write(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
+    """One call of ``rooms.write``."""
+    [row] = await ground.db.call(WRITE, arguments(lane, writes))
+    return outcomes(row)
 
 
 async def look_up(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from plexus.protocol.errors import NotFound
+from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.ground import Ground
 from plexus.rooms.values import RoomRef
 
@@ -25,9 +26,9 @@ class Refs:
             self._known.popitem(last=False)
 
     async def get(self, room_id: str) -> RoomRef | None:
-        """None if there is no such room; a room ID that could never be stored is no room."""
+        """None if there is no such room, or this is not a room ID at all."""
         known = self._known.get(room_id)
-        if known is not None or "\0" in room_id:
+        if known is not None or not is_room_id(room_id):
             return known
         lane = self._ground.lanes.room(room_id)
         async with self._ground.db.read() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from plexus.protocol.errors import AuthRejected, Forbidden, NotFound
+from plexus.protocol.identifiers import is_event_id
 from plexus.rooms import directory
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
@@ -259,7 +260,7 @@ class Rooms:
         everything).
         """
         event: StoredEvent | None = None
-        if "\0" not in event_id:
+        if is_event_id(event_id):
             if room_id is None:
                 event = await self._events.anywhere(event_id)
             elif (ref := await self._refs.get(room_id)) is not None:

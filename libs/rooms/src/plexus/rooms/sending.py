@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from plexus.protocol.errors import RoomInUse, Unavailable
+from plexus.protocol.errors import NotFound, RoomInUse, Unavailable
+from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
 from plexus.rooms.builder import Wish
 from plexus.rooms.creation import Events, build_room
@@ -25,7 +26,7 @@ MOST_ACTORS = 5_000
 MOST_ANSWERS = 20_000
 """Answers kept by transaction id, so that a retry to the same process is not even built."""
 
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 
 
 class Sending:
@@ -95,6 +96,8 @@ class Sending:
     def _actor(self, room_id: str) -> RoomActor:
         actor = self._actors.get(room_id)
         if actor is None:
+            if not is_room_id(room_id):
+                raise NotFound("There is no such room")
             lane = self._ground.lanes.room(room_id)
             actor = RoomActor(self._ground, self._resolver, self._writer(lane), lane, room_id)
             self._actors[room_id] = actor

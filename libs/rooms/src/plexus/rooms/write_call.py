@@ -54,7 +54,7 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
         text([None if txn is None else txn.txn_id for txn in txns]),
         bytea([event.raw for event in drawn]),
         int8([num for row in events for num in row.prev + row.auth]),
-        *_changes(writes),
+        *(_changes(writes) if any(write.changes_state for write in writes) else _NO_CHANGES),
     )
 
 
@@ -96,6 +96,10 @@ def _changes(writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
         int8([redaction.num for _, redaction in redactions]),
         bytea([redaction.raw for _, redaction in redactions]),
     )
+
+
+_NO_CHANGES = _changes(())
+"""A group of messages, which is what most groups are."""
 
 
 def outcomes(row: Sequence[Any]) -> list[Outcome]:

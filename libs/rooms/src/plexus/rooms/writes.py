@@ -83,6 +83,11 @@ class RoomWrite:
     redactions: list[Redaction] = field(default_factory=list)
 
     @property
+    def changes_state(self) -> bool:
+        """Whether more than rows of events is to be written."""
+        return bool(self.snapshots or self.redactions)
+
+    @property
     def size(self) -> int:
         """Bytes of the events."""
         return sum([len(row.event.raw) for row in self.events])
