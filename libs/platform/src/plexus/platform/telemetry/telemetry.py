@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
@@ -42,23 +40,15 @@ class Telemetry:
         self._tracers: TracerProvider | None = None
         self._tracer: trace.Tracer | None = None
         if settings.otlp_endpoint is not None:
-            base = settings.otlp_endpoint.rstrip("/")
-            secret = settings.otlp_headers.get_secret_value() if settings.otlp_headers else ""
-            headers = dict(pair.split("=", 1) for pair in secret.split(",") if "=" in pair)
-            readers.append(
-                PushReader(
-                    snapshot,
-                    OTLPMetricExporter(endpoint=f"{base}/v1/metrics", headers=headers),
-                    settings.metrics_interval_seconds,
-                )
-            )
+            from plexus.platform.telemetry.otlp import exporters
+
+            spans, points = exporters(settings)
+            readers.append(PushReader(snapshot, points, settings.metrics_interval_seconds))
             if self.tracing:
                 # Which requests are traced is decided here and not by a sampler: an unsampled span costs 3
                 # µs.
                 self._tracers = TracerProvider(resource=resource, sampler=ALWAYS_ON)
-                self._tracers.add_span_processor(
-                    BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces", headers=headers))
-                )
+                self._tracers.add_span_processor(BatchSpanProcessor(spans))
                 self._tracer = self._tracers.get_tracer("plexus")
         self._meters = MeterProvider(readers, resource=resource)
         # The SDK calls its readers only when it has an instrument of its own.
