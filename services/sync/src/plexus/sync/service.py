@@ -58,7 +58,7 @@ class SyncService:
         self._filters = FilterCache(users.filter)
         self._tokens = Tokens(platform.log, self.replica, self._settings.reach_seconds)
         self._initial = asyncio.Semaphore(self._settings.initial_concurrency)
-        builder = Builder(rooms, Timelines(rooms, self.replica.bodies), platform.clock)
+        builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self._rooms = RoomStream(self.replica, rooms, builder)
         self._invited = InvitedStream(rooms)
         self._account_data = AccountDataStream(users)

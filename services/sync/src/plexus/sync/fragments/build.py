@@ -23,9 +23,8 @@ from plexus.rooms import RoomRef, Rooms, StoredEvent, TimelineToken, Wanted
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.fragment import HEROES, Fragment, Summary
+from plexus.sync.fragments.members import MemberEvents
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work
-
-_MEMBER = frozenset({"m.room.member"})
 
 
 @dataclass(slots=True)
@@ -47,9 +46,10 @@ class _Draft:
 
 
 class Builder:
-    def __init__(self, rooms: Rooms, timelines: Timelines, clock: Clock) -> None:
+    def __init__(self, rooms: Rooms, timelines: Timelines, members: MemberEvents, clock: Clock) -> None:
         self._rooms = rooms
         self._timelines = timelines
+        self._members = members
         self._clock = clock
 
     async def build(self, works: Sequence[Work]) -> list[Fragment]:
@@ -68,16 +68,12 @@ class Builder:
         missing = [(fragment, users) for fragment, users in missing if users]
         if not missing:
             return
-        states = await self._rooms.states(
-            [
-                (fragment.ref, fragment.snapshot, Wanted(types=_MEMBER, members=users))
-                for fragment, users in missing
-            ]
+        found = await self._members.read(
+            [(fragment.ref, fragment.snapshot, users) for fragment, users in missing]
         )
         now_ms = self._clock.now_ms()
-        for (fragment, users), state in zip(missing, states, strict=True):
-            for user in users:
-                event = state.get(("m.room.member", user))
+        for (fragment, _), events in zip(missing, found, strict=True):
+            for user, event in events.items():
                 fragment.members[user] = (
                     None if event is None else event.client_bytes(now_ms=now_ms, with_room_id=False)
                 )

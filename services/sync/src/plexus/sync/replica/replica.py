@@ -20,6 +20,7 @@ from plexus.rooms import Rooms
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.fragments.fragment import Fragment
+from plexus.sync.fragments.members import MemberEvents
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.polls import Poll, Wheel
@@ -44,6 +45,7 @@ class Replica:
         self._tail_bytes = settings.tail_mb * _MB
         self.bodies = Bodies(rooms, settings.tail_mb * _MB // 4)
         self.fragments: RoomCache[Fragment] = RoomCache(settings.cache_mb * _MB)
+        self.members = MemberEvents(rooms, settings.cache_mb * _MB // 4)
         self.interest = Interest(settings.max_users)
         self.rooms = FamilyTail((), 0)
         self.users = FamilyTail((), 0)
@@ -234,6 +236,7 @@ class Replica:
 
     def _forget(self, room_id: str) -> None:
         self.fragments.forget(room_id)
+        self.members.forget(room_id)
         self.bodies.forget(room_id)
 
     def _on_generation(self, old: int, new: int) -> None:
@@ -244,6 +247,7 @@ class Replica:
         self.rooms = FamilyTail(self._follower.positions(ROOM), self._tail_bytes)
         self.users = FamilyTail(self._follower.positions(USER), self._tail_bytes // 8)
         self.fragments.clear()
+        self.members.clear()
         self.bodies.clear()
         self.interest.clear()
         self._cut = self._span = None
