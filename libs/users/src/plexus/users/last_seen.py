@@ -78,3 +78,5 @@ class LastSeen:
             await self.flush()
         except Unavailable as error:
             log.warning("the devices' last use was not written, it will be later: %s", error)
+        except Exception:
+            log.exception("the devices' last use could not be written")

@@ -80,19 +80,23 @@ class Users(
             if not self.tokens.asked:
                 continue
             self.tokens.asked = False
-            began = self.clock.monotonic()
             try:
-                heads = await self.platform.log.heads(primary=True)
+                await self._confirm_once()
             except Unavailable as error:
                 log.warning("access tokens are read again each second: %s", error)
-                continue
-            behind = [
-                (lane, head)
+            except Exception:
+                # Without this task every token would be read once a second for ever: slow, but right.
+                log.exception("confirming the access tokens failed")
+
+    async def _confirm_once(self) -> None:
+        began = self.clock.monotonic()
+        heads = await self.platform.log.heads(primary=True)
+        reached = await asyncio.gather(
+            *(
+                self._follower.wait_for(USER, lane, head, 0.5)
                 for lane, head in enumerate(heads.users)
                 if self._follower.position(USER, lane) < head
-            ]
-            reached = await asyncio.gather(
-                *(self._follower.wait_for(USER, lane, head, 0.5) for lane, head in behind)
             )
-            if all(reached):
-                self.tokens.confirm(began)
+        )
+        if all(reached):
+            self.tokens.confirm(began)
