@@ -25,12 +25,28 @@ from tests.support.postgres import binaries
 as_root = pytest.mark.skipif("os.geteuid() != 0", reason="only root has accounts to choose from")
 
 
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Path]:
+    """A folder in which a server has been: a first start takes a second, and longer on a busy disk."""
+    with tempfile.TemporaryDirectory(prefix="plexus-embedded-") as made:
+        with EmbeddedPostgres(Path(made) / "postgres", binaries=binaries(), settings={"fsync": "off"}):
+            pass
+        yield Path(made) / "postgres"
+
+
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="plexus-embedded-") as made:
         path = Path(made)
         path.chmod(0o755)
         yield path
+
+
+@pytest.fixture
+def folder(empty: Path, prepared: Path) -> Path:
+    """``postgres`` in it is a server's folder, copied (so it belongs to us, and must be given away)."""
+    shutil.copytree(prepared, empty / "postgres")
+    return empty
 
 
 @pytest.fixture
@@ -220,6 +236,8 @@ def test_a_stale_pid_file_that_names_some_process_is_no_hindrance(folder: Path) 
 
 def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
     deep = folder.joinpath(*["a-rather-long-name-of-a-folder"] * 5)
+    shutil.copytree(folder / "postgres", deep)
+    shutil.rmtree(deep / "run")
     with EmbeddedPostgres(deep, binaries=binaries()) as server:
         assert len(str(deep)) > 107
         assert ask(server.dsn(), "SELECT 1") == 1
@@ -227,8 +245,8 @@ def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
 
 
 @as_root
-def test_below_a_closed_folder_the_server_runs_all_the_same(folder: Path) -> None:
-    closed = folder / "closed"
+def test_below_a_closed_folder_the_server_runs_all_the_same(empty: Path) -> None:
+    closed = empty / "closed"
     closed.mkdir(mode=0o700)
     account = choose_account(closed / "data")
     assert not can_reach(account, closed)
@@ -267,11 +285,11 @@ def test_a_folder_of_another_major_version_is_refused_in_plain_words(server: Emb
     server.start()
 
 
-def test_a_first_start_that_was_broken_off_begins_anew(folder: Path) -> None:
-    half = folder / "postgres" / "data.new"
+def test_a_first_start_that_was_broken_off_begins_anew(empty: Path) -> None:
+    half = empty / "postgres" / "data.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    with EmbeddedPostgres(folder / "postgres", binaries=binaries()) as server:
+    with EmbeddedPostgres(empty / "postgres", binaries=binaries()) as server:
         assert ask(server.dsn(), "SELECT 1") == 1
 
 

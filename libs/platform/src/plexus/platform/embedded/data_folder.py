@@ -39,8 +39,10 @@ class PidFile:
             return None  # not there, or being written
 
 
-def create(data: Path, binaries: Path, major: int, account: Account | None, superuser: str) -> None:
-    """Make the data folder, whole or not at all."""
+def create(
+    data: Path, binaries: Path, major: int, account: Account | None, superuser: str, *, flush: bool = True
+) -> None:
+    """Make the data folder, whole or not at all. ``flush``: wait until it is on the disk."""
     aside = data.with_name(data.name + ".new")
     if aside.exists():
         shutil.rmtree(aside)
@@ -52,6 +54,8 @@ def create(data: Path, binaries: Path, major: int, account: Account | None, supe
         locale = ["--locale=C.UTF-8"]
     place = placed(aside, account)
     command = [str(binaries / "initdb"), "-D", place.name, "-U", superuser, "--auth=trust", "--encoding=UTF8"]
+    if not flush:
+        locale.append("--no-sync")
     arguments = {"capture_output": True, "text": True, "env": environment(), **place.popen_arguments}
     made = subprocess.run(command + locale, check=False, **arguments)  # noqa: S603
     if made.returncode != 0:

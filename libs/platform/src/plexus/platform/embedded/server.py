@@ -127,7 +127,8 @@ class EmbeddedPostgres:
             self._binaries = reachable_binaries(binaries, self._account)
             major = major_version(self._binaries)
             if not self.data.exists():
-                data_folder.create(self.data, self._binaries, major, self._account, SUPERUSER)
+                flush = self._settings.get("fsync") != "off"
+                data_folder.create(self.data, self._binaries, major, self._account, SUPERUSER, flush=flush)
             data_folder.check(self.data, major, self._account)
             data_folder.clear(self.data)
             self._address = Address(str(self._socket_folder()), self._port)
