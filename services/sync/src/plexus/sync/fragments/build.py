@@ -15,7 +15,7 @@ Client-Server API, ``GET /sync``; "Lazy-loading room members".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from plexus.platform.clock import Clock
 from plexus.protocol.filters import EventFilter
@@ -24,7 +24,7 @@ from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.fragment import HEROES, Fragment, Summary
 from plexus.sync.fragments.members import MemberEvents
-from plexus.sync.fragments.timeline import Timeline, Timelines, Work
+from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 
 
 @dataclass(slots=True)
@@ -61,6 +61,23 @@ class Builder:
         await self._read_states(drafts)
         summaries = await self._summaries([draft.work.ref for draft in drafts if draft.tells_members])
         return [self._finish(draft, summaries) for draft in drafts]
+
+    async def for_viewer(self, made: Sequence[tuple[Work, Fragment]], viewer: str) -> list[Fragment]:
+        """These fragments, made for members, as one user sees them who came later than their first event.
+
+        Mostly they see all of it, and only their membership at each event has to be said.
+        """
+        if not made:
+            return []
+        eyes = await self._rooms.viewers([work.ref for work, _ in made], viewer)
+        fragments = []
+        for work, fragment in made:
+            seen = visible_to(eyes[work.ref], fragment.events)
+            if len(seen) == len(fragment.events):
+                fragments.append(fragment.with_memberships([membership for _, membership in seen]))
+            else:
+                fragments += await self.build([replace(work, viewer=viewer)])
+        return fragments
 
     async def load_members(self, wanted: Sequence[tuple[Fragment, frozenset[str]]]) -> None:
         """Load into each fragment the member events of these users that it does not have yet."""

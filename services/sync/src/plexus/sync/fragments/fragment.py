@@ -8,7 +8,7 @@ device has not been sent yet; the heroes, for a user who is one of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from plexus.protocol.filters import apply_event_fields
@@ -73,6 +73,10 @@ class Fragment:
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
         self.size = 1000 + 2 * sum(e.size for e in self.events) + 2 * sum(map(len, self.state))
+
+    def with_memberships(self, memberships: Sequence[str]) -> Fragment:
+        """The same for one viewer, with their membership at each event."""
+        return replace(self, memberships=memberships, _printed={}, _printed_ms=0)
 
     @property
     def first_ordinal(self) -> int | None:

@@ -202,14 +202,19 @@ class Timelines:
         return snapshot
 
 
-def _only_visible(eyes: Viewer, line: Timeline) -> None:
-    """Take out what the viewer may not see. Their own membership events they always may."""
-    found = [eyes.at(Place(event.ordinal)) for event in line.events]
-    seen = [
+def visible_to(eyes: Viewer, events: Sequence[SyncEvent]) -> list[tuple[SyncEvent, str]]:
+    """The events that a viewer may see, with the membership they had then. Their own they always may."""
+    found = [(event, eyes.at(Place(event.ordinal))) for event in events]
+    return [
         (event, visibility.membership or "leave")
-        for event, visibility in zip(line.events, found, strict=True)
+        for event, visibility in found
         if visibility.visible or (event.is_member and event.state_key == eyes.user_id)
     ]
+
+
+def _only_visible(eyes: Viewer, line: Timeline) -> None:
+    """Take out what the viewer may not see."""
+    seen = visible_to(eyes, line.events)
     if len(seen) < len(line.events):
         line.is_whole = False
         line.limited = True

@@ -17,7 +17,6 @@ Client-Server API, "Syncing"; "Room History Visibility".
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.errors import Forbidden
@@ -164,7 +163,6 @@ class RoomStream:
                 answer.filter.shape,
                 answer.state_after,
                 is_full=True,
-                viewer=answer.user_id,
                 begins_anew=True,
             )
         return Work(
@@ -200,7 +198,6 @@ class RoomStream:
                     # Where the client stands is not known any more when the facts are gone: all state, and
                     # the newest of the timeline.
                     is_full=is_new or after is None,
-                    viewer=answer.user_id if is_new else None,
                     begins_anew=is_new or after is None,
                 )
             )
@@ -285,10 +282,9 @@ class RoomStream:
             for index, (work, fragment) in enumerate(zip(works, fragments, strict=True))
             if self._needs_own(answer, work, fragment)
         ]
-        if own:
-            works_of_own = [replace(works[index], viewer=answer.user_id) for index in own]
-            for index, fragment in zip(own, await self._builder.build(works_of_own), strict=True):
-                fragments[index] = fragment
+        made = await self._builder.for_viewer([(works[i], fragments[i]) for i in own], answer.user_id)
+        for index, fragment in zip(own, made, strict=True):
+            fragments[index] = fragment
         return fragments
 
     async def _fragment(self, answer: Answer, work: Work) -> Fragment:
@@ -303,7 +299,7 @@ class RoomStream:
 
             fragment = await self._replica.fragments.get_or_build(key, build)
         if self._needs_own(answer, work, fragment):
-            [fragment] = await self._builder.build([replace(work, viewer=answer.user_id)])
+            [fragment] = await self._builder.for_viewer([(work, fragment)], answer.user_id)
         return fragment
 
     def _needs_own(self, answer: Answer, work: Work, fragment: Fragment) -> bool:
