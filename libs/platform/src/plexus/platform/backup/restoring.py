@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import psycopg
@@ -50,13 +51,15 @@ def restore(
     files: Mapping[str, Path] | None = None,
     report: Report = silent,
     owners: Sequence[str] = OWNERS,
+    role_settings: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Restored:
     """Load the backup ``source`` into the database at ``dsn`` (its owner's role). Blocking. Plexus must not
     run on it.
 
     ``replace``: what the database holds, and files that differ, may be lost. ``files``: where the files of
-    the backup belong (`data_files`); those that it does not name stay in the backup. `BackupError` says why
-    nothing was restored; then the database is as it was.
+    the backup belong (`data_files`); those that it does not name stay in the backup. ``owners`` and
+    ``role_settings`` as in `plexus.platform.migrate`. `BackupError` says why nothing was restored; then the
+    database is as it was.
     """
     with open_source(source) as opened:
         manifest = verify_source(opened, report)
@@ -67,10 +70,10 @@ def restore(
                 targets.check(connection, owners, replace=replace)
             data.check(opened, manifest, places, replace=replace)
             # Roles, rights and the book. Its tables are made anew below, as the backup knew them.
-            migrate(dsn, owners)
+            migrate(dsn, owners, role_settings=role_settings)
             written = data.bring_back(opened, manifest, places, report)
             generation = _load(dsn, opened, manifest, report, owners)
-            migrated = migrate(dsn, owners)
+            migrated = migrate(dsn, owners, role_settings=role_settings)
             _analyze(dsn, owners)
         except psycopg.Error as error:
             raise BackupError(f"the backup could not be restored: {error}") from error

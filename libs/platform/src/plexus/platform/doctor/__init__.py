@@ -1,0 +1,23 @@
+"""What `plexus doctor` looks at, and says in plain words.
+
+    for finding in await examine(settings):
+        print(finding.level, finding.topic, finding.says, finding.do)
+
+Each check is a small function that returns findings: all is well, a warning (should be known), or a failure
+(must be mended), and for the last two what to do. Nothing is changed. An embedded PostgreSQL that does not
+run is started for the time of the examination.
+
+    policy       who may register, rate limits, the server's name
+    keys         signing key, TLS certificate, certificate authorities
+    disk         the data folder
+    ports        free, or taken by Plexus, or by somebody else
+    database     PostgreSQL: reachable, its version, unsafe settings, locale, roles, clock, migrations
+    lanes        deployment, lanes, segments of facts, generation
+
+Settings that cannot even be read have no `examine`: their `SettingsError` has the `settings_findings`.
+"""
+
+from plexus.platform.doctor.examine import examine, settings_findings
+from plexus.platform.doctor.findings import Finding, Level, worst
+
+__all__ = ["Finding", "Level", "examine", "settings_findings", "worst"]
