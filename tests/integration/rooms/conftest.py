@@ -60,31 +60,35 @@ class TestGround:
 
 
 @pytest_asyncio.fixture
-async def ground(db: Database) -> TestGround:  # noqa: F811
-    lanes = await read_lane_map(db)
-    log = LaneLog(db, lanes)
-    await log.start()
-    return TestGround(db=db, log=log, lanes=lanes)
+async def ground(database: TestDatabase) -> AsyncIterator[TestGround]:  # noqa: F811
+    """With connections for several engines, each of which keeps some."""
+    async with database.open(writers=24, readers=4) as db:  # noqa: F811
+        lanes = await read_lane_map(db)
+        log = LaneLog(db, lanes)
+        await log.start()
+        yield TestGround(db=db, log=log, lanes=lanes)
 
 
 MakeRooms = Callable[..., Rooms]
 
 
-@pytest.fixture
-def make_rooms(ground: TestGround) -> MakeRooms:
+@pytest_asyncio.fixture
+async def make_rooms(ground: TestGround) -> AsyncIterator[MakeRooms]:
     """One more engine on the same database, as another replica has it."""
+    made: list[Rooms] = []
 
     def make(resolver: StateResolver | None = None) -> Rooms:
-        return Rooms(ground, resolver=resolver)
+        made.append(Rooms(ground, resolver=resolver))
+        return made[-1]
 
-    return make
+    yield make
+    for rooms in made:
+        await rooms.stop()
 
 
-@pytest_asyncio.fixture
-async def rooms(make_rooms: MakeRooms) -> AsyncIterator[Rooms]:
-    made = make_rooms()
-    yield made
-    await made.stop()
+@pytest.fixture
+def rooms(make_rooms: MakeRooms) -> Rooms:
+    return make_rooms()
 
 
 def member(user_id: str, membership: str = "join", **content: Any) -> NewEvent:

@@ -18,7 +18,7 @@ import psycopg
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.platform.postgres.errors import TRANSIENT
 from plexus.rooms.lane_writer import announce, look_up
-from plexus.rooms.write_call import RAW_WRITE, arguments, raw_outcomes, raw_types, raw_values
+from plexus.rooms.write_call import TYPES, WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result
 from psycopg import generators, pq
 from psycopg.abc import PQGen
@@ -66,24 +66,21 @@ async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish])
 async def _write_and_commit(
     connection: psycopg.AsyncConnection[tuple[object, ...]], lane: int, chain: Chain
 ) -> list[Outcome]:
-    values = arguments(lane, [chain.write])
-    results = await connection.wait(_exchange(connection.pgconn, raw_values(values), raw_types(values)))
+    results = await connection.wait(_exchange(connection.pgconn, arguments(lane, [chain.write])))
     for result in results:
         if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             raise psycopg.errors.error_from_result(result)
-    return raw_outcomes(results[0])
+    return outcomes(results[0])
 
 
-def _exchange(
-    pgconn: pq.abc.PGconn, values: Sequence[bytes], types: Sequence[int]
-) -> PQGen[list[pq.abc.PGresult]]:
+def _exchange(pgconn: pq.abc.PGconn, values: Sequence[bytes]) -> PQGen[list[pq.abc.PGresult]]:
     """Send the write and the COMMIT in one flush; their results."""
     pgconn.enter_pipeline_mode()
     try:
         pgconn.send_query_params(
-            RAW_WRITE,
+            WRITE,
             values,
-            param_types=types,
+            param_types=TYPES,
             param_formats=[pq.Format.BINARY] * len(values),
             result_format=pq.Format.BINARY,
         )

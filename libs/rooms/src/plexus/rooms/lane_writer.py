@@ -25,7 +25,8 @@ import psycopg
 from plexus.platform.lanes import ROOM, Fact, Group, RoomFact
 from plexus.platform.postgres import StoreUnavailable
 from plexus.rooms.body import room_body
-from plexus.rooms.write_call import WRITE, arguments, outcomes
+from plexus.rooms.pipeline import Pipeline
+from plexus.rooms.write_call import arguments, outcomes
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class _Waiting:
 class LaneWriter:
     """The writer of one lane in this process."""
 
-    def __init__(self, ground: Ground, lane: int) -> None:
+    def __init__(self, ground: Ground, pipeline: Pipeline, lane: int) -> None:
         self._ground = ground
+        self._pipeline = pipeline
         self._lane = lane
         self._waiting: list[_Waiting] = []
         self._is_writing = False
@@ -115,7 +117,7 @@ class LaneWriter:
                 waiting.done.set_result(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
-        found = await call_write(self._ground, self._lane, writes)
+        found = await call_write(self._pipeline, self._lane, writes)
         await announce(self._ground, self._lane, writes, found)
         return found
 
@@ -140,10 +142,9 @@ class LaneWriter:
                 waiting.done.set_result(outcome)
 
 
-async def call_write(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
+async def call_write(pipeline: Pipeline, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
     """One call of ``rooms.write``."""
-    [row] = await ground.db.call(WRITE, arguments(lane, writes))
-    return outcomes(row)
+    return outcomes(await pipeline.call(arguments(lane, writes)))
 
 
 async def look_up(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome | None]:

@@ -6,25 +6,22 @@ The meaning of each array is told in ``migrations/0003-write.sql``; the order he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, LiteralString
 
 from plexus.rooms.packing import INT2, bytea, int4, int8, oid_of, text, unpack_integers
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 from psycopg.pq.abc import PGresult
 
-_PARAMETERS = 50
-
-WRITE: LiteralString = "SELECT * FROM rooms.write(%s::smallint" + ", %s" * (_PARAMETERS - 1) + ")"
+WRITE = b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(50))
 
 
-def arguments(lane: int, writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
-    """The parameters of `WRITE` for writes of one lane, new rooms last."""
+def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
+    """The parameters of `WRITE`, in binary, for writes of one lane, new rooms last."""
     events = [row for write in writes for row in write.events]
     drawn = [row.event for row in events]
     txns = [row.txn for row in events]
     new = [write for write in writes if write.new is not None]
-    return (
-        lane,
+    return [
+        lane.to_bytes(2, "big"),
         int4([write.ref.room for write in writes]),
         int8([write.seen for write in writes]),
         int4([len(write.events) for write in writes]),
@@ -55,10 +52,10 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
         bytea([event.raw for event in drawn]),
         int8([num for row in events for num in row.prev + row.auth]),
         *(_changes(writes) if any(write.changes_state for write in writes) else _NO_CHANGES),
-    )
+    ]
 
 
-def _changes(writes: Sequence[RoomWrite]) -> tuple[Any, ...]:
+def _changes(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
     """The arrays whose elements belong to an event by its index, which counts from 1 over all rooms."""
     firsts: list[int] = []
     count = 1
@@ -102,37 +99,20 @@ _NO_CHANGES = _changes(())
 """A group of messages, which is what most groups are."""
 
 
-def outcomes(row: Sequence[Any]) -> list[Outcome]:
-    """The answer of the call: four arrays, one element a room."""
+def outcomes(result: PGresult) -> list[Outcome]:
+    """The answer of the call: one row of four arrays, which have one element a room."""
+    columns = [unpack_integers(result.get_value(0, column) or b"") for column in range(4)]
     return [
         Outcome(
-            result=Result(result),
+            result=Result(outcome),
             position=position,
             room=number,
-            at=number - 1 if result == Result.REPLAYED else 0,
-            num=detail if result == Result.REPLAYED else 0,
+            at=number - 1 if outcome == Result.REPLAYED else 0,
+            num=detail if outcome == Result.REPLAYED else 0,
         )
-        for result, position, detail, number in zip(*row, strict=True)
+        for outcome, position, detail, number in zip(*columns, strict=True)
     ]
 
 
-# --- the same call for libpq itself, which takes only bytes
-
-RAW_WRITE = WRITE.replace("%s::smallint", "$1").encode()
-for _number in range(2, _PARAMETERS + 1):
-    RAW_WRITE = RAW_WRITE.replace(b"%s", b"$%d" % _number, 1)
-
-
-def raw_values(values: Sequence[Any]) -> list[bytes]:
-    """The parameters of `RAW_WRITE` in binary, of `arguments`."""
-    return [int(values[0]).to_bytes(2, "big"), *values[1:]]
-
-
-def raw_types(values: Sequence[Any]) -> list[int]:
-    """Their types."""
-    return [INT2, *(oid_of(value) for value in values[1:])]
-
-
-def raw_outcomes(result: PGresult) -> list[Outcome]:
-    """The answer, from a result in binary."""
-    return outcomes([unpack_integers(result.get_value(0, column) or b"") for column in range(4)])
+TYPES: list[int] = [INT2, *(oid_of(value) for value in arguments(0, ())[1:])]
+"""The types of the parameters."""
