@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.fuzz.world import World
+from tests.integration.fuzz.world import SECRET, World
 from tests.support.server import PlexusServer
 
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with PlexusServer(tmp_path_factory.mktemp("fuzz") / "data") as server:
+    settings = {"PLEXUS_REGISTRATION__SHARED_SECRET": SECRET}
+    with PlexusServer(tmp_path_factory.mktemp("fuzz") / "data", settings) as server:
         world = World(server)
         yield world
         world.http.close()

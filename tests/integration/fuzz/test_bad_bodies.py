@@ -42,6 +42,8 @@ def json_operations(world: World) -> Iterator[Operation]:
 def checked(operation: Operation, answer: Answer, what: str) -> Answer:
     """No 5xx; and an error is a standard one."""
     assert answer.status < 500, f"{operation} given {what}: {answer}"
+    if answer.status == 401 and "flows" in (answer.json or {}):
+        return answer  # user-interactive authentication asks for its next stage
     if answer.status >= 400:
         assert answer.errcode, f"{operation} given {what}: an error without errcode: {answer}"
         assert answer.errcode != "M_UNKNOWN" or answer.status != 500
@@ -123,7 +125,10 @@ def test_numbers_that_no_event_may_hold(world: World, number: bytes) -> None:
         call.raw = body.replace(b'"HERE"', number)
         answer = checked(operation, world.perform(operation, call), number.decode())
         if operation.id in EVENTS:
-            assert (answer.status, answer.errcode) == (400, "M_BAD_JSON"), f"{operation}: {answer}"
+            # What is no number to any parser may be called no JSON.
+            errcodes = ("M_BAD_JSON", "M_NOT_JSON") if float(number) == float("inf") else ("M_BAD_JSON",)
+            assert answer.status == 400, f"{operation}: {answer}"
+            assert answer.errcode in errcodes, f"{operation}: {answer}"
     if number in (b"1.5", b"1" * 400):  # the others may stand in account data and filters
         assert fingerprint(world)[:3] == before[:3]
 
@@ -161,7 +166,7 @@ def test_bad_ids_in_paths(world: World) -> None:
 def test_bad_query_values(world: World) -> None:
     for operation in world.operations():
         declared = [p["name"] for p in operation.spec.get("parameters", ()) if p["in"] == "query"]
-        for name in {*declared, "limit", "from", "since", "timeout"}:
+        for name in {*declared, "limit", "from"}:
             for bad in ("", "-1", "1e9", "x" * 5000, "9" * 30, "\x00", "{}", "[", "ä"):
                 call = world.good(operation)
                 if operation.id == "sync" and name not in ("timeout", "since", "filter"):
@@ -231,7 +236,7 @@ def test_a_refused_room_is_not_made_in_part(world: World) -> None:
         {"name": "x" * 70_000},
     ):
         answer = checked(operation, world.perform(operation, Call(body=body)), str(body)[:100])
-        assert answer.status == 400, f"{body}: {answer}"
+        assert answer.status in (400, 413), f"{str(body)[:100]}: {answer}"
     assert fingerprint(world)[4] == before
 
 
@@ -240,4 +245,4 @@ def test_a_refused_event_takes_no_transaction_id(world: World) -> None:
     path = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}"
     refused = world.http.request("PUT", path, b'{"body": 1.5}', world.alice.headers)
     assert (refused.status, refused.errcode) == (400, "M_BAD_JSON")
-    assert world.put(path, {"msgtype": "m.text", "body": "now right"})["event_id"]
+    assert world.put(path, {"msgtype": "m.text", "body": "now right"}, world.alice)["event_id"]

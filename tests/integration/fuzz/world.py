@@ -1,11 +1,14 @@
 """A seeded homeserver to throw things at: a room with three members, and for every operation a good call.
 
 `GOOD` knows by `operationId` what a path, query and body must be for a 2xx. What is not in it gets the seeded
-path parameters and an empty body. What ends a session or an account gets an account of its own each time.
+path parameters and an empty body. What ends a session or an account gets an account of its own each time;
+what must be made first is made by Dora, so that Alice and the seeded room change only by the call itself.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Callable
@@ -20,6 +23,7 @@ SERVICES = ("client-api", "sync", "keys", "federation", "media")
 METHODS = ("get", "put", "post", "delete", "patch")
 ENDING = {"logout", "logout_all", "deactivateAccount", "changePassword", "deleteDevice", "deleteDevices"}
 PASSWORD = "a long enough pass phrase"
+SECRET = "shared by those who may register"
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,13 @@ class World:
         self.alice = self.account("alice")
         self.bob = self.account("bob")
         self.carol = self.account("carol")
+        self.dora = self.account("dora")
         self.alias = f"#seed-{secrets.token_hex(4)}:localhost"
         room = {"preset": "public_chat", "room_alias_name": self.alias[1:].split(":")[0], "name": "Seed"}
-        self.room_id: str = self.post("/_matrix/client/v3/createRoom", room)["room_id"]
+        self.room_id: str = self.post("/_matrix/client/v3/createRoom", room, self.alice)["room_id"]
         for member in (self.bob, self.carol):
             self.post(f"/_matrix/client/v3/join/{quote(self.room_id, safe='')}", {}, member)
-        self.event_id = self.send("the seeded message")
+        self.event_id = self.send(self.room_id, self.alice)
 
     def account(self, name: str) -> Account:
         body = {
@@ -96,18 +101,18 @@ class World:
         return self.http.request(method, path, json.dumps(body).encode(), headers).ok()
 
     def post(self, path: str, body: Any, account: Account | None = None) -> Any:
-        return self.json("POST", path, body, (account or self.alice).headers)
+        return self.json("POST", path, body, (account or self.dora).headers)
 
     def put(self, path: str, body: Any, account: Account | None = None) -> Any:
-        return self.json("PUT", path, body, (account or self.alice).headers)
+        return self.json("PUT", path, body, (account or self.dora).headers)
 
-    def send(self, text: str) -> str:
-        room, txn = quote(self.room_id, safe=""), secrets.token_hex(8)
+    def send(self, room_id: str, account: Account) -> str:
+        room, txn = quote(room_id, safe=""), secrets.token_hex(8)
         path = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}"
-        return str(self.put(path, {"msgtype": "m.text", "body": text})["event_id"])
+        return str(self.put(path, {"msgtype": "m.text", "body": "a message"}, account)["event_id"])
 
     def room(self) -> str:
-        """A fresh room of Alice's with Bob in it, for what cannot be done twice."""
+        """A fresh room of Dora's with Bob in it, for what cannot be done twice."""
         room_id: str = self.post("/_matrix/client/v3/createRoom", {"preset": "public_chat"})["room_id"]
         self.post(f"/_matrix/client/v3/join/{quote(room_id, safe='')}", {}, self.bob)
         return room_id
@@ -175,25 +180,39 @@ class World:
         return self.http.request(operation.method, self.url(operation, call), body, headers)
 
 
+def of_dora(world: World, **parameters: str) -> Call:
+    return Call({"userId": world.dora.user_id, **parameters}, account=world.dora)
+
+
 def state_of(event_type: str, content: dict[str, Any]) -> Callable[[World], Call]:
     return lambda world: Call({"eventType": event_type, "stateKey": ""}, body=content)
 
 
 def about(who: str, **room: str) -> Callable[[World], Call]:
     """A body that names a member, in a room where that can be done."""
-    return lambda world: Call({"roomId": world.room(), **room}, body={"user_id": getattr(world, who).user_id})
+    return lambda world: Call(
+        {"roomId": world.room(), **room},
+        body={"user_id": getattr(world, who).user_id},
+        account=world.dora,
+    )
 
 
 def banned(world: World) -> Call:
     room_id = world.room()
     world.post(f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/ban", {"user_id": world.carol.user_id})
-    return Call({"roomId": room_id}, body={"user_id": world.carol.user_id})
+    return Call({"roomId": room_id}, body={"user_id": world.carol.user_id}, account=world.dora)
 
 
 def left(world: World) -> Call:
     room_id = world.room()
     world.post(f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/leave", {}, world.bob)
     return Call({"roomId": room_id}, body={}, account=world.bob)
+
+
+def redactable(world: World) -> Call:
+    room_id = world.room()
+    event_id = world.send(room_id, world.dora)
+    return Call({"roomId": room_id, "eventId": event_id}, body={"reason": "a test"}, account=world.dora)
 
 
 def knockable(world: World) -> Call:
@@ -204,42 +223,44 @@ def knockable(world: World) -> Call:
 
 
 def fresh_alias(world: World) -> Call:
-    return Call({"roomAlias": f"#fuzz-{secrets.token_hex(4)}:localhost"}, body={"room_id": world.room_id})
+    alias = f"#fuzz-{secrets.token_hex(4)}:localhost"
+    return Call({"roomAlias": alias}, body={"room_id": world.room()}, account=world.dora)
 
 
 def made_alias(world: World) -> Call:
     call = fresh_alias(world)
     world.put(f"/_matrix/client/v3/directory/room/{quote(call.parameters['roomAlias'], safe='')}", call.body)
-    return Call(call.parameters)
+    return Call(call.parameters, account=world.dora)
 
 
 def stored_filter(world: World) -> Call:
-    user = quote(world.alice.user_id, safe="")
+    user = quote(world.dora.user_id, safe="")
     answer = world.post(f"/_matrix/client/v3/user/{user}/filter", {"room": {"timeline": {"limit": 5}}})
-    return Call({"filterId": answer["filter_id"]})
+    return of_dora(world, filterId=answer["filter_id"])
 
 
 def stored_data(in_room: bool) -> Callable[[World], Call]:
     def make(world: World) -> Call:
-        user, room = quote(world.alice.user_id, safe=""), quote(world.room_id, safe="")
+        room_id = world.room()
+        user, room = quote(world.dora.user_id, safe=""), quote(room_id, safe="")
         place = f"{user}/rooms/{room}" if in_room else user
         world.put(f"/_matrix/client/v3/user/{place}/account_data/org.example.fuzz", {"a": 1})
-        return Call()
+        return of_dora(world, roomId=room_id)
 
     return make
 
 
 def named(world: World) -> Call:
-    user = quote(world.alice.user_id, safe="")
-    world.put(f"/_matrix/client/v3/profile/{user}/displayname", {"displayname": "Alice"})
-    return Call()
+    user = quote(world.dora.user_id, safe="")
+    world.put(f"/_matrix/client/v3/profile/{user}/displayname", {"displayname": "Dora"})
+    return of_dora(world)
 
 
 def own_rule(world: World) -> Call:
     rule = f"fuzz-{secrets.token_hex(4)}"
     body = {"actions": ["notify"], "conditions": [{"kind": "event_match", "key": "type", "pattern": "m.x"}]}
     world.put(f"/_matrix/client/v3/pushrules/global/override/{rule}", body)
-    return Call({"ruleId": rule})
+    return of_dora(world, ruleId=rule)
 
 
 def with_body(make: Callable[[World], Call], body: Any) -> Callable[[World], Call]:
@@ -275,9 +296,10 @@ def media(world: World) -> Call:
 
 
 def pending_media(world: World) -> Call:
-    answer = world.post("/_matrix/media/v1/create", {})
+    account = world.account("mayfly")
+    answer = world.post("/_matrix/media/v1/create", {}, account)
     media_id = str(answer["content_uri"]).rsplit("/", 1)[1]
-    return Call({"mediaId": media_id}, raw=b"late", headers={"Content-Type": "text/plain"})
+    return Call({"mediaId": media_id}, raw=b"late", headers={"Content-Type": "text/plain"}, account=account)
 
 
 def login(world: World) -> Call:
@@ -291,10 +313,20 @@ def registration(world: World) -> Call:
     return Call(body={"username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy"}})
 
 
+def by_shared_secret(world: World) -> Call:
+    nonce = world.http.request("GET", "/_synapse/admin/v1/register").ok()["nonce"]
+    name = f"new-{secrets.token_hex(4)}"
+    said = "\0".join([nonce, name, PASSWORD, "notadmin"]).encode()
+    mac = hmac.new(SECRET.encode(), said, hashlib.sha1).hexdigest()
+    return Call(body={"nonce": nonce, "username": name, "password": PASSWORD, "admin": False, "mac": mac})
+
+
 GOOD: dict[str, Callable[[World], Call]] = {
     # accounts
     "register": registration,
     "login": login,
+    "registerBySharedSecret": by_shared_secret,
+    "registrationTokenValidity": lambda world: Call(query={"token": "any"}),
     "refresh": refreshable,
     "checkUsernameAvailability": lambda world: Call(query={"username": f"free-{secrets.token_hex(4)}"}),
     "changePassword": confirmed({"new_password": "another long pass phrase"}),
@@ -305,7 +337,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     # profile, account data, filters, push rules
     "getUserProfile": named,
     "getProfileField": named,
-    "setProfileField": lambda world: Call(body={"displayname": "Alice"}),
+    "setProfileField": with_body(of_dora, {"displayname": "Dora"}),
     "deleteProfileField": named,
     "setAccountData": lambda world: Call(body={"a": 1}),
     "getAccountData": stored_data(in_room=False),
@@ -329,7 +361,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "joinRoom": lambda world: Call({"roomIdOrAlias": world.room()}, body={}, account=world.carol),
     "knockRoom": knockable,
     "sendMessage": lambda world: Call(body={"msgtype": "m.text", "body": "hello"}),
-    "redactEvent": lambda world: Call({"eventId": world.send("to be taken back")}, body={"reason": "a test"}),
+    "redactEvent": redactable,
     "setRoomStateWithKey": state_of("m.room.topic", {"topic": "fuzz"}),
     "setRoomState": state_of("m.room.topic", {"topic": "fuzz"}),
     "getRoomStateWithKey": state_of("m.room.name", {}),
@@ -343,6 +375,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "queryKeys": lambda world: Call(body={"device_keys": {world.bob.user_id: []}}),
     "claimKeys": lambda world: Call(body={"one_time_keys": {}}),
     # media
+    "createContent": lambda world: Call(body={}, account=world.account("mayfly")),
     "uploadContent": lambda world: Call(raw=b"a file", headers={"Content-Type": "text/plain"}),
     "uploadContentToMXC": pending_media,
     "getContent": media,
