@@ -64,8 +64,8 @@ clean: ## remove what was made: .venv, build, caches (never DATA)
 	@touch $@
 
 .venv/.dev: .venv/bin/uv requirements/dev.txt $(MEMBERS:%=%/pyproject.toml)
-	@echo "· installing the locked packages and the test tools (wheels only, once)"
-	@.venv/bin/uv pip sync -q --require-hashes --only-binary :all: requirements/dev.txt requirements/uv.txt
+	@echo "· installing the locked packages and the test tools (once)"
+	@.venv/bin/uv pip sync -q --require-hashes requirements/dev.txt requirements/uv.txt
 	@.venv/bin/uv pip install -q --no-deps --no-index --offline $(MEMBERS:%=-e %)
 	@touch $@ .venv/.run
 
