@@ -25,8 +25,6 @@ def writable(settings: Settings) -> list[Finding]:
     if not needed(settings):
         return []
     place = _existing(folder)
-    if place != folder and os.access(place, os.W_OK | os.X_OK) and place.is_dir():
-        return [ok("disk", f"{folder} will be made by the first start")]
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
             file.write(b"plexus")
@@ -40,6 +38,8 @@ def writable(settings: Settings) -> list[Finding]:
                 "let the user that Plexus runs as own the folder, or choose another one (data_dir)",
             )
         ]
+    if place != folder.absolute():
+        return [ok("disk", f"{folder} will be made by the first start")]
     return [ok("disk", f"{folder} can be written to")]
 
 
