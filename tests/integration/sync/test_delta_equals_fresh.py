@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plexus.platform.lanes import ROOM, USER
 
 from tests.integration.sync.building import Building, Replica, SyncPerson, open_building
 from tests.integration.sync.folding import Fold, differences
@@ -139,7 +140,13 @@ class Town:
         fold.take(await self.people[index].at(replica).sync(fold.since, **WAYS[index % len(WAYS)]))
 
     async def check(self, replica: Replica) -> None:
-        """Everybody syncs once more, and then afresh, and compares."""
+        """Everybody syncs once more, and then afresh, and compares. Nobody acts meanwhile, and the replica
+        has seen everything: between the two nothing happens.
+        """
+        heads = await self.building.platform.log.heads(primary=True)
+        positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
+        positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
+        assert await replica.sync.replica.reach(positions, 5)
         for index, person in enumerate(self.people):
             await self.look(index, replica)
             fresh = Fold()

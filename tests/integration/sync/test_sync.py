@@ -422,6 +422,36 @@ async def test_a_token_of_an_unknown_generation_gets_everything_anew(alice: Sync
     assert "m.room.create" in names and "m.room.name" in names
 
 
+async def test_a_token_of_an_older_generation_goes_on_from_where_the_next_began(
+    building: Building, alice: SyncPerson
+) -> None:
+    room_id = await alice.create_room()
+    since = (await alice.sync())["next_batch"]
+    missed = await alice.send(room_id, "before")
+    waiting = asyncio.create_task(alice.sync((await alice.sync())["next_batch"], timeout=20_000))
+    await asyncio.sleep(0.05)
+    generation = await building.platform.log.begin_generation("a test")
+    answer = await alice.sync(since, timeout=5_000)
+    assert ids(joined(answer, room_id)) == [missed]
+    later = await alice.send(room_id, "after")
+    # A poll that was held from before goes on as if nothing had happened.
+    assert ids(joined(await asyncio.wait_for(waiting, 5), room_id)) == [later]
+    answer = await alice.sync(answer["next_batch"], timeout=5_000)
+    assert ids(joined(answer, room_id)) == [later]
+    assert SyncToken.decode((await alice.sync(answer["next_batch"]))["next_batch"]).generation == generation
+
+
+async def test_a_held_poll_of_a_device_that_is_logged_out_ends(building: Building, alice: SyncPerson) -> None:
+    other = await building.device(alice)
+    since = (await alice.sync())["next_batch"]
+    held = asyncio.create_task(alice.get(SYNC, since=since, timeout=20_000))
+    stays = asyncio.create_task(other.sync(since, timeout=1_500))
+    await asyncio.sleep(0.05)
+    (await alice.post(f"{V3}/logout")).ok()
+    assert (await asyncio.wait_for(held, 1)).error() == (401, "M_UNKNOWN_TOKEN")
+    assert (await stays)["rooms"]["join"] == {}
+
+
 async def test_a_token_beyond_the_head_is_cut_back(alice: SyncPerson) -> None:
     room_id = await alice.create_room()
     since = SyncToken.decode((await alice.sync())["next_batch"])

@@ -87,8 +87,11 @@ def test_erasing_takes_the_body_and_leaves_the_fact(tail: FamilyTail) -> None:
     tail.append(0, fact(11, lo=5))
     tail.append(0, fact(12, lo=6))
     before = tail.bytes
-    tail.erase("!a", 1, 5)
+    tail.erase("!a", 1, 5, 5)
     assert [one[BODY] for one in tail.subjects["!a"].facts] == [None, b"x" * 100]
     assert [one[BODY] for one in tail.lanes[0].between(10, 12)] == [None, b"x" * 100]
     assert tail.bytes == before - 100
-    tail.erase("!unknown", 1, 5)
+    tail.erase("!unknown", 1, 5, 5)
+    tail.append(0, fact(13, lo=7))
+    tail.erase("!a", 1, 0, 6)
+    assert [one[BODY] for one in tail.subjects["!a"].facts] == [None, None, b"x" * 100]

@@ -113,7 +113,8 @@ def test_views_beyond_the_bound_go_the_least_used_first() -> None:
 
 def test_a_change_of_devices_is_told_to_neighbours_and_oneself() -> None:
     interest = Interest(10)
-    alice, bob = loaded(interest), loaded(interest, user=BOB)
+    alice, bob = loaded(interest, row("join", 4)), loaded(interest, user=BOB)
+    loaded(interest, user="@carol:example.org")
     change = DeviceListChange(0, 6, BOB)
-    assert interest.tell_device_list(change, {ALICE, "@afar:example.net"}) == {alice, bob}
+    assert interest.tell_device_list(change, [REF.room_id, "!other:x"]) == {alice, bob}
     assert alice.device_lists == [change]

@@ -6,6 +6,7 @@ Client-Server API, "Syncing".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from plexus.platform.http import Authenticator, HotRoute, Receive, Scope, Send, bearer, query
@@ -65,10 +66,10 @@ class SyncEndpoint:
         token = bearer(scope)
         if token is None:
             raise MissingToken
-        requester = await self._authenticator.authenticate(token)
+        authenticate = partial(self._authenticator.authenticate, token)
         request = SyncRequest.parse(query(scope), self._max_timeout)
         sender = Sender(send)
-        await sender.finish(await self._service.sync(requester, request, sender.progress))
+        await sender.finish(await self._service.sync(authenticate, request, sender.progress))
 
     def routes(self) -> Sequence[HotRoute]:
         return [HotRoute("GET", "/_matrix/client/v3/sync", self.sync, _SYNC)]

@@ -36,6 +36,11 @@ from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.user_facts import user_facts
 from plexus.users import Users
 
+_DOUBT_SECONDS = 0.05
+
+Authenticate = Callable[[], Awaitable[Requester]]
+"""Who asks; raises `UnknownToken`."""
+
 Progress = Callable[[Response], Awaitable[None]]
 """Is shown a response that grows, and may take from it and send."""
 
@@ -45,6 +50,7 @@ class _Asker:
     """Who asks, and for what."""
 
     requester: Requester
+    authenticate: Authenticate
     filter: SyncFilter
     state_after: bool
 
@@ -75,14 +81,18 @@ class SyncService:
     async def stop(self) -> None:
         await self.replica.stop()
 
-    async def sync(self, requester: Requester, request: SyncRequest, progress: Progress) -> Response:
-        """The response to one request. What of it was large has gone through ``progress`` already."""
+    async def sync(self, authenticate: Authenticate, request: SyncRequest, progress: Progress) -> Response:
+        """The response to one request. What of it was large has gone through ``progress`` already.
+
+        Who asks is told by ``authenticate``, again when the token may have become void while a poll was held.
+        """
+        requester = await authenticate()
         sync_filter = await self._filters.get(requester.user_id, request.filter)
         marks = await self._platform.marks.get(requester.user_id)
         if marks:
             await self.replica.reach(marks, self._settings.reach_seconds)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
-        asker = _Asker(requester, sync_filter, request.use_state_after)
+        asker = _Asker(requester, authenticate, sync_filter, request.use_state_after)
         if not request.full_state:
             response = await self._incremental(asker, since, request)
             if response is not None:
@@ -108,11 +118,15 @@ class SyncService:
             since = Since(answer.cut, answer.to_device)
             if self.replica.cut() is answer.cut:
                 del answer
-                if not await self.replica.hold(
+                poll = await self.replica.hold(
                     view, asker.requester.device_id, deadline, self._settings.polls_per_device
-                ):
-                    # A newer poll of the device has taken over; this one only has to end.
+                )
+                if poll.superseded:
                     deadline = 0
+                if poll.doubted:
+                    # The libraries of this process hear of it in the same moment, maybe after this.
+                    await asyncio.sleep(_DOUBT_SECONDS)
+                    await asker.authenticate()
         return None
 
     async def _add_changes(self, answer: Answer, since: Cut) -> None:

@@ -12,10 +12,14 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from plexus.platform.lanes import ROOM, USER, LaneLog, SyncToken
+from plexus.protocol.errors import Unavailable
 from plexus.sync.replica import Replica
 from plexus.sync.replica.cut import Cut
 
-_KEPT = 4096
+_KEPT = 1024
+
+_GENERATION_SECONDS = 5
+"""How long a sync waits for this replica to notice a new generation. It looks once a second."""
 
 
 class Since(NamedTuple):
@@ -51,6 +55,8 @@ class Tokens:
         clamped = await self._log.clamp(token)
         if clamped is None:
             return Since(None, token.to_device)
+        if not await self._replica.begins(clamped.generation, _GENERATION_SECONDS):
+            raise Unavailable("A new generation has begun and is not followed yet")
         cut = Cut.of_token(clamped)
         if not self._replica.cut().covers(cut):
             cut = await self._reach(cut)

@@ -137,13 +137,13 @@ class FamilyTail:
             self._drop_oldest()
         return True
 
-    def erase(self, subject: str, kind: int, number: int) -> None:
-        """Forget the bodies of a subject's facts of this kind whose range holds ``number``."""
+    def erase(self, subject: str, kind: int, lo: int, hi: int) -> None:
+        """Forget the bodies of a subject's facts of this kind whose range meets ``lo`` to ``hi``."""
         tail = self.subjects.get(subject)
         if tail is None:
             return
         for index, fact in enumerate(tail.facts):
-            if fact[KIND] == kind and fact[LO] <= number <= fact[HI] and fact[BODY] is not None:
+            if fact[KIND] == kind and fact[LO] <= hi and lo <= fact[HI] and fact[BODY] is not None:
                 bare: TailFact = (*fact[:6], None)
                 self.bytes += size_of(bare) - size_of(fact)
                 tail.facts[index] = bare

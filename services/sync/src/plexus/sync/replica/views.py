@@ -11,7 +11,7 @@ the tail moves: whoever looks at head and views without awaiting sees one moment
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -123,11 +123,20 @@ class UserView:
             state = self.devices[device_id] = DeviceState()
         return state
 
+    def doubt(self, device_id: str) -> None:
+        """The access tokens of a device ("": of all) may be void: let its polls find out."""
+        for poll in self.polls:
+            if not device_id or poll.device_id == device_id:
+                poll.doubted = True
+
     def forget_key_counts(self, device_id: str) -> None:
         state = self.devices.get(device_id)
         if state is not None:
             state.key_counts_stale = True
             state.key_changes += 1
+
+
+_NOBODY: frozenset[UserView] = frozenset()
 
 
 class Interest:
@@ -191,11 +200,14 @@ class Interest:
             view.recent[ref.room_id] = view.others[ref.room_id]
         return view
 
-    def tell_device_list(self, change: DeviceListChange, neighbours: Set[str]) -> set[UserView]:
-        """Note the change in the views of these users, and return those."""
-        views = self.views
-        names = neighbours if len(neighbours) < len(views) else views.keys() & neighbours
-        told = {view for name in (*names, change.user_id) if (view := views.get(name)) is not None}
+    def tell_device_list(self, change: DeviceListChange, rooms: Iterable[str]) -> set[UserView]:
+        """Note the change in the views of the user and of all who are in these rooms, and return those."""
+        told: set[UserView] = set()
+        for room_id in rooms:
+            told |= self.rooms.get(room_id, _NOBODY)
+        own = self.views.get(change.user_id)
+        if own is not None:
+            told.add(own)
         for view in told:
             if view.device_lists is None:
                 view.device_lists = []

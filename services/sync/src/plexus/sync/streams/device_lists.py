@@ -1,16 +1,19 @@
 """``device_lists``: whose devices changed, and with whom no room is shared any more.
 
 ``changed`` may say too much, never too little: those whose DEVICE_LIST fact lies between token and cut and
-who share a room with the user, those who came into one of the user's rooms, and all members of a room that
-the user came into. ``left`` are those who went, or whose room the user left, if nothing is shared now.
+who share a room with the user, those who came into one of the user's rooms, and all members of an encrypted
+room that the user came into. ``left`` are those who went, or whose encrypted room the user left, if nothing
+is shared now.
 
 Client-Server API, "Tracking the device list for a user".
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
-from plexus.rooms import Rooms
+from plexus.rooms import RoomRef, Rooms
 from plexus.sync.replica import Cut
 from plexus.sync.streams.context import Answer
 from plexus.users import Users
@@ -26,10 +29,8 @@ class DeviceListStream:
         updated = await self._updated(answer, since)
         changed = updated | answer.came
         gone = set(answer.went)
-        for ref in answer.newly_joined:
-            changed.update(await self._rooms.member_ids(ref))
-        for ref in answer.newly_left:
-            gone.update(await self._rooms.member_ids(ref))
+        changed |= await self._members_of(answer.newly_joined)
+        gone |= await self._members_of(answer.newly_left)
         if answer.user_id not in updated:
             changed.discard(answer.user_id)
         gone.discard(answer.user_id)
@@ -37,6 +38,14 @@ class DeviceListStream:
         changed -= left
         if changed or left:
             answer.device_lists = orjson.dumps({"changed": sorted(changed), "left": sorted(left)})
+
+    async def _members_of(self, refs: Sequence[RoomRef]) -> set[str]:
+        """The members of those of these rooms that are encrypted: of the others no devices are tracked."""
+        found: set[str] = set()
+        for ref in refs:
+            if await self._rooms.state_event(ref.room_id, "m.room.encryption", "") is not None:
+                found.update(await self._rooms.member_ids(ref))
+        return found
 
     async def _updated(self, answer: Answer, since: Cut) -> set[str]:
         """Users sharing a room whose devices changed, the user among them."""

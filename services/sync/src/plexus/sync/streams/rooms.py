@@ -56,6 +56,8 @@ class RoomStream:
                 lane = membership.ref.lane
                 if lane not in span.moved or not answer.filter.wants_room(membership.ref.room_id):
                     continue
+                if not _holds_at(answer.cut, membership):
+                    continue
                 if since.rooms[lane] >= self._replica.rooms.lanes[lane].floor:
                     self._plan(answer, membership, since, works)
                 else:
@@ -72,12 +74,10 @@ class RoomStream:
 
         Which rooms those are is settled by this call, not by the iteration.
         """
-        cut = answer.cut
         joined = [
             membership
             for membership in answer.view.joined.values()
-            if membership.position <= cut.rooms[membership.ref.lane]
-            and answer.filter.wants_room(membership.ref.room_id)
+            if _holds_at(answer.cut, membership) and answer.filter.wants_room(membership.ref.room_id)
         ]
         return self._batches(answer, joined, since)
 
@@ -116,7 +116,7 @@ class RoomStream:
                 [(fragment, users) for fragment, users in zip(fragments, lazy, strict=True) if users]
             )
         for work, fragment, users in zip(works, fragments, lazy, strict=True):
-            if fragment.is_empty and not work.is_full:
+            if fragment.is_empty and sections is answer.joined and not work.is_full:
                 continue
             room_id = work.ref.room_id
             section = fragment.render(answer.user_id, answer.device_id, users, answer.now_ms)
@@ -149,7 +149,7 @@ class RoomStream:
     def _work(self, answer: Answer, membership: Membership, since: Cut) -> Work | None:
         """What there is to tell of a room by the tail; None if nothing."""
         ref = membership.ref
-        if not answer.filter.wants_room(ref.room_id):
+        if not _holds_at(answer.cut, membership) or not answer.filter.wants_room(ref.room_id):
             return None
         facts = self._events(ref, since.rooms[ref.lane], answer.cut.rooms[ref.lane])
         if not facts:
@@ -215,7 +215,7 @@ class RoomStream:
             ref = membership.ref
             if membership.membership not in ("leave", "ban"):
                 continue
-            if not since.rooms[ref.lane] < membership.position <= answer.cut.rooms[ref.lane]:
+            if membership.position <= since.rooms[ref.lane] or not _holds_at(answer.cut, membership):
                 continue
             if not answer.filter.wants_room(ref.room_id):
                 continue
@@ -329,6 +329,11 @@ class RoomStream:
                 users = sent.unknown(fragment.ref.room_id, users)
             needed.append(users)
         return needed
+
+
+def _holds_at(cut: Cut, membership: Membership) -> bool:
+    """Whether a membership began within the cut. A view may be loaded ahead of the lanes."""
+    return membership.position <= cut.rooms[membership.ref.lane]
 
 
 def _key(work: Work) -> tuple[str, object] | None:

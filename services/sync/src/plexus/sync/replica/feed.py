@@ -1,0 +1,152 @@
+"""From the lanes into the replica: facts enter the tails, move memberships, and wake those whom they concern.
+
+A batch of facts is taken in one turn of the event loop, after whatever had to be read for it, so head,
+memberships and polls always agree. A fact of a room in which nobody here is costs one look-up, and its place
+in the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
+from plexus.rooms import Rooms
+from plexus.sync.events import SyncEvent
+from plexus.sync.replica.bodies import Bodies
+from plexus.sync.replica.cut import Cut
+from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
+from plexus.sync.replica.views import DeviceListChange, Interest, UserView
+
+_ENDED = frozenset({int(UserFact.REVOKED), int(UserFact.DEACTIVATED)})
+
+
+class Feed:
+    """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something."""
+
+    def __init__(
+        self, rooms: Rooms, bodies: Bodies, interest: Interest, forget: Callable[[str], None], limit: int
+    ) -> None:
+        self._rooms = rooms
+        self._bodies = bodies
+        self._interest = interest
+        self._forget = forget
+        self._limit = limit
+        self._generation = 0
+        self._serial = 0
+        self._cut: Cut | None = None
+        self.rooms = FamilyTail((), 0)
+        self.users = FamilyTail((), 0)
+
+    def begin(self, generation: int, rooms: Sequence[int], users: Sequence[int]) -> None:
+        """Begin anew, with empty tails, at these positions."""
+        self.rooms = FamilyTail(rooms, self._limit)
+        self.users = FamilyTail(users, self._limit // 8)
+        self._generation = generation
+        self._cut = None
+
+    def cut(self) -> Cut:
+        """Everything seen so far. The same object until more is seen."""
+        if self._cut is None:
+            self._serial += 1
+            self._cut = Cut(self._generation, self.rooms.heads, self.users.heads, self._serial)
+        return self._cut
+
+    def of(self, family: str) -> FamilyTail:
+        return self.rooms if family == ROOM else self.users
+
+    def handle(self, family: str, lane: int, facts: Sequence[Fact]) -> Awaitable[None] | None:
+        """Take the next facts of a lane. Facts seen before are passed over, so a batch may be given again."""
+        if family == USER:
+            if self._interest.views and any(fact.kind == UserFact.DEVICE_LIST for fact in facts):
+                return self._read_and_take_users(lane, facts)
+            self._take_users(lane, facts, {})
+        elif self._interest.views and not all(map(self._bodies.is_ready, facts)):
+            return self._read_and_take_rooms(lane, facts)
+        else:
+            self._take_rooms(lane, facts, {})
+        return None
+
+    async def _read_and_take_rooms(self, lane: int, facts: Sequence[Fact]) -> None:
+        """Facts read from PostgreSQL come without events: read the member events, they move memberships."""
+        missing = [fact for fact in facts if not self._bodies.is_ready(fact)]
+        self._take_rooms(lane, facts, await self._bodies.prepare(missing))
+
+    def _take_rooms(self, lane: int, facts: Sequence[Fact], read: Mapping[int, Sequence[SyncEvent]]) -> None:
+        woken: set[UserView] = set()
+        for fact in facts:
+            entry: TailFact = (
+                fact.position, fact.kind, fact.subject, fact.lo, fact.hi, fact.data, fact.body,
+            )  # fmt: skip
+            if not self.rooms.append(lane, entry):
+                continue
+            self._cut = None
+            concerned = self._interest.rooms.get(fact.subject)
+            if concerned is not None:
+                woken |= concerned
+            if fact.kind == RoomFact.EVENTS:
+                for event in self._members(entry, read):
+                    view = self._interest.apply(event, fact.position)
+                    if view is not None:
+                        woken.add(view)
+            elif fact.kind in (RoomFact.REDACTED, RoomFact.PURGE):
+                # What was redacted is one event; what was purged is all up to one.
+                self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
+                self._forget(fact.subject)
+        wake(woken)
+
+    def _members(self, fact: TailFact, read: Mapping[int, Sequence[SyncEvent]]) -> Sequence[SyncEvent]:
+        """The member events of a fact; nothing is decoded if there can be none, or nobody here."""
+        if not self._interest.views or not self._bodies.may_have_members(fact):
+            return ()
+        known = read.get(fact[POSITION])
+        if known is not None:
+            return known
+        return [event for event in self._bodies.events(fact) or () if event.is_member]
+
+    async def _read_and_take_users(self, lane: int, facts: Sequence[Fact]) -> None:
+        """A change of devices concerns those who share a room with the user: read which rooms those are."""
+        rooms = {
+            fact.subject: await self._rooms_of(fact.subject)
+            for fact in facts
+            if fact.kind == UserFact.DEVICE_LIST
+        }
+        self._take_users(lane, facts, rooms)
+
+    async def _rooms_of(self, user_id: str) -> Sequence[str]:
+        view = self._interest.views.get(user_id)
+        if view is not None and view.loaded is not None:
+            return tuple(view.joined)
+        return [room.room_id for room in await self._rooms.rooms_of(user_id)]
+
+    def _take_users(self, lane: int, facts: Sequence[Fact], rooms: Mapping[str, Sequence[str]]) -> None:
+        woken: set[UserView] = set()
+        for fact in facts:
+            entry: TailFact = (fact.position, fact.kind, fact.subject, fact.lo, fact.hi, fact.data, None)
+            if not self.users.append(lane, entry):
+                continue
+            self._cut = None
+            view = self._interest.views.get(fact.subject)
+            if view is not None:
+                woken.add(view)
+                if fact.kind == UserFact.KEY_COUNTS:
+                    view.forget_key_counts(fact.data.decode())
+                elif fact.kind in _ENDED:
+                    view.doubt(fact.data.decode())
+            if fact.kind == UserFact.DEVICE_LIST:
+                change = DeviceListChange(lane, fact.position, fact.subject)
+                told = self._interest.tell_device_list(change, rooms.get(fact.subject, ()))
+                for view in told:
+                    view.tell_no_more(self.cut())
+                woken |= told
+        wake(woken)
+
+
+def _erased(fact: Fact) -> tuple[int, int]:
+    return (fact.lo, fact.lo) if fact.kind == RoomFact.REDACTED else (0, fact.hi)
+
+
+def wake(views: set[UserView]) -> None:
+    """Let the polls of these users look again."""
+    for view in views:
+        for poll in view.polls:
+            poll.wake()
