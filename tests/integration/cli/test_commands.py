@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -75,6 +76,34 @@ async def test_accounts_on_a_stopped_server(fresh_plexus: PlexusServer) -> None:
     fresh_plexus.start()
     async with aiohttp.ClientSession() as session:
         await login(Client(session, fresh_plexus.base_url), "dora", "a long pass phrase")
+
+
+async def test_backup_and_restore(fresh_plexus: PlexusServer, tmp_path: Path) -> None:
+    """Backed up while it runs, restored into a new folder: the same server, and old tokens are cut back."""
+    async with aiohttp.ClientSession() as session:
+        alice = await Client(session, fresh_plexus.base_url).register("alice")
+        room_id = await alice.create_room()
+        event_id = await alice.send(room_id, "worth keeping")
+        saved = plexus_command(fresh_plexus, "db", "backup", str(tmp_path / "monday.tar"))
+        assert saved.returncode == 0, saved.stdout + saved.stderr
+        await alice.send(room_id, "lost again")
+        ahead = (await alice.sync())["next_batch"]
+        refused = plexus_command(fresh_plexus, "db", "restore", str(tmp_path / "monday.tar"))
+        assert refused.returncode == 1
+        assert "stop it first" in refused.stderr
+        fresh_plexus.stop()
+
+        restored = PlexusServer(tmp_path / "restored")
+        done = plexus_command(restored, "db", "restore", str(tmp_path / "monday.tar"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        with restored:
+            twin = Client(session, restored.base_url, alice.user_id, alice.access_token, alice.device_id)
+            after = await twin.send(room_id, "after the restore")
+            answer = await twin.sync(ahead)
+            events = answer["rooms"]["join"][room_id]["timeline"]["events"]
+            assert events[-1]["event_id"] == after
+            kept = [event["event_id"] for event in await twin.history(room_id)]
+            assert kept[:2] == [after, event_id]
 
 
 def test_doctor_on_a_sound_server(plexus: PlexusServer) -> None:
