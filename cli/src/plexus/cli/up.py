@@ -8,11 +8,9 @@ from typing import Annotated, Any
 import typer
 from plexus.cli.data_folder import begin_folder, open_folder
 from plexus.cli.init import become_init_if_first
-from plexus.cli.options import DEFAULT_DATA, Data
+from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say, step
 from plexus.platform.settings import Settings
-
-Port = Annotated[int | None, typer.Option("--port", help="Where clients connect.  [default: 8008]", min=0)]
 
 
 def up(
@@ -32,8 +30,8 @@ def up(
     """Start Plexus: five services and their PostgreSQL, state in one folder. Ctrl-C or SIGTERM stops it."""
     become_init_if_first()
     say("Plexus")
-    settings = open_folder(data, overrides=overrides(port, address, internal_port, server_name))
-    settings = for_a_terminal(settings, internal_port)
+    given = overrides(port=port, addresses=address, internal_port=internal_port, server_name=server_name)
+    settings = for_a_terminal(open_folder(data, overrides=given))
     if begin_folder(settings):
         say(f"· {data} is new: it becomes the server {settings.server_name}, for ever")
     allow_many_connections()
@@ -46,10 +44,14 @@ def up(
 
 
 def overrides(
-    port: int | None, address: list[str] | None, internal_port: int | None, server_name: str | None
+    *,
+    port: int | None = None,
+    addresses: list[str] | None = None,
+    internal_port: int | None = None,
+    server_name: str | None = None,
 ) -> dict[str, Any]:
     """What the command line says, nested as in the settings file."""
-    client = {"port": port, "addresses": address or None}
+    client = {"port": port, "addresses": addresses or None}
     given = {"client": without_none(client), "internal": without_none({"port": internal_port})}
     listeners = {name: values for name, values in given.items() if values}
     return without_none({"server_name": server_name, "listeners": listeners or None})
@@ -59,7 +61,7 @@ def without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def for_a_terminal(settings: Settings, internal_port: int | None) -> Settings:
+def for_a_terminal(settings: Settings) -> Settings:
     """Defaults that suit one process in the foreground; what was set, by whatever way, stays as it is.
 
     Logs are lines for eyes and only what matters; the internal listener takes any free port, so that two
@@ -69,7 +71,7 @@ def for_a_terminal(settings: Settings, internal_port: int | None) -> Settings:
     quiet = {"log_format": "text", "log_level": "warning"}
     changes = {name: value for name, value in quiet.items() if name not in telemetry.model_fields_set}
     update: dict[str, Any] = {"telemetry": telemetry.model_copy(update=changes)}
-    if internal_port is None and "port" not in listeners.internal.model_fields_set:
+    if "port" not in listeners.internal.model_fields_set:
         internal = listeners.internal.model_copy(update={"port": 0})
         update["listeners"] = listeners.model_copy(update={"internal": internal})
     return settings.model_copy(update=update)
