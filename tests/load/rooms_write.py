@@ -2,8 +2,9 @@
 
     .venv/bin/python -m tests.load.rooms_write [--sends 5000] [--senders 16]
 
-Each round has its own rooms: one room and one sender (groups of one event), one room and many senders (chains),
-many rooms (groups of many rooms), joins. fsync is on. PostgreSQL's share is the CPU time of all its processes.
+Each round has its own rooms: one room and one sender (groups of one event), one room and many senders
+(chains), many rooms (groups of many rooms), joins. fsync is on. PostgreSQL's share is the CPU time of all its
+processes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Issue 3: random sends, state changes and redactions by random members from three writers on one room.
 
-The timeline equals what was acknowledged; the current state equals a replay; the snapshot at each event equals
-the replay up to it; each transaction id has made one event; memberships, hosts and counts equal the replay; every
-other server would accept the chain.
+The timeline equals what was acknowledged; the current state equals a replay; the snapshot at each event
+equals the replay up to it; each transaction id has made one event; memberships, hosts and counts equal the
+replay; every other server would accept the chain.
 """
 
 from __future__ import annotations

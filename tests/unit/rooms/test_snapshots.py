@@ -166,7 +166,8 @@ def test_another_salt_gives_another_hash() -> None:
 
 
 def test_a_room_of_fifty_thousand() -> None:
-    """Joins fill pages at the end, a point read bisects one page, checkpoints share what they do not touch."""
+    """Joins fill pages at the end, a point read bisects one page, checkpoints share what they do not
+    touch."""
     store = Store()
     members = 50_000
     for event in range(1, members + 1):

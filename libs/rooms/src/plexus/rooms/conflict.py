@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.platform.postgres.errors import TRANSIENT
+from plexus.protocol.errors import MatrixError
 from plexus.rooms.lane_writer import announce, look_up
 from plexus.rooms.write_call import TYPES, WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result
@@ -49,6 +50,9 @@ async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish])
             await connection.execute("COMMIT")
             return chain, Outcome(Result.WRITTEN, position=head.head_position)
         [outcome] = await _write_and_commit(connection, actor.lane, chain)
+    except MatrixError:
+        await connection.execute("ROLLBACK")
+        raise
     except TRANSIENT as error:
         unavailable = StoreUnavailable.of(error)
         if chain is not None and error.sqlstate is None:

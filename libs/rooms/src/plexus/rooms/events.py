@@ -18,7 +18,7 @@ SELECT q.i - 1, {columns}
        WITH ORDINALITY AS q (lane, room, lo, hi, i)
  CROSS JOIN LATERAL (SELECT * FROM rooms.event e
                       WHERE e.lane = q.lane AND e.room = q.room
-                        AND e.num = ANY ((%s::bigint[])[q.lo : q.hi])) AS e
+                        AND e.num = ANY ((%s::bigint[])[q.lo : q.hi]) OFFSET 0) AS e
 """)
 
 _BY_ID = with_columns("""

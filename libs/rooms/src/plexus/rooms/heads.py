@@ -18,7 +18,7 @@ published,
 _HEADS = """
 SELECT q.i - 1, r.head_position, r.head_ordinal, r.snapshot, r.joined_members, r.invited_members
   FROM unnest(%s::smallint[], %s::integer[]) WITH ORDINALITY AS q (lane, room, i)
- CROSS JOIN LATERAL (SELECT * FROM rooms.room r WHERE r.lane = q.lane AND r.room = q.room) AS r
+ CROSS JOIN LATERAL (SELECT * FROM rooms.room r WHERE r.lane = q.lane AND r.room = q.room LIMIT 1) AS r
 """
 
 # The first fact of events after a position says where the room ended at it: one before its first ordinal.
@@ -28,7 +28,7 @@ SELECT q.i - 1, q.position >= l.floor, coalesce(f.lo - 1, r.head_ordinal)
   FROM unnest(%s::smallint[], %s::integer[], %s::bigint[]) WITH ORDINALITY AS q (lane, room, position, i)
   JOIN lanes.lane l ON l.family = 'r' AND l.lane = q.lane
  CROSS JOIN LATERAL (SELECT room_id, head_ordinal FROM rooms.room r
-                      WHERE r.lane = q.lane AND r.room = q.room) AS r
+                      WHERE r.lane = q.lane AND r.room = q.room LIMIT 1) AS r
   LEFT JOIN LATERAL (SELECT lo FROM lanes.fact f
                       WHERE f.family = 'r' AND f.lane = q.lane AND f.subject = r.room_id
                         AND f.position > q.position AND f.kind = 1

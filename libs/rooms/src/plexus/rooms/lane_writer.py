@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,12 @@ async def look_up(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> lis
     found = {
         event_id: Outcome(Result.WRITTEN, position=position, room=room) for event_id, position, room in rows
     }
-    return [found.get(event_id) for event_id in ids]
+    outcomes_found = [found.get(event_id) for event_id in ids]
+    for write, outcome in zip(writes, outcomes_found, strict=True):
+        if outcome is not None:
+            # The facts are left to the followers, who find the hole; their positions are not known here.
+            await _leave_marks(ground, lane, {row.event.sender: outcome.position for row in write.events})
+    return outcomes_found
 
 
 async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found: Sequence[Outcome]) -> None:
@@ -172,7 +177,8 @@ async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found
             continue
         room_id = write.ref.room_id
         events = write.events
-        body = room_body(write)
+        # A new room can be larger than a record; followers read it.
+        body = room_body(write) if write.size <= MOST_BYTES else None
         facts.append(
             Fact(outcome.position, RoomFact.EVENTS, room_id, events[0].num, events[-1].num, body=body)
         )
@@ -186,5 +192,9 @@ async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found
         position += 1
         facts.append(Fact(position, RoomFact.REDACTED, room_id, num, num))
     ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, tuple(facts)))
-    for user_id, mark in marks.items():
-        await ground.marks.set(user_id, {(ROOM, lane): mark})
+    await _leave_marks(ground, lane, marks)
+
+
+async def _leave_marks(ground: Ground, lane: int, marks: Mapping[str, int]) -> None:
+    for user_id, position in marks.items():
+        await ground.marks.set(user_id, {(ROOM, lane): position})

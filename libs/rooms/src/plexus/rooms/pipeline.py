@@ -1,9 +1,9 @@
 """The write call on libpq itself: prepared once, pipelined, flushed once a turn of the event loop.
 
-A write is one statement and one transaction, so nothing is gained by waiting for one before the next is sent: each
-is followed by a Sync, which makes it a transaction of its own. A few connections (`MOST_LINES`, at most half of the
-writers) carry nothing else; a call takes an idle one, or the one with the fewest calls ahead. psycopg's cursor
-would cost more than the statement; what is used of psycopg here is its wrapper of libpq.
+A write is one statement and one transaction, so nothing is gained by waiting for one before the next is sent:
+each is followed by a Sync, which makes it a transaction of its own. A few connections (`MOST_LINES`, at most
+half of the writers) carry nothing else; a call takes an idle one, or the one with the fewest calls ahead.
+psycopg's cursor would cost more than the statement; what is used of psycopg here is its wrapper of libpq.
 
 A pooler that cannot carry prepared statements gets one call a time, unprepared.
 """
@@ -42,8 +42,8 @@ class Pipeline:
         self._most = max(1, min(MOST_LINES, db.writers.size // 2))
 
     async def call(self, values: Sequence[bytes]) -> PGresult:
-        """The result of one call; `StoreUnavailable` (without a code the outcome is unknown), or what PostgreSQL
-        says against it.
+        """The result of one call; `StoreUnavailable` (without a code the outcome is unknown), or what
+        PostgreSQL says against it.
         """
         line = self._choose()
         try:

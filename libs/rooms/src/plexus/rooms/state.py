@@ -24,17 +24,18 @@ Request = tuple[RoomRef, int, Wanted]
 
 _MEMBER = "m.room.member"
 
+# LIMIT and OFFSET keep the planner from joining whole tables: each look-up is to be one descent of an index.
 _WAYS = """
 WITH RECURSIVE way AS (
     SELECT q.i, s.lane, s.room, s.parent, s.step, s.delta, s.pages
       FROM unnest(%s::smallint[], %s::integer[], %s::integer[]) WITH ORDINALITY AS q (lane, room, snap, i)
      CROSS JOIN LATERAL (SELECT * FROM rooms.snapshot s
-                          WHERE s.lane = q.lane AND s.room = q.room AND s.snap = q.snap) AS s
+                          WHERE s.lane = q.lane AND s.room = q.room AND s.snap = q.snap LIMIT 1) AS s
     UNION ALL
     SELECT w.i, s.lane, s.room, s.parent, s.step, s.delta, s.pages
       FROM way w
      CROSS JOIN LATERAL (SELECT * FROM rooms.snapshot s
-                          WHERE s.lane = w.lane AND s.room = w.room AND s.snap = w.parent) AS s
+                          WHERE s.lane = w.lane AND s.room = w.room AND s.snap = w.parent LIMIT 1) AS s
 )
 SELECT i - 1, step, delta, pages FROM way ORDER BY i, step
 """
@@ -43,7 +44,7 @@ _PAGES = """
 SELECT q.i - 1, p.page, p.entries
   FROM unnest(%s::smallint[], %s::integer[], %s::integer[]) WITH ORDINALITY AS q (lane, room, page, i)
  CROSS JOIN LATERAL (SELECT page, entries FROM rooms.page p
-                      WHERE p.lane = q.lane AND p.room = q.room AND p.page = q.page) AS p
+                      WHERE p.lane = q.lane AND p.room = q.room AND p.page = q.page LIMIT 1) AS p
 """
 
 # The keys of some types and some members: three ways into one index, so that the other members are not
@@ -74,7 +75,7 @@ SELECT q.i - 1, k.num, k.type, k.state_key
        WITH ORDINALITY AS q (lane, room, lo, hi, i)
  CROSS JOIN LATERAL (SELECT num, type, state_key FROM rooms.state_key k
                       WHERE k.lane = q.lane AND k.room = q.room
-                        AND k.num = ANY ((%s::integer[])[q.lo : q.hi])) AS k
+                        AND k.num = ANY ((%s::integer[])[q.lo : q.hi]) OFFSET 0) AS k
 """
 
 PageKey = tuple[RoomRef, int]

@@ -149,9 +149,9 @@ class Head:
 class UserRoom:
     """A user's membership of a room.
 
-    ``num`` is the number of the member event in force, ``from_ordinal`` and ``position`` say since when the
-    membership has been this one (a join with another display name does not start it anew), ``sender`` who
-    brought it about.
+    ``num`` is the number of the member event in force now (also when asked at a cut), ``from_ordinal`` and
+    ``position`` say since when the membership has been this one (a join with another display name does not
+    start it anew), ``sender`` who brought it about.
     """
 
     ref: RoomRef
