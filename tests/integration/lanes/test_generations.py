@@ -111,7 +111,8 @@ async def test_a_changed_timeline_begins_one_with_the_first_connection(
     # One that has been there all the time learns it with its next connection.
     assert log.generation() == before
     await db.writers.forget_idle()
-    await db.call("SELECT 1")
+    async with db.write() as session:
+        await session.one("SELECT 1")
     assert log.generation() == logs[0].generation()
 
 

@@ -81,6 +81,11 @@ async def test_calls_have_generic_plans_and_timeouts_by_role(db: Database) -> No
         assert await session.one("SELECT current_setting('plan_cache_mode')") == ("auto",)
 
 
+async def ask(db: Database, number: int = 1) -> object:
+    async with db.write() as session:
+        return await session.one("SELECT %s", (number,))
+
+
 async def test_an_exhausted_pool_answers_503_with_retry_after(small: Database) -> None:
     release = asyncio.Event()
 
@@ -93,18 +98,18 @@ async def test_an_exhausted_pool_answers_503_with_retry_after(small: Database) -
     await asyncio.sleep(0.1)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable) as refused:
-        await small.call("SELECT 1")
+        await ask(small)
     assert 0.25 < time.monotonic() - began < 1.0
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
-    waiting = [asyncio.create_task(small.call("SELECT 1")) for _ in range(3)]
+    waiting = [asyncio.create_task(ask(small)) for _ in range(3)]
     await asyncio.sleep(0)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        await small.call("SELECT 1")
+        await ask(small)
     assert time.monotonic() - began < 0.1
     assert small.writers.waiting == 3
     release.set()
-    assert await asyncio.gather(*waiting) == [[(1,)]] * 3
+    assert await asyncio.gather(*waiting) == [(1,)] * 3
     await asyncio.gather(*holders)
     assert small.writers.stats.exhausted == 2
     assert small.writers.in_use == 0
@@ -119,42 +124,52 @@ async def test_a_cancelled_caller_gives_its_place_back(small: Database) -> None:
 
     holders = [asyncio.create_task(hold()) for _ in range(2)]
     await asyncio.sleep(0.05)
-    first, second = (asyncio.create_task(small.call("SELECT 7")) for _ in range(2))
+    first, second = (asyncio.create_task(ask(small, 7)) for _ in range(2))
     await asyncio.sleep(0.05)
     # The first gets a connection in the moment it is cancelled.
     release.set()
     first.cancel()
-    assert await second == [(7,)]
+    assert await second == (7,)
     await asyncio.gather(*holders)
-    running = asyncio.create_task(small.call("SELECT pg_sleep(5)"))
+
+    async def sleep() -> None:
+        async with small.write() as session:
+            await session.fetch("SELECT pg_sleep(5)")
+
+    running = asyncio.create_task(sleep())
     await asyncio.sleep(0.1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert small.writers.in_use == 0
-    assert await asyncio.gather(*(small.call("SELECT 1") for _ in range(2))) == [[(1,)]] * 2
+    assert await asyncio.gather(*(ask(small) for _ in range(2))) == [(1,)] * 2
 
 
 async def test_connections_that_the_server_closed_are_noticed_before_use(
     small: Database, database: TestDatabase
 ) -> None:
-    await asyncio.gather(*(small.call("SELECT pg_sleep(0.05)") for _ in range(2)))
-    before = small.writers.stats.connected
+    await asyncio.gather(ask(small), ask(small), small.call("SELECT 1"))
+    before = small.writers.stats.connected, small.callers.stats.connected
     with psycopg.connect(database.owner, autocommit=True) as owner:
-        owner.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'plexus_writer'"
-        )
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'plexus_writer'"
+        owner.execute(query)
     await asyncio.sleep(0.1)
+    assert await ask(small) == (1,)
     assert await small.call("SELECT 1") == [(1,)]
-    assert small.writers.stats.connected > before
+    assert small.writers.stats.connected > before[0]
+    assert small.callers.stats.connected > before[1]
 
 
-async def test_a_connection_that_dies_in_a_call_is_503_and_replaced(small: Database) -> None:
-    with pytest.raises(StoreUnavailable) as lost:
-        await small.call("SELECT pg_terminate_backend(pg_backend_pid())")
-    assert lost.value.sqlstate in (None, "57P01")
-    assert await small.call("SELECT 1") == [(1,)]
-    assert small.writers.in_use == 0
+@pytest.mark.parametrize("callers", [0, 2])
+async def test_a_connection_that_dies_in_a_call_is_503_and_replaced(
+    database: TestDatabase, callers: int
+) -> None:
+    async with Database(database.writer, database.reader, writers=2, callers=callers) as db:
+        with pytest.raises(StoreUnavailable) as lost:
+            await db.call("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert lost.value.sqlstate in (None, "57P01")
+        assert await db.call("SELECT 1") == [(1,)]
+        assert db.writers.in_use == 0
 
 
 async def test_a_server_that_is_not_there_is_503(tmp_path: object) -> None:
@@ -175,9 +190,8 @@ async def test_one_statement_has_one_prepared_form_whatever_the_integers(small: 
     for number in (1, 2**20, 2**40, -1):
         assert await small.call("SELECT %s + 1", (number,)) == [(number + 1,)]
         assert await small.call("SELECT (%s::bigint[])[1]", ([number],)) == [(number,)]
-    async with small.write() as session:
-        rows = await session.fetch("SELECT statement FROM pg_prepared_statements")
-    assert sum("+ 1" in statement for (statement,) in rows) <= 1
+    rows = await small.call("SELECT statement FROM pg_prepared_statements")
+    assert sum("+ 1" in statement for (statement,) in rows) == 1
 
 
 async def test_the_pools_are_seen_by_the_metrics(small: Database) -> None:
@@ -186,6 +200,7 @@ async def test_the_pools_are_seen_by_the_metrics(small: Database) -> None:
     gauges = {gauge.name: dict(gauge.readings()) for gauge in metrics.all() if isinstance(gauge, Gauge)}
     assert gauges["plexus.postgres.connections.max"] == {
         (("pool", "writer"),): 2,
+        (("pool", "call"),): 3,
         (("pool", "reader"),): 1,
     }
     async with small.write():

@@ -29,6 +29,7 @@ as_root = pytest.mark.skipif("os.geteuid() != 0", reason="only root has accounts
 def prepared() -> Iterator[Path]:
     """A folder in which a server has been: a first start takes a second, and longer on a busy disk."""
     with tempfile.TemporaryDirectory(prefix="plexus-embedded-") as made:
+        Path(made).chmod(0o755)
         with EmbeddedPostgres(Path(made) / "postgres", binaries=binaries(), settings={"fsync": "off"}):
             pass
         yield Path(made) / "postgres"
@@ -245,6 +246,7 @@ def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
 
 
 @as_root
+@pytest.mark.skipif(binaries() is not None, reason="older servers follow their path")
 def test_below_a_closed_folder_the_server_runs_all_the_same(empty: Path) -> None:
     closed = empty / "closed"
     closed.mkdir(mode=0o700)

@@ -72,7 +72,7 @@ class LaneLog:
         """``embedded``: this process has just started the server itself, maybe on a copied data folder; then
         a new generation begins in any case.
         """
-        self._db.writers.on_connect.append(self.check_timeline)
+        self._db.on_connect(self.check_timeline)
         if embedded:
             await self.begin_generation("embedded start")
         else:

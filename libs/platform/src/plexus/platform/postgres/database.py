@@ -9,7 +9,8 @@ from typing import LiteralString, Self
 
 import psycopg
 from plexus.platform.postgres.errors import READ_ONLY_SQL_TRANSACTION, TRANSIENT, StoreUnavailable
-from plexus.platform.postgres.pool import Connection, ConnectionPool
+from plexus.platform.postgres.pipeline import PipelinedCalls
+from plexus.platform.postgres.pool import Connection, ConnectionPool, OnConnect
 from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSession
 
 
@@ -17,6 +18,8 @@ class Database:
     """``writers`` and ``readers`` are the connection budget of this process; ``wait`` the seconds that a
     caller may wait for a connection before it answers 503, ``most_waiting`` how many may do so.
     ``reader_dsn`` may lead to a replica.
+
+    ``callers`` connections carry `call`; 0: it takes one of the writers, which costs twice the CPU.
 
     ``prepared`` off is for a pooler that cannot carry prepared statements. Timeouts and the choice of plans
     belong to the roles ``plexus_writer`` and ``plexus_reader``, because ``SET`` does not survive a pooler.
@@ -29,6 +32,7 @@ class Database:
         *,
         writers: int = 8,
         readers: int = 8,
+        callers: int = 3,
         wait: float = 2.0,
         most_waiting: int = 256,
         prepared: bool = True,
@@ -46,13 +50,27 @@ class Database:
             prepared=prepared,
             most_waiting=most_waiting,
         )
+        self.callers = ConnectionPool("call", writer_dsn, size=callers, wait=wait, prepared=prepared)
+        self._pipelined = (
+            PipelinedCalls(self.callers, most_under_way=most_waiting) if callers and prepared else None
+        )
+
+    def on_connect(self, hook: OnConnect) -> None:
+        """Await ``hook`` with each new connection that can write, before it is used."""
+        for pool in (self.writers, self.callers):
+            pool.on_connect.append(hook)
 
     async def open(self) -> None:
-        """Make one connection of each kind, so that a wrong address is told at the start."""
+        """Make some connections of each kind, so that a wrong address is told at the start."""
         for pool in (self.writers, self.readers):
             await pool.release(await pool.acquire())
+        if self._pipelined is not None:
+            await self._pipelined.open()
 
     async def close(self) -> None:
+        if self._pipelined is not None:
+            await self._pipelined.close()
+        await self.callers.close()
         await self.writers.close()
         await self.readers.close()
 
@@ -65,17 +83,20 @@ class Database:
     ) -> None:
         await self.close()
 
-    async def call(self, sql: LiteralString, params: Params = ()) -> list[Row]:
+    async def call(self, sql: LiteralString, params: Params = None) -> list[Row]:
         """One statement, which is one transaction, on a writer connection; its rows.
 
         The way to write while holding a lane: no client round trip lies between the first lock and the
-        commit. Always prepared, binary both ways. Integers go as ``bigint``: cast narrower parameters
-        (``%s::smallint``). `StoreUnavailable` leaves the outcome unknown.
+        commit. Prepared, binary both ways; integers go as ``bigint``: cast narrower parameters
+        (``%s::smallint``). `StoreUnavailable` without ``sqlstate`` leaves the outcome unknown. A caller that
+        is cancelled does not stop the statement.
         """
+        if self._pipelined is not None:
+            return await self._pipelined.call(sql, params)
         connection = await self.writers.acquire()
         try:
             cursor = await connection.execute(sql, params, prepare=self._prepare_call, binary=True)
-            return await cursor.fetchall()
+            return await cursor.fetchall() if cursor.description else []
         except TRANSIENT as error:
             await self._after_failure(connection, error)
             raise StoreUnavailable.of(error) from error

@@ -10,8 +10,8 @@ from plexus.platform.telemetry.metrics import Attributes, Metrics
 
 
 def observe(metrics: Metrics, db: Database) -> None:
-    """Register the gauges of both pools."""
-    pools = (db.writers, db.readers)
+    """Register the gauges of the pools."""
+    pools = (db.writers, db.callers, db.readers)
 
     def each(read: Callable[[ConnectionPool], float]) -> Callable[[], dict[Attributes, float]]:
         return lambda: {(("pool", pool.name),): read(pool) for pool in pools}

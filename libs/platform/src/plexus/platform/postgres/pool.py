@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import psycopg
 from plexus.platform.postgres.errors import TRANSIENT, StoreUnavailable
 from psycopg.pq import TransactionStatus
+from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 
 log = logging.getLogger(__name__)
@@ -161,8 +162,9 @@ class ConnectionPool:
             connect_timeout=max(1, round(deadline - time.monotonic())),
             application_name=f"plexus-{self.name}",
         )
-        # One integer type for every value: a statement has one prepared form, and the server one plan.
+        # One type for every integer, alone or in a list: a statement has one prepared form, and one plan.
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.adapters.register_dumper(list, ListBinaryDumper)
         try:
             for hook in self.on_connect:
                 await hook(connection)

@@ -1,0 +1,264 @@
+"""Many one-statement transactions on few connections, without waiting for one before the next is sent.
+
+Each call is one prepared statement and a Sync after it, so it is a transaction of its own and its commit is
+flushed like any other. What is called in one turn of the event loop goes out in one write to the socket, and
+answers are read as they come, by one reader that stays registered.
+
+Calls on a connection are executed in order, so one that waits for a lock holds up those behind it. Hence
+several connections, each call on the one with the least under way, and a short ``lock_timeout``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import psycopg
+from plexus.platform.postgres.errors import TRANSIENT, StoreUnavailable
+from plexus.platform.postgres.pool import Connection, ConnectionPool
+from plexus.platform.postgres.sessions import Params, Row
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGresult
+
+_MOST_PREPARED = 200
+
+_Form = tuple[str, tuple[int, ...]]
+"""A statement and the types of its parameters."""
+
+
+class PipelinedCalls:
+    """``pool`` gives the connections and bounds their number; they are kept. ``most_under_way``: calls that
+    may be under way at a time; more are refused at once.
+    """
+
+    def __init__(self, pool: ConnectionPool, *, most_under_way: int) -> None:
+        self._pool = pool
+        self._most = most_under_way
+        self._lines: list[_Line] = []
+        self._opening: asyncio.Task[_Line] | None = None
+
+    async def open(self) -> None:
+        """Make all connections: opened one by one when busy, the first calls would stand behind
+        one another.
+        """
+        while len(self._lines) < self._pool.size:
+            await self._open()
+
+    async def call(self, sql: str, params: Params) -> list[Row]:
+        """Execute one statement with ``%s`` or ``%(name)s`` parameters; its rows. A caller that goes away
+        does not stop it.
+        """
+        best: _Line | None = None
+        total = 0
+        for line in self._lines:
+            waiting = len(line.under_way)
+            total += waiting
+            if not line.closed and (best is None or waiting < len(best.under_way)):
+                best = line
+        if total >= self._most:
+            self._pool.stats.exhausted += 1
+            raise StoreUnavailable("Too many requests wait for the database, try again")
+        if best is None:
+            best = await asyncio.shield(self._open())
+        elif best.under_way and len(self._lines) < self._pool.size:
+            self._open()  # for those who come later
+        self._pool.stats.acquired += 1
+        return await best.call(sql, params)
+
+    async def close(self) -> None:
+        if self._opening is not None and not self._opening.done():
+            await asyncio.wait([self._opening])
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.close()
+            await self._pool.release(line.connection)
+
+    def _open(self) -> asyncio.Task[_Line]:
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._connect())
+            self._opening.add_done_callback(_retrieve)
+        return self._opening
+
+    async def _connect(self) -> _Line:
+        for line in [line for line in self._lines if line.closed]:
+            self._lines.remove(line)
+            await self._pool.release(line.connection)
+        line = _Line(await self._pool.acquire())
+        self._lines.append(line)
+        return line
+
+
+def _retrieve(task: asyncio.Task[_Line]) -> None:
+    # Whoever awaits it is told; if nobody does, the next caller tries again.
+    if not task.cancelled():
+        task.exception()
+
+
+class _Call:
+    __slots__ = ("answer", "error", "preparing", "rows")
+
+    def __init__(self, answer: asyncio.Future[list[Row]], preparing: _Form | None) -> None:
+        self.answer = answer
+        self.preparing = preparing
+        self.rows: list[Row] = []
+        self.error: psycopg.Error | None = None
+
+
+class _Line:
+    """One connection in pipeline mode."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.under_way: deque[_Call] = deque()
+        self.closed = False
+        self._pgconn = connection.pgconn
+        self._socket = self._pgconn.socket
+        self._loop = asyncio.get_running_loop()
+        self._transformer = Transformer(connection)
+        self._prepared: dict[_Form, bytes] = {}
+        self._names = count()
+        self._is_flushing = False
+        self._pgconn.nonblocking = 1
+        self._pgconn.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._read)
+
+    def call(self, sql: str, params: Params) -> asyncio.Future[list[Row]]:
+        """Send, soon, and give the rows when they come; `StoreUnavailable` or what PostgreSQL says."""
+        query, names = _numbered(sql)
+        if isinstance(params, Mapping):
+            params = [params[name] for name in names]
+        values, types, formats = self._dump(params)
+        form = (sql, types)
+        name = self._prepared.get(form)
+        call = _Call(self._loop.create_future(), None)
+        try:
+            if name is None and len(self._prepared) < _MOST_PREPARED:
+                call.preparing = form
+                name = self._prepared[form] = b"plexus_%d" % next(self._names)
+                self._pgconn.send_prepare(name, query, types)
+            if name is None:
+                self._pgconn.send_query_params(query, values, types, formats, Format.BINARY)
+            else:
+                self._pgconn.send_query_prepared(name, values, formats, Format.BINARY)
+            self._pgconn.pipeline_sync()
+        except psycopg.OperationalError as error:
+            self._fail(error)
+            raise StoreUnavailable.of(error) from error
+        self.under_way.append(call)
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+        return call.answer
+
+    def close(self) -> None:
+        """What is under way ends with `StoreUnavailable`: its outcome is unknown."""
+        self._fail(psycopg.OperationalError("the connection was closed"))
+
+    def _dump(
+        self, params: Sequence[Any] | None
+    ) -> tuple[Sequence[Any], tuple[int, ...], Sequence[Format] | None]:
+        if not params:
+            return (), (), None
+        transformer = self._transformer
+        values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+        return values, tuple(transformer.types or ()), transformer.formats
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        if self.closed:
+            return
+        try:
+            if self._pgconn.flush():
+                self._is_flushing = True
+                self._loop.add_writer(self._socket, self._flush_rest)
+        except psycopg.OperationalError as error:
+            self._fail(error)
+
+    def _flush_rest(self) -> None:
+        self._loop.remove_writer(self._socket)
+        self._flush()
+
+    def _read(self) -> None:
+        pgconn = self._pgconn
+        try:
+            pgconn.consume_input()
+            while self.under_way and not pgconn.is_busy():
+                result = pgconn.get_result()
+                if result is not None:
+                    self._take(result)
+                elif pgconn.status != ConnStatus.OK:
+                    self._fail(psycopg.OperationalError("the server closed the connection"))
+        except psycopg.OperationalError as error:
+            self._fail(error)
+
+    def _take(self, result: PGresult) -> None:
+        call = self.under_way[0]
+        status = result.status
+        if status == ExecStatus.TUPLES_OK:
+            self._transformer.set_pgresult(result)
+            call.rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        elif status == ExecStatus.PIPELINE_SYNC:
+            self.under_way.popleft()
+            _finish(call)
+        elif status == ExecStatus.COMMAND_OK:
+            call.preparing = None  # it is prepared; or a statement without rows is done
+        elif status == ExecStatus.FATAL_ERROR:
+            call.error = error_from_result(result, self.connection.info.encoding)
+            if call.preparing is not None:
+                self._prepared.pop(call.preparing, None)
+
+    def _fail(self, error: psycopg.Error) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._pgconn.finish()
+        while self.under_way:
+            call = self.under_way.popleft()
+            if call.error is None:
+                call.error = error
+            _finish(call)
+
+
+def _finish(call: _Call) -> None:
+    error = call.error
+    if call.answer.done():
+        return  # its caller has gone away
+    if error is None:
+        call.answer.set_result(call.rows)
+    elif isinstance(error, TRANSIENT):
+        unavailable = StoreUnavailable.of(error)
+        unavailable.__cause__ = error
+        call.answer.set_exception(unavailable)
+    else:
+        call.answer.set_exception(error)
+
+
+@lru_cache(maxsize=1_000)
+def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """``%s`` and ``%(name)s`` as ``$1``, ``$2``...; ``%%`` as ``%``. And the names, in that order."""
+    numbers: dict[str, int] = {}
+    found = 0
+
+    def number(match: re.Match[str]) -> str:
+        nonlocal found
+        kind = match.group()
+        if kind == "%%":
+            return "%"
+        if kind == "%s":
+            found += 1
+            return f"${found}"
+        return f"${numbers.setdefault(match.group(1), len(numbers) + 1)}"
+
+    return _PLACES.sub(number, sql).encode(), tuple(numbers)
+
+
+_PLACES = re.compile(r"%%|%s|%\((\w+)\)s")
