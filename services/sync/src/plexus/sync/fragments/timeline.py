@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange
-from plexus.rooms.visibility import Viewer
+from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange, Viewer
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.replica.bodies import Bodies

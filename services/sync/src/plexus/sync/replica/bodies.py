@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from plexus.platform.lanes import Fact, RoomFact
-from plexus.rooms import RoomRef, Rooms, TimelineRange
-from plexus.rooms.body import events_of
+from plexus.rooms import RoomRef, Rooms, TimelineRange, events_of
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.replica.tail import BODY, POSITION, SUBJECT, TailFact
