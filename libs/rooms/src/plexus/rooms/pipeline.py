@@ -1,4 +1,4 @@
-"""The write call on libpq itself: prepared once, pipelined, flushed once a turn of the event loop.
+"""The write call on libpq itself: prepared once, and pipelined.
 
 A write is one statement and one transaction, so nothing is gained by waiting for one before the next is sent:
 each is followed by a Sync, which makes it a transaction of its own. A few connections (`MOST_LINES`, at most
@@ -103,7 +103,7 @@ class _Line:
         self._pending: deque[asyncio.Future[PGresult]] = deque()
         self._results: list[PGresult] = []
         self._has_ended = False
-        self._is_flush_due = False
+        self._is_writing = False
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
         self._pgconn.enter_pipeline_mode()
@@ -160,25 +160,22 @@ class _Line:
             done.set_exception(error)
             return done
         self._pending.append(done)
-        if not self._is_flush_due:
-            # Calls that are made in the same turn of the loop go out together.
-            self._is_flush_due = True
-            self._loop.call_soon(self._flush)
+        # A Sync has flushed what the socket would take; this waits for the rest.
+        self._flush()
         return done
 
     def _flush(self) -> None:
-        self._is_flush_due = False
-        if self.is_broken:
-            return
         try:
-            is_more = self._pgconn.flush()
+            is_more = bool(self._pgconn.flush())
         except psycopg.OperationalError as error:
             self.break_off(error)
             return
-        if is_more:
-            self._loop.add_writer(self._socket, self._flush)
-        else:
-            self._loop.remove_writer(self._socket)
+        if is_more != self._is_writing:
+            self._is_writing = is_more
+            if is_more:
+                self._loop.add_writer(self._socket, self._flush)
+            else:
+                self._loop.remove_writer(self._socket)
 
     def _read(self) -> None:
         try:
@@ -201,8 +198,11 @@ class _Line:
 
     def _finish(self) -> None:
         """A call's Sync has come: what came before it is its answer."""
-        [result] = self._results
-        self._results = []
+        results, self._results = self._results, []
+        if len(results) != 1 or not self._pending:
+            self.break_off(psycopg.OperationalError("answers and calls are out of step"))
+            return
+        [result] = results
         done = self._pending.popleft()
         if done.done():
             return

@@ -1,0 +1,92 @@
+"""The pipelined write call: answers meet their calls, errors stay with theirs, dead lines are replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+import pytest_asyncio
+from plexus.platform.postgres import Database, StoreUnavailable
+from plexus.rooms.packing import int4, int8, oid_of
+from plexus.rooms.pipeline import MOST_LINES, Pipeline
+
+from tests.support.postgres import TestDatabase
+
+MIGRATIONS = ("platform",)
+# Answers the number it is given and divides by it, so that 0 is refused; sleeps the milliseconds given.
+STATEMENT = b"SELECT ($1)[1], 1 / ($1)[1], pg_sleep(($2)[1] / 1000.0)"
+TYPES = [oid_of(int4([1])), oid_of(int8([1]))]
+
+
+@pytest_asyncio.fixture(params=[True, False], ids=["prepared", "unprepared"])
+async def pipeline(database: TestDatabase, request: pytest.FixtureRequest) -> AsyncIterator[Pipeline]:
+    async with Database(database.writer, database.reader, writers=12, prepared=request.param) as db:
+        made = Pipeline(db, STATEMENT, TYPES)
+        yield made
+        await made.close()
+        assert db.writers.in_use == 0
+
+
+async def ask(pipeline: Pipeline, number: int, sleep: int = 0) -> int:
+    result = await pipeline.call([int4([number]), int8([sleep])])
+    value = result.get_value(0, 0)
+    assert value is not None
+    return int.from_bytes(value, "big")
+
+
+async def test_many_calls_at_once(pipeline: Pipeline) -> None:
+    numbers = list(range(1, 300))
+    assert await asyncio.gather(*(ask(pipeline, n) for n in numbers)) == numbers
+    assert 1 <= len(pipeline._lines) <= MOST_LINES
+
+
+async def test_an_error_is_only_its_own(pipeline: Pipeline) -> None:
+    found = await asyncio.gather(*(ask(pipeline, n % 5) for n in range(50)), return_exceptions=True)
+    for n, answer in enumerate(found):
+        if n % 5 == 0:
+            assert isinstance(answer, psycopg.errors.DivisionByZero)
+        else:
+            assert answer == n % 5
+
+
+async def test_one_at_a_time_needs_one_line(pipeline: Pipeline) -> None:
+    for n in range(1, 20):
+        assert await ask(pipeline, n) == n
+    assert len(pipeline._lines) == 1
+
+
+async def test_who_gives_up_disturbs_nobody(pipeline: Pipeline) -> None:
+    slow = [asyncio.create_task(ask(pipeline, n, 100)) for n in range(1, 9)]
+    await asyncio.sleep(0.02)
+    for task in slow[::2]:
+        task.cancel()
+    assert await asyncio.gather(*(ask(pipeline, n) for n in range(1, 9))) == list(range(1, 9))
+    assert await asyncio.gather(*slow[1::2]) == [2, 4, 6, 8]
+
+
+async def test_a_line_that_dies(pipeline: Pipeline, database: TestDatabase) -> None:
+    """Calls under way do not know what became of them; the next ones go elsewhere."""
+    assert await ask(pipeline, 1) == 1
+    under_way = asyncio.gather(*(ask(pipeline, n, 2_000) for n in range(1, 9)), return_exceptions=True)
+    await asyncio.sleep(0.1)
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'plexus_writer'"
+        )
+    answers = await under_way
+    assert all(isinstance(a, StoreUnavailable) and a.sqlstate is None for a in answers), answers
+    assert await asyncio.gather(*(ask(pipeline, n) for n in range(1, 9))) == list(range(1, 9))
+
+
+async def test_an_idle_line_that_died(pipeline: Pipeline, database: TestDatabase) -> None:
+    assert await ask(pipeline, 1) == 1
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'plexus_writer'"
+        )
+    await asyncio.sleep(0.1)
+    assert await ask(pipeline, 2) == 2
