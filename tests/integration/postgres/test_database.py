@@ -200,7 +200,7 @@ async def test_the_pools_are_seen_by_the_metrics(small: Database) -> None:
     gauges = {gauge.name: dict(gauge.readings()) for gauge in metrics.all() if isinstance(gauge, Gauge)}
     assert gauges["plexus.postgres.connections.max"] == {
         (("pool", "writer"),): 2,
-        (("pool", "call"),): 3,
+        (("pool", "call"),): 8,
         (("pool", "reader"),): 1,
     }
     async with small.write():

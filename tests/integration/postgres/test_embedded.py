@@ -91,7 +91,7 @@ def test_a_new_server_is_safe_and_lower_cases_umlauts(server: EmbeddedPostgres) 
     assert ask(server.dsn(), "SELECT lower('ÄÖÜ')") == "äöü"
     assert ask(server.dsn(), "SHOW server_encoding") == "UTF8"
     # A command's language or library path has no say in it.
-    assert ask(server.dsn(), "SHOW lc_messages") == "C"
+    assert str(ask(server.dsn(), "SHOW lc_messages")).startswith("C")
 
 
 @as_root
@@ -258,21 +258,21 @@ def test_below_a_closed_folder_the_server_runs_all_the_same(empty: Path) -> None
 
 
 @as_root
-def test_binaries_below_a_closed_folder_are_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binaries_below_a_closed_folder_are_copied(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = wheel_binaries(18).parents[1]
-    closed = folder / "closed"
+    closed = empty / "closed"
     closed.mkdir(mode=0o700)
     shutil.copytree(package / "pginstall18", closed / package.name / "pginstall18", symlinks=True)
     libraries = f"{package.name}.libs"
     shutil.copytree(package.parent / libraries, closed / libraries)
     monkeypatch.setattr(
-        "plexus.platform.embedded.binaries.HOMES", (folder / "closed" / "no", folder / "home", None)
+        "plexus.platform.embedded.binaries.HOMES", (empty / "closed" / "no", empty / "home", None)
     )
-    account = choose_account(folder / "data")
+    account = choose_account(empty / "data")
     found = reachable_binaries(closed / package.name / "pginstall18" / "bin", account)
-    assert found.is_relative_to(folder / "home")
+    assert found.is_relative_to(empty / "home")
     assert reachable_binaries(closed / package.name / "pginstall18" / "bin", account) == found
-    with EmbeddedPostgres(folder / "postgres", binaries=found) as server:
+    with EmbeddedPostgres(empty / "postgres", binaries=found) as server:
         assert ask(server.dsn(), "SELECT 1") == 1
     assert reachable_binaries(wheel_binaries(18), account) == wheel_binaries(18)
 

@@ -19,7 +19,9 @@ class Database:
     caller may wait for a connection before it answers 503, ``most_waiting`` how many may do so.
     ``reader_dsn`` may lead to a replica.
 
-    ``callers`` connections carry `call`; 0: it takes one of the writers, which costs twice the CPU.
+    ``callers`` connections carry `call`; 0: it takes one of the writers, which costs twice the CPU. Measured
+    with writers on 16 lanes or more: 8 connections 76 µs a commit and 27 µs of our CPU, 3 connections 149 and
+    44; more than 8 gain nothing.
 
     ``prepared`` off is for a pooler that cannot carry prepared statements. Timeouts and the choice of plans
     belong to the roles ``plexus_writer`` and ``plexus_reader``, because ``SET`` does not survive a pooler.
@@ -32,7 +34,7 @@ class Database:
         *,
         writers: int = 8,
         readers: int = 8,
-        callers: int = 3,
+        callers: int = 8,
         wait: float = 2.0,
         most_waiting: int = 256,
         prepared: bool = True,
