@@ -347,7 +347,7 @@ async def main():
     around = surroundings(listeners=ANYWHERE)
     gateway = Gateway([Polls().service()], around)
     await serve(gateway, around, started=lambda at: print(at.client[0][1], flush=True))
-run(main())
+run(main(), surroundings(telemetry={"log_level": "warning"}).settings.telemetry)
 """
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from plexus.cli.data_folder import begin_folder, kept_name, open_folder
+from plexus.cli.data_folder import begin_folder, kept_name
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
 from plexus.cli.store import beside, must_exist, owner_dsn
+from plexus.cli.terminal import open_for_command
 from plexus.platform.backup import Step, data_files, verify
 from plexus.platform.backup import backup as make_backup
 from plexus.platform.backup import restore as bring_back
@@ -25,7 +26,7 @@ Place = Annotated[Path, typer.Argument(help="A new folder, or a file that ends i
 @commands.command("migrate")
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Bring the database to the form that this code wants. Doing it again changes nothing."""
-    settings = open_folder(data)
+    settings = open_for_command(data)
     must_exist(settings)
     with owner_dsn(settings) as dsn:
         applied = run_migrations(dsn, role_settings=role_settings(settings.database))
@@ -41,7 +42,7 @@ def backup(
     only_database: Annotated[bool, typer.Option("--only-database", help="Without keys and media.")] = False,
 ) -> None:
     """Copy the server, as it is at one moment, to PLACE; it may run meanwhile. The copy contains secrets."""
-    settings = open_folder(data)
+    settings = open_for_command(data)
     must_exist(settings)
     files = {} if only_database else data_files(settings)
     with owner_dsn(settings) as dsn:
@@ -65,7 +66,7 @@ def restore(
     Clients go on from there: their newer sync tokens are cut back.
     """
     new = kept_name(data) is None
-    settings = open_folder(data, overrides={"server_name": verify(place).server_name} if new else None)
+    settings = open_for_command(data, overrides={"server_name": verify(place).server_name} if new else None)
     if beside(settings) is not None:
         sys.exit(f"the server in {data} is running: stop it first")
     if settings.embedded:

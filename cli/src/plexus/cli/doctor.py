@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from plexus.cli.data_folder import open_folder
 from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say
 from plexus.cli.store import must_exist
-from plexus.cli.up import for_a_terminal, overrides
+from plexus.cli.terminal import open_for_command, overrides
 from plexus.platform.doctor import Finding, Level, examine, settings_findings, worst
 from plexus.platform.settings import SettingsError
 
@@ -29,8 +28,8 @@ def doctor(data: Data = DEFAULT_DATA, port: Port = None) -> None:
 
 def look(data: Data, port: int | None) -> Sequence[Finding]:
     try:
-        settings = open_folder(data, overrides=overrides(port=port))
+        settings = open_for_command(data, overrides=overrides(port=port))
     except SettingsError as error:
         return settings_findings(error)
     must_exist(settings)
-    return asyncio.run(examine(for_a_terminal(settings)))
+    return asyncio.run(examine(settings))

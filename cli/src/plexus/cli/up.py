@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import resource
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from plexus.cli.data_folder import begin_folder, open_folder
 from plexus.cli.init import become_init_if_first
 from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say, step
-from plexus.platform.settings import Settings
+from plexus.cli.terminal import for_a_terminal, overrides
 
 
 def up(
@@ -39,42 +39,8 @@ def up(
         # Only now: whoever mistyped an option should not wait for half a second of imports.
         from plexus.cli.serving import serve_all
         from plexus.platform.http import run
-    run(serve_all(settings))
+    run(serve_all(settings), settings.telemetry)
     say("Plexus has stopped.")
-
-
-def overrides(
-    *,
-    port: int | None = None,
-    addresses: list[str] | None = None,
-    internal_port: int | None = None,
-    server_name: str | None = None,
-) -> dict[str, Any]:
-    """What the command line says, nested as in the settings file."""
-    client = {"port": port, "addresses": addresses or None}
-    given = {"client": without_none(client), "internal": without_none({"port": internal_port})}
-    listeners = {name: values for name, values in given.items() if values}
-    return without_none({"server_name": server_name, "listeners": listeners or None})
-
-
-def without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def for_a_terminal(settings: Settings) -> Settings:
-    """Defaults that suit one process in the foreground; what was set, by whatever way, stays as it is.
-
-    Logs are lines for eyes and only what matters; the internal listener takes any free port, so that two
-    servers on a machine need not agree about one.
-    """
-    telemetry, listeners = settings.telemetry, settings.listeners
-    quiet = {"log_format": "text", "log_level": "warning"}
-    changes = {name: value for name, value in quiet.items() if name not in telemetry.model_fields_set}
-    update: dict[str, Any] = {"telemetry": telemetry.model_copy(update=changes)}
-    if "port" not in listeners.internal.model_fields_set:
-        internal = listeners.internal.model_copy(update={"port": 0})
-        update["listeners"] = listeners.model_copy(update={"internal": internal})
-    return settings.model_copy(update=update)
 
 
 def allow_many_connections() -> None:

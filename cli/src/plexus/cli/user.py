@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
-from plexus.cli.data_folder import open_folder
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
 from plexus.cli.store import must_exist, shared
+from plexus.cli.terminal import open_for_command
 from plexus.platform.compose import open_platform
 from plexus.users import Users
 
@@ -65,7 +65,7 @@ def deactivate(
 
 def on_users(data: Data, work: Callable[[Users], Awaitable[T]]) -> T:
     """Run `work` on the accounts of the server in `data`, whether it runs or not."""
-    settings = open_folder(data)
+    settings = open_for_command(data)
     must_exist(settings)
 
     async def run() -> T:

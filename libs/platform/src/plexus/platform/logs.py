@@ -22,7 +22,7 @@ _SECRETS = re.compile(
     r"(plx_[0-9A-Za-z]+_)[0-9A-Za-z_-]+"
     r"|((?:[Bb]earer|access_token=|\"access_token\":\s?\"|refresh_token=|password['\"]?\s?[:=]\s?['\"]?)\s?)[^\s'\",&]+"
 )
-_NOISY = ("uvicorn.error", "asyncio", "opentelemetry")
+_NOISY = ("uvicorn.error", "asyncio", "opentelemetry", "yoyo")
 
 
 def mask(text: str) -> str:
@@ -81,7 +81,7 @@ def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None)
     root.setLevel(settings.log_level.upper())
     logging.captureWarnings(True)
     for name in _NOISY:
-        # Their "info" tells of every start, stop and malformed request.
+        # Their "info" tells of every start, stop, malformed request and step of a migration.
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 

@@ -30,7 +30,8 @@ from plexus.platform.http.hot import ASGIApp
 from plexus.platform.http.internal import internal_app
 from plexus.platform.http.protocol import bounded, sweep
 from plexus.platform.http.sockets import ListenError, bind
-from plexus.platform.settings import HttpSettings, Listener
+from plexus.platform.logs import configure_logging
+from plexus.platform.settings import HttpSettings, Listener, TelemetrySettings
 from plexus.platform.tls import ReloadingTls
 from plexus.platform.watch import Watcher
 
@@ -193,11 +194,12 @@ async def serve(
                 await asyncio.gather(housekeeping, return_exceptions=True)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine on uvloop, with a garbage collector that suits a server.
+def run(main: Coroutine[Any, Any, None], telemetry: TelemetrySettings) -> None:
+    """Run a process's main coroutine on uvloop, with its logging and a garbage collector that suits a server.
 
     What is alive after the start stays for good: `freeze_garbage` takes it out of the collector's sight.
     """
+    configure_logging(telemetry)
     # 700 new objects between collections are one sync response; a full collection of a warm process takes 15
     # ms.
     gc.set_threshold(20_000, 20, 50)
