@@ -51,7 +51,7 @@ class Login(Body):
 
 
 class Tokens:
-    async def authenticate(self, token: str, address: str | None = None) -> Requester:
+    async def authenticate(self, token: str, address: str | None) -> Requester:
         if token != "good":
             raise UnknownToken(soft_logout=True)
         return Requester("@a:b", "DEV", b"", False, 3)

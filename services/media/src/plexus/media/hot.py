@@ -104,7 +104,7 @@ class MediaHandlers:
         token = bearer(scope)
         if token is None:
             raise MissingToken
-        return await self._authenticator.authenticate(token)
+        return await self._authenticator.authenticate(token, scope.get("client_addr"))
 
     async def _uploader(self, scope: Scope) -> str:
         requester = await self._requester(scope)

@@ -66,7 +66,7 @@ class SyncEndpoint:
         token = bearer(scope)
         if token is None:
             raise MissingToken
-        authenticate = partial(self._authenticator.authenticate, token)
+        authenticate = partial(self._authenticator.authenticate, token, scope.get("client_addr"))
         request = SyncRequest.parse(query(scope), self._max_timeout)
         sender = Sender(send)
         await sender.finish(await self._service.sync(authenticate, request, sender.progress))

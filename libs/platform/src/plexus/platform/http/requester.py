@@ -28,8 +28,10 @@ class Requester:
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, token: str, address: str | None = None) -> Requester:
-        """Whose token this is; raises `UnknownToken`. ``address``: where the client is."""
+    async def authenticate(self, token: str, address: str | None) -> Requester:
+        """Whose token this is; raises `UnknownToken`. ``address``: where the client is, which the gateway
+        has put into ``scope["client_addr"]``; no default, lest a service forget it.
+        """
         ...
 
 
