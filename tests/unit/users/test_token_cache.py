@@ -1,7 +1,7 @@
 from plexus.platform.clock import ManualClock
 from plexus.platform.http import Requester
 from plexus.platform.lanes import Fact, UserFact
-from plexus.users.token_cache import STALE_AFTER, Entry, TokenCache
+from plexus.users.token_cache import STALE_AFTER, Entry, TokenCache, Watch
 
 
 def entry(clock: ManualClock, user: str = "@a:x", device: str = "D", token: bytes = b"t") -> Entry:
@@ -93,3 +93,33 @@ def test_the_oldest_entries_make_room() -> None:
     assert cache.get(bytes([0])) is None
     cache.see([Fact(1, UserFact.REVOKED, "@a:x")])
     assert len(cache) == 0
+
+
+def test_a_watch_is_told_when_the_tokens_are_gone() -> None:
+    clock = ManualClock()
+    cache = cache_with(clock, entry(clock))
+    told: list[tuple[str, str, int]] = []
+    end = cache.watch(Watch(lambda user, device: told.append((user, device, len(cache))), lambda: False))
+    cache.see([Fact(1, UserFact.REVOKED, "@a:x", data=b"D"), Fact(2, UserFact.PROFILE, "@a:x")])
+    cache.see([Fact(3, UserFact.DEACTIVATED, "@b:x")])
+    assert told == [("@a:x", "D", 0), ("@b:x", "", 0)]
+    end()
+    cache.see([Fact(4, UserFact.REVOKED, "@a:x", data=b"D")])
+    assert len(told) == 2
+
+
+def test_it_is_in_use_while_somebody_asks_or_holds() -> None:
+    clock = ManualClock()
+    cache = cache_with(clock, entry(clock))
+    assert not cache.in_use()
+    cache.get(b"other")
+    assert cache.in_use()
+    assert not cache.in_use()
+    held = True
+    end = cache.watch(Watch(lambda user, device: None, lambda: held))
+    assert cache.in_use() and cache.in_use()
+    held = False
+    assert not cache.in_use()
+    held = True
+    end()
+    assert not cache.in_use()

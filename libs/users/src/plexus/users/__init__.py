@@ -27,6 +27,7 @@ from plexus.users.models import (
     UserChanges,
 )
 from plexus.users.passwords import check_password_policy
+from plexus.users.token_cache import Watch
 from plexus.users.users import Users
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "ToDeviceMessage",
     "UserChanges",
     "Users",
+    "Watch",
     "check_password_policy",
 ]

@@ -5,11 +5,14 @@ entry counts as long as it was either read, or confirmed by the follower, less t
 follower confirms by having delivered everything up to heads that were read at that moment (`confirm`); what
 it delivers (`see`) takes revoked tokens away. While the follower is behind, each entry is good for one second
 and then read again.
+
+A request that is held asks once and then waits. So whoever holds requests watches (`watch`): the entries are
+confirmed as long as something is held, and each revocation is told, once its entries are gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from plexus.platform.clock import Clock
@@ -32,6 +35,16 @@ class Entry:
     """When the device's last use is to be noted again, in milliseconds since the epoch."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """``revoked(user_id, device_id)`` is called for each revocation, with "" for all devices, when the cache
+    has forgotten the tokens; it must not raise. ``holding`` says whether anything is held.
+    """
+
+    revoked: Callable[[str, str], None]
+    holding: Callable[[], bool]
+
+
 class TokenCache:
     """By the SHA-256 of the token, so that memory holds no more than the database does."""
 
@@ -41,16 +54,16 @@ class TokenCache:
         self._entries: dict[bytes, Entry] = {}
         self._of_user: dict[str, set[bytes]] = {}
         self._confirmed_at = float("-inf")
+        self._watches: list[Watch] = []
         self.revocations = 0
         """Goes up with each revocation seen: a look-up that one overtook must not be kept."""
-        self.asked = False
-        """Whether anybody has asked since this was last set to False."""
+        self._asked = False
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, token_hash: bytes) -> Entry | None:
-        self.asked = True
+        self._asked = True
         entry = self._entries.get(token_hash)
         if entry is None:
             return None
@@ -69,6 +82,16 @@ class TokenCache:
         self._entries[token_hash] = entry
         self._of_user.setdefault(entry.requester.user_id, set()).add(token_hash)
 
+    def watch(self, watch: Watch) -> Callable[[], None]:
+        """Tell of revocations from now on; what is returned ends it."""
+        self._watches.append(watch)
+        return lambda: self._watches.remove(watch)
+
+    def in_use(self) -> bool:
+        """Whether anybody has asked since the last call, or holds what they were let in for."""
+        asked, self._asked = self._asked, False
+        return asked or any(watch.holding() for watch in self._watches)
+
     def see(self, facts: Iterable[Fact]) -> None:
         """Take away what these facts revoke."""
         for fact in facts:
@@ -79,6 +102,8 @@ class TokenCache:
             for token_hash in list(self._of_user.get(fact.subject, ())):
                 if not device or self._entries[token_hash].requester.device_id == device:
                     self._drop(token_hash)
+            for watch in tuple(self._watches):
+                watch.revoked(fact.subject, device)
 
     def confirm(self, at: float) -> None:
         """Everything revoked before the monotonic time ``at`` has been seen."""

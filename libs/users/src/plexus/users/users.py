@@ -24,8 +24,8 @@ from plexus.users.uia_sessions import UiaSessionStore
 log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 0.3
-"""How often the token cache is confirmed while tokens are asked for: a third of the time that an entry is
-good.
+"""How often the token cache is confirmed while tokens are asked for or requests are held: a third of the time
+that an entry is good.
 """
 
 
@@ -77,9 +77,8 @@ class Users(
     async def _confirm_tokens(self) -> None:
         while True:
             await asyncio.sleep(CONFIRM_SECONDS)
-            if not self.tokens.asked:
+            if not self.tokens.in_use():
                 continue
-            self.tokens.asked = False
             try:
                 await self._confirm_once()
             except Unavailable as error:

@@ -6,6 +6,10 @@
 4. Otherwise ask each stream what there is between token and cut. If there is nothing and time is left, hold
    the poll until a fact concerns the user, and ask again from the cut on.
 
+A token may become void while its request waits, for one thing or another. So who asks is authenticated again
+before each answer, before a poll is held, and between the batches of an initial sync: a look-up in a dict,
+which knows what was revoked a second ago. A revocation wakes the polls that it ends.
+
 Client-Server API, "Syncing".
 """
 
@@ -34,9 +38,7 @@ from plexus.sync.streams.devices import DeviceStream
 from plexus.sync.streams.invited import InvitedStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.user_facts import user_facts
-from plexus.users import Users
-
-_DOUBT_SECONDS = 0.05
+from plexus.users import Users, Watch
 
 Authenticate = Callable[[], Awaitable[Requester]]
 """Who asks; raises `UnknownToken`."""
@@ -59,6 +61,8 @@ class SyncService:
     def __init__(self, platform: Platform, rooms: Rooms, users: Users) -> None:
         self._platform = platform
         self._settings = platform.settings.sync
+        self._access = users.tokens
+        self._stop_watching: Callable[[], None] | None = None
         self.replica = Replica(platform, rooms)
         self.metrics = Metrics(platform.telemetry, self.replica)
         self._filters = FilterCache(users.filter)
@@ -73,18 +77,23 @@ class SyncService:
 
     async def start(self) -> None:
         await self.replica.start()
+        watch = Watch(self.replica.wake_device, lambda: self.replica.held > 0)
+        self._stop_watching = self._access.watch(watch)
 
     async def drain(self) -> None:
         """Answer all held polls with what they have. Those that come later are not held."""
         self.replica.wake_all()
 
     async def stop(self) -> None:
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
         await self.replica.stop()
 
     async def sync(self, authenticate: Authenticate, request: SyncRequest, progress: Progress) -> Response:
         """The response to one request. What of it was large has gone through ``progress`` already.
 
-        Who asks is told by ``authenticate``, again when the token may have become void while a poll was held.
+        Who asks is told by ``authenticate``, again whenever the token may have become void meanwhile.
         """
         requester = await authenticate()
         sync_filter = await self._filters.get(requester.user_id, request.filter)
@@ -98,6 +107,7 @@ class SyncService:
             if response is not None:
                 return response
         async with self._initial:
+            await authenticate()
             return await self._full(asker, since, request, progress)
 
     async def _incremental(self, asker: _Asker, since: Since, request: SyncRequest) -> Response | None:
@@ -113,20 +123,19 @@ class SyncService:
             self._begin_members(asker, view, token)
             answer = self._answer(asker, view, since, after)
             await self._add_changes(answer, after)
+            revocations = self._access.revocations
+            await asker.authenticate()
             if answer.tells_something or loop.time() >= deadline or self._platform.drain.draining:
                 return self._finish(asker, answer)
             since = Since(answer.cut, answer.to_device)
-            if self.replica.cut() is answer.cut:
+            # What was seen while the token was read has woken nobody: then look again.
+            if self.replica.is_abreast(answer.cut, view) and self._access.revocations == revocations:
                 del answer
                 poll = await self.replica.hold(
                     view, asker.requester.device_id, deadline, self._settings.polls_per_device
                 )
                 if poll.superseded:
                     deadline = 0
-                if poll.doubted:
-                    # The libraries of this process hear of it in the same moment, maybe after this.
-                    await asyncio.sleep(_DOUBT_SECONDS)
-                    await asker.authenticate()
         return None
 
     async def _add_changes(self, answer: Answer, since: Cut) -> None:
@@ -159,7 +168,9 @@ class SyncService:
         response.open(answer)
         async for _ in rooms:
             response.add_rooms(answer)
+            await asker.authenticate()
             await progress(response)
+        await asker.authenticate()
         response.close(answer)
         self._end_members(asker, answer)
         return response

@@ -17,8 +17,6 @@ from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
 from plexus.sync.replica.views import DeviceListChange, Interest, UserView
 
-_ENDED = frozenset({int(UserFact.REVOKED), int(UserFact.DEACTIVATED)})
-
 
 class Feed:
     """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something."""
@@ -130,8 +128,6 @@ class Feed:
                 woken.add(view)
                 if fact.kind == UserFact.KEY_COUNTS:
                     view.forget_key_counts(fact.data.decode())
-                elif fact.kind in _ENDED:
-                    view.doubt(fact.data.decode())
             if fact.kind == UserFact.DEVICE_LIST:
                 change = DeviceListChange(lane, fact.position, fact.subject)
                 told = self._interest.tell_device_list(change, rooms.get(fact.subject, ()))

@@ -17,16 +17,15 @@ TICK_SECONDS = 0.25
 class Poll:
     """One held request. ``device_id`` says whose; the future ends with the wait, for whatever reason.
 
-    ``superseded``: a newer poll has taken over, this one has to end. ``doubted``: its token may be void.
+    ``superseded``: a newer poll has taken over, this one has to end.
     """
 
-    __slots__ = ("device_id", "doubted", "future", "superseded", "tick")
+    __slots__ = ("device_id", "future", "superseded", "tick")
 
     def __init__(self, device_id: str | None, future: asyncio.Future[None]) -> None:
         self.device_id = device_id
         self.future = future
         self.superseded = False
-        self.doubted = False
         self.tick = 0
 
     def wake(self) -> None:

@@ -132,6 +132,12 @@ class Replica:
                 del self._loading[user_id]
                 done.set_result(None)
 
+    def is_abreast(self, cut: Cut, view: UserView) -> bool:
+        """Whether nothing was seen after this cut, and what will be wakes the polls of this view: not so when
+        it had to make room for others.
+        """
+        return self.cut() is cut and self.interest.views.get(view.user_id) is view
+
     async def hold(self, view: UserView, device_id: str | None, deadline: float, most: int) -> Poll:
         """Wait for a fact that concerns this user, or for the deadline; then look again.
 
@@ -148,6 +154,14 @@ class Replica:
         finally:
             view.polls.remove(poll)
         return poll
+
+    def wake_device(self, user_id: str, device_id: str) -> None:
+        """Let the held polls of a device look again, and with "" those of all devices of the user."""
+        view = self.interest.views.get(user_id)
+        if view is not None:
+            for poll in view.polls:
+                if device_id in ("", poll.device_id):
+                    poll.wake()
 
     def wake_all(self) -> None:
         """Let every held poll look again."""

@@ -123,12 +123,6 @@ class UserView:
             state = self.devices[device_id] = DeviceState()
         return state
 
-    def doubt(self, device_id: str) -> None:
-        """The access tokens of a device ("": of all) may be void: let its polls find out."""
-        for poll in self.polls:
-            if not device_id or poll.device_id == device_id:
-                poll.doubted = True
-
     def forget_key_counts(self, device_id: str) -> None:
         state = self.devices.get(device_id)
         if state is not None:
