@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import aiohttp
+import psycopg
 import pytest
+from plexus.cli.data_folder import open_folder
+from plexus.cli.store import owner_dsn
 
-from tests.support.matrix import Client, MatrixError
+from tests.support.matrix import Client, Json, MatrixError
 from tests.support.server import PLEXUS, PlexusServer
 
 
@@ -76,6 +80,43 @@ async def test_accounts_on_a_stopped_server(fresh_plexus: PlexusServer) -> None:
     fresh_plexus.start()
     async with aiohttp.ClientSession() as session:
         await login(Client(session, fresh_plexus.base_url), "dora", "a long pass phrase")
+
+
+async def test_who_has_a_registration_token_may_register(tmp_path: Path) -> None:
+    with PlexusServer(tmp_path / "data", {"PLEXUS_REGISTRATION__MODE": "token"}) as server:
+        made = plexus_command(server, "user", "token", "--uses", "1", "--days", "1", settings=server.settings)
+        assert (made.returncode, made.stderr) == (0, "")
+        token = made.stdout.strip()
+        with owner_dsn(open_folder(server.data, env={})) as dsn, psycopg.connect(dsn) as connection:
+            [(name, uses, expires)] = connection.execute(
+                "SELECT token, uses_allowed, expires_ts FROM users.registration_token"
+            ).fetchall()
+        assert (name, uses) == (token, 1)
+        assert time.time() + 86_000 < expires / 1000 <= time.time() + 86_400
+        async with aiohttp.ClientSession() as session:
+            client = Client(session, server.base_url)
+            validity = f"client/v1/register/m.login.registration_token/validity?token={token}"
+            assert await client.request("GET", validity) == {"valid": True}
+            with pytest.raises(MatrixError) as refused:
+                await register_with(client, "eve", token + "x")
+            assert refused.value.status == 401
+            assert (await register_with(client, "dora", token))["user_id"] == "@dora:localhost"
+            assert await client.request("GET", validity) == {"valid": False}
+            with pytest.raises(MatrixError) as used:
+                await register_with(client, "eve", token)
+            assert used.value.status == 401
+        unlimited = plexus_command(server, "user", "token")
+        assert unlimited.returncode == 0
+        assert 'registration.mode is "closed"' in unlimited.stderr
+        assert plexus_command(server, "user", "token", "--uses", "0").returncode == 2
+
+
+async def register_with(client: Client, name: str, token: str) -> Json:
+    body = {"username": name, "password": "a long pass phrase"}
+    with pytest.raises(MatrixError) as asked:
+        await client.request("POST", "client/v3/register", body)
+    stage = {"type": "m.login.registration_token", "session": asked.value.body["session"], "token": token}
+    return await client.request("POST", "client/v3/register", body | {"auth": stage})
 
 
 async def test_backup_and_restore(fresh_plexus: PlexusServer, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The `plexus` command.
 
 plexus up               start everything in one process
-plexus user …           accounts: add, reset-password, deactivate
+plexus user …           accounts: add, token, reset-password, deactivate
 plexus db …             migrate, backup, restore
 plexus doctor           what is wrong, in plain words
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import secrets
+import string
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -17,7 +19,8 @@ from plexus.platform.compose import open_platform
 from plexus.users import Users
 
 T = TypeVar("T")
-commands = typer.Typer(help="Accounts: add, reset-password, deactivate.", no_args_is_help=True)
+DAY_MS = 86_400_000
+commands = typer.Typer(help="Accounts: add, token, reset-password, deactivate.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The name before the colon, or the whole user id.", metavar="USER")]
 
@@ -32,6 +35,33 @@ def add(
     password = read_password()
     user_id, _ = on_users(data, lambda users: users.register(localpart(users, name), password, admin=admin))
     say(f"{user_id} can log in now")
+
+
+@commands.command("token")
+def token(
+    data: Data = DEFAULT_DATA,
+    uses: Annotated[
+        int | None,
+        typer.Option("--uses", help="Accounts it is good for.  [default: any number]", min=1, max=2**31 - 1),
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", help="Days it is good for.  [default: for ever]", min=1, max=36_500),
+    ] = None,
+) -> None:
+    """Make a registration token: who has it may make an account while registration.mode is "token"."""
+    made = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
+
+    async def make(users: Users) -> str:
+        expires = None if days is None else users.clock.now_ms() + days * DAY_MS
+        if not await users.make_registration_token(made, uses_allowed=uses, expires_ts=expires):
+            raise RuntimeError("twenty random characters were there before")
+        return users.settings.registration.mode
+
+    mode = on_users(data, make)
+    say(made)
+    if mode != "token":
+        print(f'registration.mode is "{mode}": the token is asked for when it is "token"', file=sys.stderr)
 
 
 @commands.command("reset-password")
