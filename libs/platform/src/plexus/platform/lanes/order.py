@@ -33,7 +33,7 @@ class LaneOrder:
         if first <= position:
             return facts[position + 1 - first :]
         parked = self._parked.setdefault(key, {})
-        if len(parked) < _MOST_PARKED:
+        if len(parked) < _MOST_PARKED and len(facts) > len(parked.get(first, ())):
             parked[first] = facts
         self.note_behind(key, facts[-1].position, now)
         return ()
