@@ -2,8 +2,7 @@
 
     MatrixError
     └── Unavailable
-        └── StoreUnavailable     no connection, pool exhausted, a timeout, a deadlock, a failover: 503,
-        Retry-After
+        └── StoreUnavailable     no connection, pool exhausted, timeout, deadlock, failover: 503, Retry-After
 
 After a write that ended so the outcome is unknown: look it up by its key, or let the client ask again.
 Everything else that PostgreSQL refuses (a broken constraint, bad SQL) is our own fault and passes as psycopg
