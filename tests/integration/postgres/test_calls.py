@@ -109,8 +109,8 @@ async def test_when_the_connection_dies_all_under_way_end_and_the_next_works(
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, StoreUnavailable) for result in results)
     codes = [result.sqlstate for result in results if isinstance(result, StoreUnavailable)]
-    # The first was told; of the others nobody knows.
-    assert codes == ["57P01", None, None, None, None]
+    # The first is told why, but that may come between a commit and its answer: of none anybody knows.
+    assert codes == [None] * 5
     assert await one.call("SELECT 1") == [(1,)]
 
 

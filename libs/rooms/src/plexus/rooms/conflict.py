@@ -19,7 +19,7 @@ from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.platform.postgres.errors import TRANSIENT
 from plexus.protocol.errors import MatrixError
 from plexus.rooms.lane_writer import announce, look_up
-from plexus.rooms.write_call import TYPES, WRITE, arguments, outcomes
+from plexus.rooms.write_call import WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result
 from psycopg import generators, pq
 from psycopg.abc import PQGen
@@ -82,9 +82,9 @@ def _exchange(pgconn: pq.abc.PGconn, values: Sequence[bytes]) -> PQGen[list[pq.a
     pgconn.enter_pipeline_mode()
     try:
         pgconn.send_query_params(
-            WRITE,
+            WRITE.sql,
             values,
-            param_types=TYPES,
+            param_types=WRITE.types,
             param_formats=[pq.Format.BINARY] * len(values),
             result_format=pq.Format.BINARY,
         )

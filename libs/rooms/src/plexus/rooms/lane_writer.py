@@ -25,8 +25,7 @@ import psycopg
 from plexus.platform.lanes import ROOM, Fact, Group, RoomFact
 from plexus.platform.postgres import StoreUnavailable
 from plexus.rooms.body import room_body
-from plexus.rooms.pipeline import Pipeline
-from plexus.rooms.write_call import arguments, outcomes
+from plexus.rooms.write_call import WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
@@ -54,9 +53,8 @@ class _Waiting:
 class LaneWriter:
     """The writer of one lane in this process."""
 
-    def __init__(self, ground: Ground, pipeline: Pipeline, lane: int) -> None:
+    def __init__(self, ground: Ground, lane: int) -> None:
         self._ground = ground
-        self._pipeline = pipeline
         self._lane = lane
         self._waiting: list[_Waiting] = []
         self._is_writing = False
@@ -117,7 +115,7 @@ class LaneWriter:
                 waiting.done.set_result(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
-        found = await call_write(self._pipeline, self._lane, writes)
+        found = await call_write(self._ground, self._lane, writes)
         await announce(self._ground, self._lane, writes, found)
         return found
 
@@ -142,9 +140,9 @@ class LaneWriter:
                 waiting.done.set_result(outcome)
 
 
-async def call_write(pipeline: Pipeline, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
+async def call_write(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
     """One call of ``rooms.write``."""
-    return outcomes(await pipeline.call(arguments(lane, writes)))
+    return outcomes(await ground.db.call_packed(WRITE, arguments(lane, writes)))
 
 
 async def look_up(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome | None]:

@@ -17,11 +17,9 @@ from plexus.rooms.creation import Events, build_room
 from plexus.rooms.directory import claim_alias, release_alias
 from plexus.rooms.ground import Ground
 from plexus.rooms.lane_writer import LaneWriter
-from plexus.rooms.pipeline import Pipeline
 from plexus.rooms.refs import Refs
 from plexus.rooms.resolver import StateResolver
 from plexus.rooms.values import NewEvent, Txn, Written
-from plexus.rooms.write_call import TYPES, WRITE
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 MOST_ACTORS = 5_000
@@ -37,7 +35,6 @@ class Sending:
         self._resolver = resolver
         self._refs = refs
         self._actors: OrderedDict[str, RoomActor] = OrderedDict()
-        self._pipeline = Pipeline(ground.db, WRITE, TYPES)
         self._writers: dict[int, LaneWriter] = {}
         self._answers: OrderedDict[tuple[str, Txn], Written] = OrderedDict()
         self._stopped = False
@@ -47,7 +44,6 @@ class Sending:
         self._stopped = True
         await asyncio.gather(*(actor.wait() for actor in self._actors.values()))
         await asyncio.gather(*(writer.wait() for writer in self._writers.values()))
-        await self._pipeline.close()
 
     async def send(self, room_id: str, sender: str, event: NewEvent, txn: Txn | None) -> Written:
         if self._stopped:
@@ -120,5 +116,5 @@ class Sending:
     def _writer(self, lane: int) -> LaneWriter:
         writer = self._writers.get(lane)
         if writer is None:
-            writer = self._writers[lane] = LaneWriter(self._ground, self._pipeline, lane)
+            writer = self._writers[lane] = LaneWriter(self._ground, lane)
         return writer

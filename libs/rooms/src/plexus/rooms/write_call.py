@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plexus.platform.postgres import PackedStatement
 from plexus.rooms.packing import INT2, bytea, int4, int8, oid_of, text, unpack_integers
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 from psycopg.pq.abc import PGresult
-
-WRITE = b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(50))
 
 
 def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
@@ -114,5 +113,7 @@ def outcomes(result: PGresult) -> list[Outcome]:
     ]
 
 
-TYPES: list[int] = [INT2, *(oid_of(value) for value in arguments(0, ())[1:])]
-"""The types of the parameters."""
+WRITE = PackedStatement(
+    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(50)),
+    (INT2, *(oid_of(value) for value in arguments(0, ())[1:])),
+)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import LiteralString, Self
 
 import psycopg
 from plexus.platform.postgres.errors import READ_ONLY_SQL_TRANSACTION, TRANSIENT, StoreUnavailable
-from plexus.platform.postgres.pipeline import PipelinedCalls
+from plexus.platform.postgres.pipeline import PackedStatement, PipelinedCalls, error_of
 from plexus.platform.postgres.pool import Connection, ConnectionPool, OnConnect
 from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSession
+from psycopg import generators
+from psycopg.abc import PQGen
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
 
 
 class Database:
@@ -105,6 +109,22 @@ class Database:
         finally:
             await self.writers.release(connection)
 
+    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
+        """`call` for parameters in PostgreSQL's binary format, without psycopg's adaptation; libpq's result.
+
+        Errors as of `call`.
+        """
+        if self._pipelined is not None:
+            return await self._pipelined.call_packed(statement, values)
+        connection = await self.writers.acquire()
+        try:
+            return await connection.wait(_execute(connection.pgconn, statement, values))
+        except TRANSIENT as error:
+            await self._after_failure(connection, error)
+            raise StoreUnavailable.of(error) from error
+        finally:
+            await self.writers.release(connection)
+
     @asynccontextmanager
     async def read(self, *, primary: bool = False) -> AsyncIterator[ReadSession]:
         """Read-only statements. ``primary``: not from a replica, which may be behind."""
@@ -135,3 +155,14 @@ class Database:
         if error.sqlstate == READ_ONLY_SQL_TRANSACTION:
             await connection.close()
             await self.writers.forget_idle()
+
+
+def _execute(pgconn: PGconn, statement: PackedStatement, values: Sequence[bytes]) -> PQGen[PGresult]:
+    """One statement, unprepared, for a pooler that cannot carry prepared ones."""
+    formats = [Format.BINARY] * len(values)
+    pgconn.send_query_params(statement.sql, values, statement.types, formats, Format.BINARY)
+    results: list[PGresult] = yield from generators.execute(pgconn)
+    result = results[-1]
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise error_of(result)
+    return result

@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -24,13 +25,24 @@ from plexus.platform.postgres.pool import Connection, ConnectionPool
 from plexus.platform.postgres.sessions import Params, Row
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
 _MOST_PREPARED = 200
 
-_Form = tuple[str, tuple[int, ...]]
+_Form = tuple[str | bytes, tuple[int, ...]]
 """A statement and the types of its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedStatement:
+    """A statement (``$1``, ``$2`` ...) whose caller packs the parameters and unpacks the result.
+
+    For the one hottest call, where psycopg's adaptation of 50 arrays would cost more than the statement.
+    """
+
+    sql: bytes
+    types: tuple[int, ...]
 
 
 class PipelinedCalls:
@@ -55,6 +67,10 @@ class PipelinedCalls:
         """Execute one statement with ``%s`` or ``%(name)s`` parameters; its rows. A caller that goes away
         does not stop it.
         """
+        return await (await self._choose()).call(sql, params)
+
+    async def _choose(self) -> _Line:
+        """The connection with the least under way."""
         best: _Line | None = None
         total = 0
         for line in self._lines:
@@ -70,7 +86,11 @@ class PipelinedCalls:
         elif best.under_way and len(self._lines) < self._pool.size:
             self._open()  # for those who come later
         self._pool.stats.acquired += 1
-        return await best.call(sql, params)
+        return best
+
+    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
+        """The same for parameters that are packed already; the result as libpq gives it."""
+        return await (await self._choose()).call_packed(statement, values)
 
     async def close(self) -> None:
         if self._opening is not None and not self._opening.done():
@@ -102,12 +122,13 @@ def _retrieve(task: asyncio.Task[_Line]) -> None:
 
 
 class _Call:
-    __slots__ = ("answer", "error", "preparing", "rows")
+    __slots__ = ("answer", "error", "found", "is_packed", "preparing")
 
-    def __init__(self, answer: asyncio.Future[list[Row]], preparing: _Form | None) -> None:
+    def __init__(self, answer: asyncio.Future[Any], *, is_packed: bool) -> None:
         self.answer = answer
-        self.preparing = preparing
-        self.rows: list[Row] = []
+        self.is_packed = is_packed
+        self.preparing: _Form | None = None
+        self.found: list[Row] | PGresult = []
         self.error: psycopg.Error | None = None
 
 
@@ -135,9 +156,19 @@ class _Line:
         if isinstance(params, Mapping):
             params = [params[name] for name in names]
         values, types, formats = self._dump(params)
-        form = (sql, types)
+        return self._send((sql, types), query, values, formats, is_packed=False)
+
+    def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> asyncio.Future[PGresult]:
+        formats = [Format.BINARY] * len(values)
+        form = (statement.sql, statement.types)
+        return self._send(form, statement.sql, values, formats, is_packed=True)
+
+    def _send(
+        self, form: _Form, query: bytes, values: Sequence[Any], formats: Any, *, is_packed: bool
+    ) -> asyncio.Future[Any]:
+        types = form[1]
         name = self._prepared.get(form)
-        call = _Call(self._loop.create_future(), None)
+        call = _Call(self._loop.create_future(), is_packed=is_packed)
         try:
             if name is None and len(self._prepared) < _MOST_PREPARED:
                 call.preparing = form
@@ -202,15 +233,18 @@ class _Line:
         call = self.under_way[0]
         status = result.status
         if status == ExecStatus.TUPLES_OK:
-            self._transformer.set_pgresult(result)
-            call.rows = self._transformer.load_rows(0, result.ntuples, tuple)
+            if call.is_packed:
+                call.found = result
+            else:
+                self._transformer.set_pgresult(result)
+                call.found = self._transformer.load_rows(0, result.ntuples, tuple)
         elif status == ExecStatus.PIPELINE_SYNC:
             self.under_way.popleft()
             _finish(call)
         elif status == ExecStatus.COMMAND_OK:
             call.preparing = None  # it is prepared; or a statement without rows is done
         elif status == ExecStatus.FATAL_ERROR:
-            call.error = error_from_result(result, self.connection.info.encoding)
+            call.error = error_of(result)
             if call.preparing is not None:
                 self._prepared.pop(call.preparing, None)
 
@@ -228,12 +262,24 @@ class _Line:
             _finish(call)
 
 
+def error_of(result: PGresult) -> psycopg.Error:
+    """What PostgreSQL says against a statement.
+
+    What ends the connection may come between a commit and its answer, so it has no code: the outcome is
+    unknown.
+    """
+    error = error_from_result(result)
+    if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) == b"FATAL":
+        return psycopg.OperationalError(str(error))
+    return error
+
+
 def _finish(call: _Call) -> None:
     error = call.error
     if call.answer.done():
         return  # its caller has gone away
     if error is None:
-        call.answer.set_result(call.rows)
+        call.answer.set_result(call.found)
     elif isinstance(error, TRANSIENT):
         unavailable = StoreUnavailable.of(error)
         unavailable.__cause__ = error

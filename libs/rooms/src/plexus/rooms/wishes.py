@@ -1,0 +1,85 @@
+"""Between an actor and the builder of its chain: what is wanted, what must be read for it, and what came of
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plexus.protocol.errors import InvalidParam, MatrixError
+from plexus.protocol.identifiers import is_user_id
+from plexus.rooms.head import StateKey
+from plexus.rooms.values import NewEvent, Txn
+
+MAX_TXN_ID_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An event that a user wants to send. ``ts`` in milliseconds."""
+
+    sender: str
+    event: NewEvent
+    txn: Txn | None
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The event that a redaction names. ``raw`` as it is now; ``is_redacted``: nothing is left to take
+    away.
+    """
+
+    num: int
+    type: str
+    sender: str
+    state_key: str | None
+    raw: bytes
+    is_redacted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a wish: an event (``at`` its index in the chain, None if it is an older one), or an
+    error.
+
+    ``unless_sent``: nothing is to be written, so nothing will compare the wish's transaction id; whoever
+    tells this verdict must look first whether that id has made an event before.
+    """
+
+    event_id: str = ""
+    at: int | None = None
+    replayed: bool = False
+    error: MatrixError | None = None
+    unless_sent: bool = False
+
+
+@dataclass(slots=True)
+class Missing(Exception):  # noqa: N818 - a question, not an error
+    """What must be read before the chain can be built."""
+
+    entries: set[StateKey] = field(default_factory=set)
+    targets: set[str] = field(default_factory=set)
+    pages: set[int] = field(default_factory=set)
+    chain: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.targets or self.pages or self.chain)
+
+
+def check_names(new: NewEvent) -> None:
+    """`InvalidParam` for what PostgreSQL cannot hold, and for a member who is no user."""
+    if "\0" in new.type or (new.state_key is not None and "\0" in new.state_key):
+        raise InvalidParam("An event's type and state key cannot hold U+0000")
+    if new.type == "m.room.member" and new.state_key is not None and not is_user_id(new.state_key):
+        raise InvalidParam("The state key of a membership is a user ID")
+
+
+def check_txn(txn: Txn) -> None:
+    """`InvalidParam` for a transaction ID that cannot be kept."""
+    try:
+        size = len(txn.txn_id.encode())
+    except UnicodeEncodeError:
+        raise InvalidParam("The transaction ID is not valid Unicode") from None
+    if "\0" in txn.txn_id or size > MAX_TXN_ID_BYTES:
+        raise InvalidParam(f"A transaction ID has at most {MAX_TXN_ID_BYTES} bytes and no U+0000")
