@@ -245,6 +245,22 @@ def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
         assert not (deep / "run").exists()
 
 
+def test_a_short_socket_folder_does_not_outlive_the_next_start(folder: Path) -> None:
+    deep = folder.joinpath(*["a-rather-long-name-of-a-folder"] * 5)
+    shutil.copytree(folder / "postgres", deep)
+    pid, dsn = start_and_die(deep, "signal.SIGKILL")
+    until(lambda: not is_alive(pid))
+    left = Path(str(psycopg.conninfo.conninfo_to_dict(dsn)["host"]))
+    assert left.is_dir()
+    assert left.is_relative_to(tempfile.gettempdir())
+    with EmbeddedPostgres(deep, binaries=binaries()) as server:
+        assert ask(server.dsn(), "SELECT 1") == 1
+        now = Path(str(psycopg.conninfo.conninfo_to_dict(server.dsn())["host"]))
+        assert now.is_dir()
+    assert not left.exists()
+    assert not now.exists()
+
+
 @as_root
 @pytest.mark.skipif(binaries() is not None, reason="older servers follow their path")
 def test_below_a_closed_folder_the_server_runs_all_the_same(empty: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -31,6 +30,7 @@ DATABASE = "plexus"
 
 _SOCKET_PORT = 5432
 _LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432.lock")
+_SHORT = "plexus-socket-"
 _MOST_LOG_BYTES = 10_000_000
 
 # For a machine shared with us. fsync, synchronous_commit and full_page_writes stay on.
@@ -96,7 +96,6 @@ class EmbeddedPostgres:
         self._settings |= settings or {}
         self._account: Account | None = None
         self._address: Address | None = None
-        self._short_folder: Path | None = None
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -131,6 +130,7 @@ class EmbeddedPostgres:
                 data_folder.create(self.data, self._binaries, major, self._account, SUPERUSER, flush=flush)
             data_folder.check(self.data, major, self._account)
             data_folder.clear(self.data)
+            self._remove_short_folder()
             self._address = Address(str(self._socket_folder()), self._port)
             self._stopping.clear()
             self._launch()
@@ -157,10 +157,8 @@ class EmbeddedPostgres:
         if self._supervisor is not None:
             self._supervisor.join()
         self._process = self._supervisor = None
-        if self._short_folder is not None:
-            shutil.rmtree(self._short_folder, ignore_errors=True)
-            self._short_folder = None
         if self._lock is not None:
+            self._remove_short_folder()
             self._lock.close()
             self._lock = None
 
@@ -196,9 +194,20 @@ class EmbeddedPostgres:
             give(self._account, folder)
             if can_reach(self._account, folder):
                 return folder
-        self._short_folder = Path(tempfile.mkdtemp(prefix="plexus-"))
-        give(self._account, self._short_folder)
-        return self._short_folder
+        short = Path(tempfile.mkdtemp(prefix=_SHORT))
+        (self.folder / "socket-folder").write_text(str(short))
+        give(self._account, short)
+        return short
+
+    def _remove_short_folder(self) -> None:
+        # Also the one of a predecessor that was killed: its name is kept.
+        note = self.folder / "socket-folder"
+        if note.exists():
+            left = Path(note.read_text())
+            # A copied folder may name the original's, which is in use.
+            if left.name.startswith(_SHORT) and left.is_dir() and not any(left.iterdir()):
+                left.rmdir()
+            note.unlink()
 
     def _launch(self) -> None:
         assert self._binaries is not None and self._address is not None
