@@ -11,9 +11,10 @@ from plexus.platform.lanes import LaneMap
 from plexus.protocol.errors import AuthRejected, BadJson
 from plexus.protocol.signatures import SigningKey
 from plexus.rooms import NewEvent, RoomRef, Txn
-from plexus.rooms.builder import ChainBuilder, Missing, Signer, Target, Wish, needs
+from plexus.rooms.builder import ChainBuilder, Signer, needs
 from plexus.rooms.creation import build_room
 from plexus.rooms.head import MOST_ENTRIES, Entry, RoomHead
+from plexus.rooms.wishes import Missing, Target, Wish
 
 SERVER = "here.example.org"
 ALICE, BOB = f"@alice:{SERVER}", f"@bob:{SERVER}"

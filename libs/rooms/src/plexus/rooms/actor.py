@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from plexus.platform.lanes import ROOM
 from plexus.platform.postgres import ReadSession
 from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
-from plexus.rooms.builder import ChainBuilder, Missing, Signer, Target, Verdict, Wish, needs
+from plexus.rooms.builder import ChainBuilder, Signer, needs
 from plexus.rooms.conflict import write_locked
 from plexus.rooms.head import RoomHead
 from plexus.rooms.reading_head import Stale, read_head, read_missing, read_version
 from plexus.rooms.values import Written
+from plexus.rooms.wishes import Missing, Target, Verdict, Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:

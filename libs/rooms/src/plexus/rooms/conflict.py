@@ -26,8 +26,8 @@ from psycopg.abc import PQGen
 
 if TYPE_CHECKING:
     from plexus.rooms.actor import Chain, RoomActor
-    from plexus.rooms.builder import Wish
     from plexus.rooms.ground import Ground
+    from plexus.rooms.wishes import Wish
 
 _LOCK = "SELECT FROM rooms.room WHERE lane = %s::smallint AND room_id = %s FOR NO KEY UPDATE"
 

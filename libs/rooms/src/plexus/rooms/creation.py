@@ -21,10 +21,11 @@ import immutables
 from plexus.protocol import room_versions
 from plexus.protocol.errors import InvalidParam
 from plexus.protocol.room_versions import RoomVersion
-from plexus.rooms.builder import ChainBuilder, Signer, Wish
+from plexus.rooms.builder import ChainBuilder, Signer
 from plexus.rooms.head import RoomHead
 from plexus.rooms.snapshots import EMPTY, Chain
 from plexus.rooms.values import NewEvent, RoomRef
+from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import NewRoom, RoomWrite
 
 if TYPE_CHECKING:

@@ -5,12 +5,14 @@ say so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from plexus.protocol.events import Event
 from plexus.protocol.identifiers import server_of
+from plexus.protocol.room_versions import RoomVersion
 from plexus.protocol.visibility import history_visibility_of
 from plexus.rooms.head import Entry, RoomHead, StateKey
-from plexus.rooms.wishes import Missing
+from plexus.rooms.wishes import Missing, Target
 from plexus.rooms.writes import MEMBERSHIPS, MemberChange, RoomWrite
 
 
@@ -85,19 +87,24 @@ class PendingState:
         elif key == ("m.room.history_visibility", ""):
             self._write.visibilities.append((at, history_visibility_of(event.content)))
 
-    def redacted(self, num: int, event: Event) -> None:
-        """Event ``num`` is now ``event``; if it is in force, so is its redacted form."""
-        entry = self._entries.get(event.key)
-        if entry is not None and entry.num == num:
-            self._entries[event.key] = Entry(num, event)
+    def redact(self, version: RoomVersion, target: Target, raw: bytes) -> None:
+        """If the target of a redaction is in force, so is what is left of it from now on."""
+        if target.state_key is None:
+            return
+        key = (target.type, target.state_key)
+        entry = self._entries.get(key)
+        if entry is not None and entry.num == target.num:
+            self._entries[key] = Entry(target.num, Event.from_raw(version, raw, entry.event.event_id))
 
     def finish(self, head: RoomHead) -> RoomHead:
-        """``head`` and its write with the state as it now is."""
-        self._write.snapshot = self.snapshot
-        self._write.next_state_key = self._next_state_key
-        self._write.next_snapshot = self._next_snapshot
-        self._write.next_page = self._next_page
-        return head.with_state(
+        """``head`` with the state as it is now, and the write likewise."""
+        write = self._write
+        write.snapshot = self.snapshot
+        write.next_state_key = self._next_state_key
+        write.next_snapshot = self._next_snapshot
+        write.next_page = self._next_page
+        return replace(
+            head,
             snapshot=self.snapshot,
             next_state_key=self._next_state_key,
             next_snapshot=self._next_snapshot,

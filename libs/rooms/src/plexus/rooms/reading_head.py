@@ -10,10 +10,10 @@ import immutables
 from plexus.platform.postgres import ReadSession
 from plexus.protocol.events import Event
 from plexus.protocol.room_versions import ROOM_VERSIONS
-from plexus.rooms.builder import Missing, Target
 from plexus.rooms.head import Entry, RoomHead, StateKey
 from plexus.rooms.snapshots import EMPTY, Chain, Node, unpack
 from plexus.rooms.values import RoomRef
+from plexus.rooms.wishes import Missing, Target
 
 _HEAD = """
 SELECT r.room, r.room_version, r.version, r.head_num, r.head_position, r.depth, r.snapshot, r.next_state_key,

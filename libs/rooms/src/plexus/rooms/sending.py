@@ -12,7 +12,6 @@ from collections import OrderedDict
 from plexus.protocol.errors import NotFound, RoomInUse, Unavailable
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
-from plexus.rooms.builder import Wish
 from plexus.rooms.creation import Events, build_room
 from plexus.rooms.directory import claim_alias, release_alias
 from plexus.rooms.ground import Ground
@@ -20,6 +19,7 @@ from plexus.rooms.lane_writer import LaneWriter
 from plexus.rooms.refs import Refs
 from plexus.rooms.resolver import StateResolver
 from plexus.rooms.values import NewEvent, Txn, Written
+from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 MOST_ACTORS = 5_000
