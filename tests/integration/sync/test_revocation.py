@@ -53,8 +53,9 @@ async def test_a_logout_elsewhere_ends_a_held_poll_within_a_second(
     for _ in range(3):
         person = await building.device(alice)
         held = await poll(person)
-        # Long enough that the token is good only because it is confirmed.
+        # Long enough that the token is good only because it is confirmed, which goes on though nobody asks.
         await asyncio.sleep(1)
+        assert [building.users.tokens.in_use() for _ in range(2)] == [True, True]
         began = time.monotonic()
         await revoke(elsewhere, person)
         assert (await asyncio.wait_for(held, 5)).error() == ENDED
@@ -129,6 +130,11 @@ class Turnstile:
         return requester
 
 
+def made(building: Building) -> float:
+    """How many initial syncs the first replica has begun to make."""
+    return building.replicas[0].sync.metrics.initial.value
+
+
 async def nothing(response: Response) -> None:
     """No response here is so large that it would be sent while it is made."""
 
@@ -151,6 +157,7 @@ async def test_who_logs_out_while_waiting_for_an_initial_sync_gets_none(
     building: Building, alice: SyncPerson
 ) -> None:
     person = await building.device(alice)
+    began = made(building)
     sync = building.replicas[0].sync
     places = building.platform.settings.sync.initial_concurrency
     for _ in range(places):
@@ -164,17 +171,26 @@ async def test_who_logs_out_while_waiting_for_an_initial_sync_gets_none(
         for _ in range(places):
             sync._initial.release()
     assert (await asyncio.wait_for(waiting, 5)).error() == ENDED
+    assert made(building) == began
 
 
 async def test_a_logout_during_an_initial_sync_ends_it(building: Building, alice: SyncPerson) -> None:
     person = await building.device(alice)
     await alice.create_room()
     # The first look-up at the request, the second in its turn; from the third on it is void.
+    began = made(building)
+    shown: list[Response] = []
+
+    async def show(response: Response) -> None:
+        shown.append(response)
+
     answer = building.replicas[0].sync.sync(
-        Turnstile(building.users, person, 2), SyncRequest.parse({}, 60), nothing
+        Turnstile(building.users, person, 2), SyncRequest.parse({}, 60), show
     )
     with pytest.raises(UnknownToken):
         await asyncio.wait_for(answer, 5)
+    assert made(building) == began + 1
+    assert not shown
 
 
 async def test_a_token_that_expires_while_its_poll_is_held_gets_no_answer(
