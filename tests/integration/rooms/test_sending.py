@@ -309,6 +309,28 @@ class TestRefused:
         assert [type(answer).__name__ for answer in found] == ["Written", "BadJson", "Written"]
         assert await bodies(rooms, room_id) == ["a", "b"]
 
+    @pytest.mark.parametrize(
+        "event",
+        [
+            state("m.x", "a\0b"),
+            state("m.\0"),
+            state("m.\ud800"),
+            state("m.x", "\ud800"),
+            member(BOB, "invite", third_party_invite={"signed": {"token": "\0"}}),
+            member(BOB, "invite", third_party_invite={"signed": {"token": "\ud800"}}),
+        ],
+    )
+    async def test_what_cannot_even_be_looked_up(self, make_rooms: MakeRooms, event: NewEvent) -> None:
+        """By an engine that knows nothing of the room yet; neither does it harm its neighbours."""
+        room_id = await make_room(make_rooms())
+        rooms = make_rooms()
+        found = await asyncio.gather(
+            *(rooms.send(room_id, ALICE, wish) for wish in (message("a"), event, message("b"))),
+            return_exceptions=True,
+        )
+        assert isinstance(found[1], MatrixError) and found[1].status < 500
+        assert await bodies(rooms, room_id) == ["a", "b"]
+
     async def test_a_room_that_is_not(self, rooms: Rooms) -> None:
         for room_id in ("!nothing:here.example.org", "!" + "x" * 43, "!nul\0:here.example.org"):
             with pytest.raises(NotFound):

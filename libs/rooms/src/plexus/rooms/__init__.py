@@ -26,7 +26,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), p
 resolution, which enters through the port `StateResolver`.
 """
 
-from plexus.rooms.body import events_of
+from plexus.rooms.body import events_of, ref_in
 from plexus.rooms.errors import StateResolutionUnavailable
 from plexus.rooms.resolver import StateResolver, UnresolvedState
 from plexus.rooms.rooms import Rooms
@@ -79,4 +79,5 @@ __all__ = [
     "Wanted",
     "Written",
     "events_of",
+    "ref_in",
 ]

@@ -16,10 +16,10 @@ from plexus.rooms.values import RoomRef
 from plexus.rooms.writes import EventRow, RoomWrite
 
 
-def room_body(write: RoomWrite) -> bytes:
-    """The serialised ``RoomBody`` of a chain that was written."""
+def room_body(write: RoomWrite, room: int) -> bytes:
+    """The serialised ``RoomBody`` of a chain that was written to the room of this number."""
     return proto.RoomBody(
-        room_version=write.ref.room_version, events=[_event(row) for row in write.events]
+        room_version=write.ref.room_version, room=room, events=[_event(row) for row in write.events]
     ).SerializeToString()
 
 
@@ -40,6 +40,12 @@ def _event(row: EventRow) -> proto.StoredEvent:
         message.replaces_state = row.replaces.event.event_id
         message.prev_content = orjson.dumps(row.replaces.event.content)
     return message
+
+
+def ref_in(room_id: str, lane: int, body: bytes) -> RoomRef | None:
+    """Where the room of a serialised ``RoomBody`` is; None from a writer that does not say."""
+    message = proto.RoomBody.FromString(body)
+    return RoomRef(room_id, lane, message.room, message.room_version) if message.room else None
 
 
 def events_of(ref: RoomRef, body: bytes) -> list[StoredEvent]:

@@ -176,7 +176,7 @@ async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found
         room_id = write.ref.room_id
         events = write.events
         # A new room can be larger than a record; followers read it.
-        body = room_body(write) if write.size <= MOST_BYTES else None
+        body = room_body(write, outcome.room) if write.size <= MOST_BYTES else None
         facts.append(
             Fact(outcome.position, RoomFact.EVENTS, room_id, events[0].num, events[-1].num, body=body)
         )

@@ -116,7 +116,13 @@ async def read_missing(
 
 
 async def _read_entries(session: ReadSession, head: RoomHead, wanted: Collection[StateKey]) -> RoomHead:
-    keys = list(wanted)
+    keys = [key for key in wanted if _may_be_stored(key)]
+    # What PostgreSQL cannot hold is not there. Whoever wishes for it is refused when the event is judged,
+    # and those who share his chain are not.
+    entries: dict[StateKey, Entry | None] = dict.fromkeys(wanted)
+    key_nums: dict[StateKey, int | None] = dict.fromkeys(wanted)
+    if not keys:
+        return head.with_read(entries, key_nums)
     rows = await session.fetch(
         _ENTRIES,
         {
@@ -128,13 +134,18 @@ async def _read_entries(session: ReadSession, head: RoomHead, wanted: Collection
     )
     if not rows or rows[0][0] != head.seen:
         raise Stale
-    entries: dict[StateKey, Entry | None] = {}
-    key_nums: dict[StateKey, int | None] = {}
     for _, kind, state_key, key_num, num, event_id, raw in rows:
         key = (kind, state_key)
         key_nums[key] = key_num
         entries[key] = None if num is None else Entry(num, Event.from_raw(head.version, bytes(raw), event_id))
     return head.with_read(entries, key_nums)
+
+
+def _may_be_stored(key: StateKey) -> bool:
+    try:
+        return all(b"\0" not in part.encode() for part in key)
+    except UnicodeEncodeError:
+        return False
 
 
 async def read_version(session: ReadSession, ref: RoomRef) -> int | None:
