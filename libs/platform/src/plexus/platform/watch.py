@@ -21,7 +21,8 @@ def _mark(paths: Sequence[Path]) -> Mark:
     for path in paths:
         try:
             stat = path.stat()
-        except FileNotFoundError:
+        except OSError:
+            # Not there, or not to be reached: what `load` says of it is what is told.
             marks.append(None)
         else:
             marks.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
@@ -29,8 +30,9 @@ def _mark(paths: Sequence[Path]) -> Mark:
 
 
 class Watched:
-    """``load`` is called when one of ``paths`` has changed. If it raises OSError or ValueError, what was
-    loaded before stays in use, the error is logged once, and it is tried again at the next look.
+    """``load`` is called when one of ``paths`` has changed. If it raises, what was loaded before stays in
+    use, the error is logged once (with its traceback unless it is an OSError or a ValueError, by which files
+    are refused), and it is tried again at the next look.
     """
 
     def __init__(self, name: str, paths: Sequence[Path], load: Callable[[], None]) -> None:
@@ -51,6 +53,12 @@ class Watched:
             # ssl.SSLError is an OSError. A rotation in two steps is half done at times: keep on.
             if mark != self._failed:
                 logger.warning("Cannot reload %s, keeping what was loaded: %s", self.name, error)
+            self._failed = mark
+            return False
+        except Exception:
+            # The other files are to be looked at all the same.
+            if mark != self._failed:
+                logger.exception("Cannot reload %s, keeping what was loaded", self.name)
             self._failed = mark
             return False
         self._mark = mark

@@ -81,6 +81,9 @@ class Sweeper:
             except (MatrixError, LeaseLost, OSError):
                 # The store, the database or the lease is not there now: the next run finds the same.
                 log.warning("The media sweep was cut short", exc_info=True)
+            except Exception:
+                # A bucket's errors among them: they have no type of their own in the port.
+                log.exception("The media sweep failed; the next one is in %g s", INTERVAL_SECONDS)
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _turn(self) -> None:

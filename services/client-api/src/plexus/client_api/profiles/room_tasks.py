@@ -88,6 +88,9 @@ class RoomTasks:
                     self._spawn(task)
             except Unavailable as error:
                 log.warning("no look for room tasks: %s", error)
+            except Exception:
+                # Whatever it was, the tasks of this process must not wait for its next start.
+                log.exception("the look for room tasks failed")
             await asyncio.sleep(LOOK_EVERY)
 
     async def _run(self, task: RoomTask | None) -> None:
