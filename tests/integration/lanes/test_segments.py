@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import psycopg
@@ -107,6 +108,39 @@ async def test_if_nobody_maintains_them_writers_go_on_and_somebody_is_told(
     assert state.ahead == 1
     assert state.age < 60
     await append(db, ROOM, 7, [Fact(0, 1, "!a:x")])
+
+
+async def test_the_alert_does_not_depend_on_the_job_that_failed(
+    db: Database, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LaneLog(db, await read_lane_map(db))
+    await log.start()
+    segments = Segments(db, log, length=DAY, keep=3 * DAY, ahead=1)
+    await segments.maintain()
+    watch = asyncio.create_task(segments.watch(every=0.05))
+    try:
+        with psycopg.connect(database.owner, autocommit=True) as owner:
+            owner.execute("UPDATE lanes.segment SET opened = now() - interval '9 days'")
+        async with asyncio.timeout(5):
+            while segments.last.ahead:
+                await asyncio.sleep(0.01)
+        assert segments.age > 8 * DAY
+
+        async def fail() -> list[tuple[int, float | None]]:
+            raise RuntimeError("no right to look")
+
+        monkeypatch.setattr(segments, "_read", fail)
+        await asyncio.sleep(0.1)
+        before = segments.age
+        await asyncio.sleep(0.1)
+        # It cannot look any more, and the age goes on growing.
+        assert not watch.done()
+        assert segments.age >= before + 0.09
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+    monkeypatch.undo()
+    await segments.maintain()
 
 
 async def test_a_segment_in_use_is_not_dropped(db: Database) -> None:

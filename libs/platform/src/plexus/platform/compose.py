@@ -89,6 +89,8 @@ async def open_platform(
             job = PeriodicJob(leadership, "lanes.segments", segments.maintain, every=60)
             await job.start()
             stack.push_async_callback(job.stop)
+            watch = asyncio.create_task(segments.watch(), name="lanes.segments.watch")
+            stack.push_async_callback(_cancelled, watch)
 
         ephemeral = MemoryEphemeral(clock)
         stack.push_async_callback(ephemeral.close)
@@ -157,12 +159,18 @@ async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, st
     return server.dsn(WRITER), server.dsn(READER)
 
 
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def _database(settings: DatabaseSettings, writer: str, reader: str | None) -> Database:
     return Database(
         writer,
         reader,
         writers=settings.writer_pool,
         readers=settings.reader_pool,
+        callers=settings.call_pool,
         wait=settings.acquire_timeout_ms / 1000,
         most_waiting=settings.max_waiting,
         prepared=settings.prepared_statements,

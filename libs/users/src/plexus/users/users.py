@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from plexus.platform.context import Platform
 from plexus.platform.lanes import USER, Fact, Follower
+from plexus.platform.lanes.metrics import observe_follower
 from plexus.protocol.errors import Unavailable
 from plexus.users.account_data import AccountDataStore
 from plexus.users.devices import DeviceStore
@@ -53,6 +54,7 @@ class Users(
         self._follower = Follower(
             platform, (USER,), self._follow, name="users", on_generation=self._begin_generation
         )
+        observe_follower(platform.telemetry.metrics, self._follower)
         self._confirming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

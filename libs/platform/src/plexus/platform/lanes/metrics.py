@@ -24,5 +24,5 @@ def observe_follower(metrics: Metrics, follower: Follower) -> None:
 def observe_segments(metrics: Metrics, segments: Segments) -> None:
     """Alert when ``ahead`` is below 1 or ``age`` beyond two lengths."""
     metrics.gauge("plexus.lanes.segments.ahead", lambda: segments.last.ahead, "1", "Ready and not yet open.")
-    metrics.gauge("plexus.lanes.segment.age", lambda: segments.last.age, "s", "Since the last was opened.")
+    metrics.gauge("plexus.lanes.segment.age", lambda: segments.age, "s", "Since the last was opened.")
     metrics.gauge("plexus.lanes.segments.kept", lambda: segments.last.kept, "1", "Partitions there are.")

@@ -1,21 +1,22 @@
 """Keeping the facts' segments: made ahead, opened by the clock, dropped when old.
 
 Each step is repeatable, so it does no harm that two processes do it at once; one leader doing it is cheaper.
-If nobody does it, facts go on into the open segment, so writers never fail for want of one: that is what the
-metrics ``plexus.lanes.segments.ahead`` (alert below 1) and ``plexus.lanes.segment.age`` are for.
+If nobody does it, facts go on into the open segment, so writers never fail for want of one, but nothing is
+dropped either. So every process looks (`Segments.watch`), not only the one that maintains, and the metrics
+``plexus.lanes.segments.ahead`` and ``plexus.lanes.segment.age`` have alerts (deploy/prometheus/alerts.yaml).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 
 from plexus.platform.lanes.kinds import FAMILIES
 from plexus.platform.lanes.log import LaneLog
 from plexus.platform.postgres import Database
-from plexus.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Segments:
         self._ahead = ahead
         self._closed: set[int] = set()
         self.last = SegmentState(0, 0.0, 0)
+        self._looked = time.monotonic()
 
     async def maintain(self) -> SegmentState:
         """One round: make, open, close, drop. A segment is dropped the round after its floors were raised, so
@@ -78,18 +80,25 @@ class Segments:
         segments = await self._read()
         ages = [age for _, age in segments if age is not None]
         self.last = SegmentState(len(segments) - len(ages), ages[-1], len(segments))
+        self._looked = time.monotonic()
         if self.last.ahead < 1:
             log.error("no segment of facts is ready ahead: segment maintenance does not keep up")
         return self.last
 
-    async def run(self, every: float = 60.0) -> None:
-        """Maintain for ever; cancel to stop."""
+    async def watch(self, every: float = 60.0) -> None:
+        """Look for ever, in every process: the one that maintains may fail. Cancel to stop."""
         while True:
             try:
-                await self.maintain()
-            except Unavailable as error:
-                log.warning("segments of facts were not maintained: %s", error)
+                await self.state()
+            except Exception:
+                # The age goes on growing, so the alert comes whatever the reason is.
+                log.exception("could not look after the segments of facts")
             await asyncio.sleep(every)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the newest open segment was opened, as of now."""
+        return self.last.age + time.monotonic() - self._looked
 
     async def _retire(self, segments: list[tuple[int, float | None]]) -> None:
         # All facts of a segment are older than the opening of the next one.

@@ -57,6 +57,11 @@ class DatabaseSettings(Section):
     reader_pool: Annotated[int, Field(ge=1)] = Field(
         default=8, description="Most connections for reads, for one process."
     )
+    call_pool: Annotated[int, Field(ge=1)] = Field(
+        default=8,
+        description="Connections that carry the pipelined one-statement writes, for one process; measured: 8 "
+        "take half the server's CPU a commit of 3.",
+    )
     acquire_timeout_ms: Annotated[int, Field(ge=1)] = Field(
         default=2_000, description="Wait for a free connection; then the answer is 503 with Retry-After."
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, USER, Follower
+from plexus.platform.lanes.metrics import observe_follower
 from plexus.rooms import Rooms
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.fragments.fragment import Fragment
@@ -43,6 +44,7 @@ class Replica:
         self._follower = Follower(
             platform, (ROOM, USER), self._feed.handle, name="sync", on_generation=self._on_generation
         )
+        observe_follower(platform.telemetry.metrics, self._follower)
         self._span: Span | None = None
         self._anew = asyncio.Event()
         """Set when this replica has begun anew; each such time has an event of its own."""
