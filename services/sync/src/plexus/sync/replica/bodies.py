@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from plexus.platform.lanes import Fact, RoomFact
-from plexus.rooms import RoomRef, Rooms, TimelineRange, events_of
+from plexus.rooms import RoomRef, Rooms, TimelineRange, events_of, ref_in
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.replica.tail import BODY, POSITION, SUBJECT, TailFact
@@ -47,10 +47,16 @@ class Bodies:
         self._decoded.put(key, _Decoded(events, 200 + sum(event.size for event in events)))
         return events
 
-    def is_ready(self, fact: Fact) -> bool:
+    def is_ready(self, lane: int, fact: Fact) -> bool:
         """Whether the memberships that a fact moves, if any, can be told without reading."""
-        return fact.kind != RoomFact.EVENTS or (
-            fact.body is not None and (b"m.room.member" not in fact.body or fact.subject in self._refs)
+        if fact.kind != RoomFact.EVENTS:
+            return True
+        if fact.body is None:
+            return False
+        return (
+            b"m.room.member" not in fact.body
+            or fact.subject in self._refs
+            or self._learn(lane, fact.subject, fact.body)
         )
 
     @staticmethod
@@ -78,6 +84,14 @@ class Bodies:
             fact.position: [SyncEvent(event) for event in page.events if event.type == "m.room.member"]
             for fact, page in zip(bare, pages, strict=True)
         }
+
+    def _learn(self, lane: int, room_id: str, body: bytes) -> bool:
+        """Find out from a body where its room is; False if it does not say."""
+        ref = ref_in(room_id, lane, body)
+        if ref is None:
+            return False
+        self.know([ref])
+        return True
 
     def forget(self, room_id: str) -> None:
         self._decoded.forget(room_id)

@@ -58,7 +58,7 @@ class Feed:
             if self._interest.views and any(fact.kind == UserFact.DEVICE_LIST for fact in facts):
                 return self._read_and_take_users(lane, facts)
             self._take_users(lane, facts, {})
-        elif self._interest.views and not all(map(self._bodies.is_ready, facts)):
+        elif self._interest.views and not all(self._bodies.is_ready(lane, fact) for fact in facts):
             return self._read_and_take_rooms(lane, facts)
         else:
             self._take_rooms(lane, facts, {})
@@ -66,7 +66,7 @@ class Feed:
 
     async def _read_and_take_rooms(self, lane: int, facts: Sequence[Fact]) -> None:
         """Facts read from PostgreSQL come without events: read the member events, they move memberships."""
-        missing = [fact for fact in facts if not self._bodies.is_ready(fact)]
+        missing = [fact for fact in facts if not self._bodies.is_ready(lane, fact)]
         self._take_rooms(lane, facts, await self._bodies.prepare(missing))
 
     def _take_rooms(self, lane: int, facts: Sequence[Fact], read: Mapping[int, Sequence[SyncEvent]]) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%plexus/proto/lanes/v1/room_body.proto\x12\x15plexus.proto.lanes.v1\"T\n\x08RoomBody\x12\x14\n\x0croom_version\x18\x01 \x01(\t\x12\x32\n\x06\x65vents\x18\x02 \x03(\x0b\x32\".plexus.proto.lanes.v1.StoredEvent\"\xdf\x02\n\x0bStoredEvent\x12\x0b\n\x03num\x18\x01 \x01(\x03\x12\x14\n\x07ordinal\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0b\n\x03sub\x18\x03 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x13\n\x0bsnap_before\x18\x05 \x01(\x05\x12\x12\n\nsnap_after\x18\x06 \x01(\x05\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\x12\x17\n\ntxn_device\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06txn_id\x18\t \x01(\tH\x02\x88\x01\x01\x12\x18\n\x0bredacted_by\x18\n \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x0ereplaces_state\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x19\n\x0cprev_content\x18\x0c \x01(\x0cH\x05\x88\x01\x01\x42\n\n\x08_ordinalB\r\n\x0b_txn_deviceB\t\n\x07_txn_idB\x0e\n\x0c_redacted_byB\x11\n\x0f_replaces_stateB\x0f\n\r_prev_contentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%plexus/proto/lanes/v1/room_body.proto\x12\x15plexus.proto.lanes.v1\"b\n\x08RoomBody\x12\x14\n\x0croom_version\x18\x01 \x01(\t\x12\x32\n\x06\x65vents\x18\x02 \x03(\x0b\x32\".plexus.proto.lanes.v1.StoredEvent\x12\x0c\n\x04room\x18\x03 \x01(\x05\"\xdf\x02\n\x0bStoredEvent\x12\x0b\n\x03num\x18\x01 \x01(\x03\x12\x14\n\x07ordinal\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0b\n\x03sub\x18\x03 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x13\n\x0bsnap_before\x18\x05 \x01(\x05\x12\x12\n\nsnap_after\x18\x06 \x01(\x05\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\x12\x17\n\ntxn_device\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06txn_id\x18\t \x01(\tH\x02\x88\x01\x01\x12\x18\n\x0bredacted_by\x18\n \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x0ereplaces_state\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x19\n\x0cprev_content\x18\x0c \x01(\x0cH\x05\x88\x01\x01\x42\n\n\x08_ordinalB\r\n\x0b_txn_deviceB\t\n\x07_txn_idB\x0e\n\x0c_redacted_byB\x11\n\x0f_replaces_stateB\x0f\n\r_prev_contentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plexus.proto.lanes.v1.room_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROOMBODY']._serialized_start=64
-  _globals['_ROOMBODY']._serialized_end=148
-  _globals['_STOREDEVENT']._serialized_start=151
-  _globals['_STOREDEVENT']._serialized_end=502
+  _globals['_ROOMBODY']._serialized_end=162
+  _globals['_STOREDEVENT']._serialized_start=165
+  _globals['_STOREDEVENT']._serialized_end=516
 # @@protoc_insertion_point(module_scope)

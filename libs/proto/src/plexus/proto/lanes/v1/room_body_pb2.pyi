@@ -26,7 +26,12 @@ class RoomBody(_message.Message):
 
     ROOM_VERSION_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    ROOM_FIELD_NUMBER: _builtins.int
     room_version: _builtins.str
+    room: _builtins.int
+    """The number of the room in its lane, so that a follower who has never met the room knows where it is.
+    0 from a writer that does not say.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredEvent]:
         """In the order of their ordinals."""
@@ -36,10 +41,11 @@ class RoomBody(_message.Message):
         *,
         room_version: _builtins.str = ...,
         events: _abc.Iterable[Global___StoredEvent] | None = ...,
+        room: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "room_version", b"room_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "room", b"room", "room_version", b"room_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
