@@ -8,7 +8,8 @@ An inbound federation request is checked in this order:
    covers the method, the target exactly as it was sent, both server names and the body. Pure; the time is
    a parameter.
 
-`Wire.authenticate` does the three for an HTTP request; `Wire.sign` is the other direction. `read_server_keys`
+`Wire.authenticate` does the three for an HTTP request; `Wire.sign` is the other direction, and `Wire.outbound`
+what a request of ours is made with: authorities to trust, addresses to stay away from. `read_server_keys`
 turns another server's published key document into `RemoteKey` values after checking its own signatures.
 
 Not here yet: finding servers, fetching their keys, sending. Until then a server whose keys are not in the
@@ -19,15 +20,19 @@ Server-Server API, "Authentication" and "Retrieving server keys".
 
 from plexus.wire.authenticator import Authenticated, RequestAuthenticator
 from plexus.wire.authorization import XMatrix, format_authorization, parse_authorization
-from plexus.wire.errors import RequestRefused
+from plexus.wire.errors import AddressRefused, RequestRefused
 from plexus.wire.key_documents import read_server_keys
+from plexus.wire.outbound import AddressGuard, Outbound
 from plexus.wire.remote_keys import MemoryRemoteKeys, RemoteKey, RemoteKeys, RemoteKeyStore
 from plexus.wire.requests import SignedRequest, check_request, sign_request
 from plexus.wire.wire import Wire
 
 __all__ = [
+    "AddressGuard",
+    "AddressRefused",
     "Authenticated",
     "MemoryRemoteKeys",
+    "Outbound",
     "RemoteKey",
     "RemoteKeyStore",
     "RemoteKeys",

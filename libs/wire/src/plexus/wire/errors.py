@@ -1,7 +1,8 @@
-"""What can be wrong with a request of another server.
+"""What can be wrong with a request of another server, or with where one of ours would go.
 
 RemoteFault (plexus.protocol)
 ├── RequestRefused       401 M_UNAUTHORIZED: not signed, or not rightly, or not for us
+├── AddressRefused       502 M_UNKNOWN: its name leads to addresses that nobody shall reach through us
 └── BadKeyDocument       a published key document that proves nothing
 """
 
@@ -14,6 +15,12 @@ class RequestRefused(RemoteFault):
     """The request does not prove who sent it. Server-Server API, "Request Authentication"."""
 
     STATUS, ERRCODE = 401, "M_UNAUTHORIZED"
+
+
+class AddressRefused(RemoteFault):
+    """A name that others gave us leads into a private network."""
+
+    STATUS = 502
 
 
 class BadKeyDocument(RemoteFault):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from plexus.wire.authenticator import Authenticated, RequestAuthenticator
+from plexus.wire.outbound import outbound
 from plexus.wire.postgres_keys import PostgresRemoteKeys
 from plexus.wire.remote_keys import RemoteKeyStore
 from plexus.wire.requests import SignedRequest
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class Wire:
-    """One a process. ``remote_keys`` is where other servers' keys are kept; PostgreSQL unless given."""
+    """One a process. ``remote_keys`` is where other servers' keys are kept; PostgreSQL unless given.
+
+    ``outbound`` is what every request to others takes. Raises `SettingsError` if it cannot be made.
+    """
 
     def __init__(self, platform: Platform, *, remote_keys: RemoteKeyStore | None = None) -> None:
         self.remote_keys: RemoteKeyStore = remote_keys or PostgresRemoteKeys(platform.db)
+        self.outbound = outbound(platform.settings.outbound)
         self._requests = RequestAuthenticator(
             server_name=platform.settings.server_name,
             clock=platform.clock,
