@@ -23,8 +23,8 @@ test: .venv/.dev ## every check and test, fast ones first, with the time each pa
 lint unit contract integration interop fault: .venv/.dev ## one part of `make test`
 	@.venv/bin/python tests/ladder.py $@
 
-fault-long: .venv/.dev ## the fault tests at full length: a minute and more each
-	@.venv/bin/python -m pytest tests/fault -m slow
+fault-long: .venv/.dev ## the fault tests with the proof of the lanes at full length: a minute of kills and freezes each
+	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest tests/fault --timeout 600
 
 bench: .venv/.dev ## measure Plexus: table, JSON and plot in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
 	@.venv/bin/python -m tests.load.bench $(BENCH)

@@ -1,6 +1,7 @@
 """The lanes under processes that are killed and stopped at random, and what the proof is worth.
 
-``PLEXUS_LANES_SECONDS`` sets how long the main proof runs: 15 in ``make test``, 60 for the whole.
+``PLEXUS_TEST_LANES_SECONDS`` sets how long the main proof runs: 15 s in ``make test``, 60 s in
+``make fault-long``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pytest
 
 from tests.fault.lanes.proof import Account, Proof
 
-SECONDS = float(os.environ.get("PLEXUS_LANES_SECONDS", "15"))
+SECONDS = float(os.environ.get("PLEXUS_TEST_LANES_SECONDS", "15"))
 
 
 @pytest.fixture

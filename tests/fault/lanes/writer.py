@@ -23,6 +23,8 @@ from tests.fault.lanes.lossy import LossyFanout
 LANES = [("r", 0), ("r", 1), ("r", 2), ("r", 3), ("u", 0), ("u", 1)]
 AT_ONCE = 3
 FAILING = 0.03
+"""Writes of the sound way that are rolled back. The broken ways have none: they are to be found by their
+order alone, and not by a hole that any rolled-back write would leave."""
 
 SOUND = 'SELECT proof.sound(%s::text::"char", %s::smallint, %s::text[], %s)'
 EARLY = 'SELECT proof.early(%s::text::"char", %s::smallint, %s::text[], %s)'
@@ -50,7 +52,7 @@ async def write_on(
             f"{names}-{number}-{i}" for i in range(1 if way == "early" else random.choice((1, 1, 1, 2, 5)))
         ]
         try:
-            first = await write(db, way, family, lane, subjects, random.random() < FAILING)
+            first = await write(db, way, family, lane, subjects, way == "sound" and random.random() < FAILING)
         except (StoreUnavailable, psycopg.errors.RaiseException, psycopg.errors.UniqueViolation):
             await asyncio.sleep(0.01)
             continue
