@@ -8,9 +8,10 @@ An inbound federation request is checked in this order:
    covers the method, the target exactly as it was sent, both server names and the body. Pure; the time is
    a parameter.
 
-`Wire.authenticate` does the three for an HTTP request; `Wire.sign` is the other direction, and `Wire.outbound`
-what a request of ours is made with: authorities to trust, addresses to stay away from. `read_server_keys`
-turns another server's published key document into `RemoteKey` values after checking its own signatures.
+`Wire.authenticate` does the three for an HTTP request. `Wire.sign` is the other direction, and
+`Wire.outbound` what a request of ours is made with: authorities to trust, addresses to stay away from.
+`read_server_keys` turns another server's published key document into `RemoteKey` values after checking its
+own signatures.
 
 Not here yet: finding servers, fetching their keys, sending. Until then a server whose keys are not in the
 store is refused.
