@@ -18,7 +18,8 @@ import psycopg
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.platform.postgres.errors import TRANSIENT
 from plexus.protocol.errors import MatrixError
-from plexus.rooms.lane_writer import announce, look_up
+from plexus.rooms.announcing import announce
+from plexus.rooms.lane_writer import look_up
 from plexus.rooms.write_call import WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result
 from psycopg import generators, pq

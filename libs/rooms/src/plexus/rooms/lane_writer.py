@@ -1,9 +1,11 @@
 """Group commit: the room writes of one lane, one call of ``rooms.write`` at a time.
 
 What becomes ready in a lane while its last call is in flight goes into the next one. Idle, that adds no
-delay: who comes first makes the call himself. Busy, it multiplies throughput, because a lane can commit only
-one thing at a time. After the commit the group's facts are published and the writers' marks are left, then
-the rooms are told.
+delay but a turn of the loop. Busy, it multiplies throughput, because a lane can commit only one thing at a
+time. After the commit the group is announced (``announcing``), then the rooms are told.
+
+The calls are made by a task of the lane's own, never by one of those who wait for them: a request that is cut
+off stops neither the write of others nor the announcement of what it has written itself.
 
 What can go wrong:
 
@@ -17,14 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from plexus.platform.lanes import ROOM, Fact, Group, RoomFact
 from plexus.platform.postgres import StoreUnavailable
-from plexus.rooms.body import room_body
+from plexus.rooms.announcing import MOST_BYTES, announce, leave_marks
 from plexus.rooms.write_call import WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_ROOMS = 64
-MOST_BYTES = 600_000
-"""Of events in one group: it travels as one record of less than 900 KB."""
-
 _FIND = """
 SELECT e.event_id, r.head_position, r.room
   FROM rooms.event e JOIN rooms.room r ON r.lane = e.lane AND r.room = e.room
@@ -46,8 +44,18 @@ SELECT e.event_id, r.head_position, r.room
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
+    """``done`` is cancelled if nobody waits any more; the write is made all the same."""
+
     write: RoomWrite
     done: asyncio.Future[Outcome]
+
+    def answer(self, outcome: Outcome) -> None:
+        if not self.done.done():
+            self.done.set_result(outcome)
+
+    def refuse(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 class LaneWriter:
@@ -57,38 +65,39 @@ class LaneWriter:
         self._ground = ground
         self._lane = lane
         self._waiting: list[_Waiting] = []
-        self._is_writing = False
-        self._next: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: RoomWrite) -> Outcome:
         """Write one room's chain with the next group. Raises `Unavailable` when the outcome is unknown, and
-        what PostgreSQL says if it refuses this very write.
+        what PostgreSQL says if it refuses this very write. It is written also if the caller goes away.
         """
         waiting = _Waiting(write, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if not self._is_writing:
-            await self._write_group()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
         return await waiting.done
 
     async def wait(self) -> None:
         """Until nothing waits any more."""
-        while self._next is not None and not self._next.done():
-            await asyncio.wait([self._next])
+        while self._task is not None:
+            await asyncio.wait([self._task])
 
-    async def _write_group(self) -> None:
-        self._is_writing = True
-        group = self._take()
+    async def _run(self) -> None:
+        group: list[_Waiting] = []
         try:
-            await self._write(group)
+            while self._waiting:
+                group = self._take()
+                try:
+                    await self._write(group)
+                except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
+                    for waiting in group:
+                        waiting.refuse(error)
         finally:
-            self._is_writing = False
-            for waiting in group:
-                if not waiting.done.done():
-                    waiting.done.set_exception(StoreUnavailable("The write was interrupted, try again"))
-            if self._waiting:
-                # The next group is not ours: it has a task of its own, so that our room can be answered.
-                self._is_writing = True
-                self._next = asyncio.create_task(self._write_group())
+            self._task = None
+            # The loop is being torn down, or there is nobody here.
+            left, self._waiting = group + self._waiting, []
+            for waiting in left:
+                waiting.refuse(StoreUnavailable("The write was interrupted, try again"))
 
     def _take(self) -> list[_Waiting]:
         """The next group, new rooms last as the function wants them."""
@@ -112,7 +121,7 @@ class LaneWriter:
             await self._one_by_one(group, error)
         else:
             for waiting, outcome in zip(group, found, strict=True):
-                waiting.done.set_result(outcome)
+                waiting.answer(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
         found = await call_write(self._ground, self._lane, writes)
@@ -121,7 +130,7 @@ class LaneWriter:
 
     async def _one_by_one(self, group: Sequence[_Waiting], error: psycopg.Error) -> None:
         if len(group) == 1:
-            group[0].done.set_exception(error)
+            group[0].refuse(error)
             return
         log.warning("a group of %d rooms was refused, writing them one by one: %s", len(group), error)
         for waiting in group:
@@ -135,9 +144,9 @@ class LaneWriter:
             found = await look_up(self._ground, self._lane, [waiting.write for waiting in group])
         for waiting, outcome in zip(group, found, strict=True):
             if outcome is None:
-                waiting.done.set_exception(error)
+                waiting.refuse(error)
             else:
-                waiting.done.set_result(outcome)
+                waiting.answer(outcome)
 
 
 async def call_write(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> list[Outcome]:
@@ -161,38 +170,5 @@ async def look_up(ground: Ground, lane: int, writes: Sequence[RoomWrite]) -> lis
     for write, outcome in zip(writes, outcomes_found, strict=True):
         if outcome is not None:
             # The facts are left to the followers, who find the hole; their positions are not known here.
-            await _leave_marks(ground, lane, {row.event.sender: outcome.position for row in write.events})
+            await leave_marks(ground, lane, {row.event.sender: outcome.position for row in write.events})
     return outcomes_found
-
-
-async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found: Sequence[Outcome]) -> None:
-    """After a commit: publish the group, and leave a mark for each sender."""
-    facts: list[Fact] = []
-    redacted: list[tuple[str, int]] = []
-    marks: dict[str, int] = {}
-    for write, outcome in zip(writes, found, strict=True):
-        if outcome.result is not Result.WRITTEN:
-            continue
-        room_id = write.ref.room_id
-        events = write.events
-        # A new room can be larger than a record; followers read it.
-        body = room_body(write, outcome.room) if write.size <= MOST_BYTES else None
-        facts.append(
-            Fact(outcome.position, RoomFact.EVENTS, room_id, events[0].num, events[-1].num, body=body)
-        )
-        redacted += [(room_id, redaction.num) for redaction in write.redactions]
-        for row in events:
-            marks[row.event.sender] = outcome.position
-    if not facts:
-        return
-    position = facts[-1].position
-    for room_id, num in redacted:
-        position += 1
-        facts.append(Fact(position, RoomFact.REDACTED, room_id, num, num))
-    ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, tuple(facts)))
-    await _leave_marks(ground, lane, marks)
-
-
-async def _leave_marks(ground: Ground, lane: int, marks: Mapping[str, int]) -> None:
-    for user_id, position in marks.items():
-        await ground.marks.set(user_id, {(ROOM, lane): position})

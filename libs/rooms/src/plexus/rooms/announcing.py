@@ -1,0 +1,67 @@
+"""After a commit: the followers of the lane hear of it, and who wrote gets a mark.
+
+The commit stands, whatever happens here. So nothing here raises: a group that was not published is a hole
+that its followers find and read, and without its mark a user may for a moment not see their own write. A
+failure is logged, and the write is answered as what it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from plexus.platform.lanes import ROOM, Fact, Group, RoomFact
+from plexus.rooms.body import room_body
+from plexus.rooms.writes import Outcome, Result, RoomWrite
+
+if TYPE_CHECKING:
+    from plexus.rooms.ground import Ground
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 600_000
+"""Of events in one group: it travels as one record of less than 900 KB."""
+
+
+async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found: Sequence[Outcome]) -> None:
+    """Publish what was written of a group, and leave a mark for each sender. Never raises."""
+    written = [
+        (write, outcome)
+        for write, outcome in zip(writes, found, strict=True)
+        if outcome.result is Result.WRITTEN
+    ]
+    if not written:
+        return
+    try:
+        ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, _facts(written)))
+    except Exception:
+        log.exception("a committed group of lane %d was not published", lane)
+    marks = {row.event.sender: outcome.position for write, outcome in written for row in write.events}
+    await leave_marks(ground, lane, marks)
+
+
+async def leave_marks(ground: Ground, lane: int, marks: Mapping[str, int]) -> None:
+    """A mark at a position of the lane for each user. Never raises."""
+    try:
+        for user_id, position in marks.items():
+            await ground.marks.set(user_id, {(ROOM, lane): position})
+    except Exception:
+        log.exception("marks of lane %d could not be left", lane)
+
+
+def _facts(written: Sequence[tuple[RoomWrite, Outcome]]) -> tuple[Fact, ...]:
+    facts: list[Fact] = []
+    for write, outcome in written:
+        first, last = write.events[0].num, write.events[-1].num
+        # A new room can be larger than a record; followers read it.
+        body = room_body(write, outcome.room) if write.size <= MOST_BYTES else None
+        facts.append(Fact(outcome.position, RoomFact.EVENTS, write.ref.room_id, first, last, body=body))
+    # The function appends these after all of those.
+    position = facts[-1].position
+    for write, _ in written:
+        for redaction in write.redactions:
+            position += 1
+            room_id, num = write.ref.room_id, redaction.num
+            facts.append(Fact(position, RoomFact.REDACTED, room_id, num, num))
+    return tuple(facts)
