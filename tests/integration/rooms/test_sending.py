@@ -18,7 +18,7 @@ from plexus.protocol.errors import (
     TooLarge,
     Unavailable,
 )
-from plexus.rooms import NewEvent, Rooms, Txn, events_of
+from plexus.rooms import NewEvent, Rooms, Txn, Written, events_of
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -26,6 +26,7 @@ from tests.integration.rooms.conftest import (
     CAROL,
     MakeRooms,
     TestGround,
+    first_events,
     join,
     make_room,
     member,
@@ -128,14 +129,14 @@ async def test_rooms_of_one_lane_share_a_commit(rooms: Rooms, ground: TestGround
         lanes.setdefault(ground.lanes.room(room_id), []).append(room_id)
     room_ids = max(lanes.values(), key=len)
     assert len(room_ids) >= 3
-    # The first call is under way while the others come; they share the second.
+    # They become ready in one turn of the loop, so they share one call.
     await asyncio.gather(*(rooms.send(r, ALICE, message("warm")) for r in room_ids))
     published = len(ground.groups)
     await asyncio.gather(*(rooms.send(r, ALICE, message("together")) for r in room_ids))
     await asyncio.sleep(0)
     groups = ground.groups[published:]
-    assert len(groups) == 2
-    assert sorted(len(group.facts) for group in groups) == sorted([1, len(room_ids) - 1])
+    assert len(groups) == 1
+    assert len(groups[0].facts) == len(room_ids)
     for room_id in room_ids:
         assert await bodies(rooms, room_id) == ["warm", "together"]
 
@@ -157,6 +158,57 @@ class TestTransactionIds:
         assert (again.event_id, again.replayed) == (first.event_id, True)
         assert again.position >= first.position
         assert await bodies(one, room_id) == ["once"]
+
+    async def test_a_retry_by_who_may_no_longer_send(self, make_rooms: MakeRooms) -> None:
+        """The answer to the first try was lost, and meanwhile the sender was put out."""
+        one = make_rooms()
+        room_id = await make_room(one)
+        await join(one, room_id, BOB)
+        first = await one.send(room_id, BOB, message("once"), txn=txn(BOB, "1"))
+        await one.send(room_id, ALICE, member(BOB, "leave"))
+        fresh = make_rooms()
+        again, alice, late, nameless = await asyncio.gather(
+            fresh.send(room_id, BOB, message("once"), txn=txn(BOB, "1")),
+            fresh.send(room_id, ALICE, message("hers"), txn=txn(ALICE, "1")),
+            fresh.send(room_id, BOB, message("late"), txn=txn(BOB, "2")),
+            fresh.send(room_id, BOB, message("late")),
+            return_exceptions=True,
+        )
+        assert isinstance(again, Written) and (again.event_id, again.replayed) == (first.event_id, True)
+        assert isinstance(alice, Written) and not alice.replayed
+        assert isinstance(late, AuthRejected) and isinstance(nameless, AuthRejected)
+        assert await bodies(one, room_id) == ["once", "hers"]
+
+    async def test_a_retry_of_state_that_is_so_again(self, make_rooms: MakeRooms) -> None:
+        """It gets the event that it made, not the one in force."""
+        one = make_rooms()
+        room_id = await make_room(one)
+        first = await one.send(room_id, ALICE, state("m.x", n=1), txn=txn(ALICE, "1"))
+        await one.send(room_id, ALICE, state("m.x", n=2))
+        third = await one.send(room_id, ALICE, state("m.x", n=1))
+        for txn_id, expected in (("1", first), ("2", third)):
+            found = await make_rooms().send(room_id, ALICE, state("m.x", n=1), txn=txn(ALICE, txn_id))
+            assert (found.event_id, found.replayed) == (expected.event_id, True)
+
+    async def test_a_refusal_that_nobody_can_confirm(
+        self, make_rooms: MakeRooms, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The look-up fails: who might have been a retry is told to ask again, the others are answered."""
+        room_id = await make_room(make_rooms())
+
+        async def failing(*_: object) -> dict[int, str]:
+            raise StoreUnavailable("connection lost")
+
+        monkeypatch.setattr("plexus.rooms.actor.sent_before", failing)
+        fresh = make_rooms()
+        unsure, refused, sent = await asyncio.gather(
+            fresh.send(room_id, BOB, message("x"), txn=txn(BOB, "1")),
+            fresh.send(room_id, BOB, message("x")),
+            fresh.send(room_id, ALICE, message("hers")),
+            return_exceptions=True,
+        )
+        assert isinstance(unsure, StoreUnavailable) and isinstance(refused, AuthRejected)
+        assert isinstance(sent, Written)
 
     async def test_a_retry_among_others(self, make_rooms: MakeRooms) -> None:
         one, other = make_rooms(), make_rooms()
@@ -257,6 +309,147 @@ class TestLostAnswer:
         lose["after"] = False
         await rooms.send(room_id, ALICE, message("here"))
         assert await bodies(rooms, room_id) == ["here"]
+
+
+class TestAfterTheCommit:
+    """What was committed is answered as committed, whatever fails afterwards."""
+
+    @pytest.mark.parametrize("broken", ["fanout", "marks", "generation"])
+    async def test_a_failure_to_announce(
+        self,
+        make_rooms: MakeRooms,
+        ground: TestGround,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        broken: str,
+    ) -> None:
+        rooms = make_rooms()
+        room_id = await make_room(rooms)
+        await rooms.send(room_id, ALICE, message("0"))
+
+        def fail(*_: object) -> int:
+            raise ConnectionError("gone")
+
+        async def fail_soon(*_: object) -> None:
+            raise ConnectionError("gone")
+
+        with monkeypatch.context() as patch:
+            if broken == "marks":
+                patch.setattr(ground.marks, "set", fail_soon)
+            elif broken == "fanout":
+                patch.setattr(ground.fanout, "publish", fail)
+            else:
+                patch.setattr(ground.log, "generation", fail)
+            sent = await asyncio.gather(*(rooms.send(room_id, ALICE, message(str(n))) for n in (1, 2)))
+            made = await make_room(rooms)
+            same = await rooms.send(room_id, ALICE, state("m.room.join_rules", join_rule="public"))
+            # By an engine of its own: the head of the first is stale, so it writes under the lock.
+            await make_rooms().send(room_id, ALICE, message("3"))
+            await rooms.send(room_id, ALICE, message("4"))
+        assert [written.replayed for written in sent] == [False, False] and same.replayed
+        assert "gone" in caplog.text
+        assert await bodies(rooms, room_id) == ["0", "1", "2", "3", "4"]
+        assert await rooms.room(made) is not None
+        # The next write is announced as ever.
+        last = await rooms.send(room_id, ALICE, message("5"))
+        await asyncio.sleep(0)
+        assert ground.groups[-1].facts[0].position == last.position
+        assert (await ground.marks.get(ALICE))[ROOM, last.lane] == last.position
+
+    async def test_a_creator_who_goes_away(
+        self, make_rooms: MakeRooms, ground: TestGround, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Their request is cut while their room is being committed, and others wait behind it."""
+        from plexus.rooms import creation, lane_writer
+
+        rooms = make_rooms()
+        other = await make_room(rooms)
+        lane = ground.lanes.room(other)
+        name = next(
+            f"!made{n}:here.example.org"
+            for n in range(10_000)
+            if ground.lanes.room(f"!made{n}:here.example.org") == lane
+        )
+        monkeypatch.setattr(creation, "new_room_id", lambda _: name)
+        write = lane_writer.call_write
+        committed, go_on = asyncio.Event(), asyncio.Event()
+        under_way: list[int] = []
+
+        async def slow(*args: Any) -> Any:
+            under_way.append(len(under_way))
+            answer = await write(*args)
+            committed.set()
+            await go_on.wait()
+            under_way.pop()
+            assert not under_way, "one call at a time"
+            return answer
+
+        monkeypatch.setattr(lane_writer, "call_write", slow)
+        creating = asyncio.create_task(rooms.create(ALICE, "11", first_events(ALICE, "11")))
+        await committed.wait()
+        sending = asyncio.create_task(rooms.send(other, ALICE, message("behind")))
+        await asyncio.sleep(0.05)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        go_on.set()
+        sent = await sending
+        await rooms.stop()
+        await asyncio.sleep(0)
+        published = {fact.subject: fact.position for group in ground.groups for fact in group.facts}
+        assert published[other] == sent.position
+        assert published[name] == sent.position - 1
+        assert await make_rooms().membership(name, ALICE) == "join"
+
+    async def test_one_who_goes_away_while_waiting(
+        self, make_rooms: MakeRooms, ground: TestGround, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In one group with somebody else's write: that one is answered."""
+        from plexus.rooms import creation, lane_writer
+
+        rooms = make_rooms()
+        first, other = await two_in_a_lane(rooms, ground)
+        lane = ground.lanes.room(other)
+        name = next(
+            f"!mate{n}:here.example.org"
+            for n in range(10_000)
+            if ground.lanes.room(f"!mate{n}:here.example.org") == lane
+        )
+        monkeypatch.setattr(creation, "new_room_id", lambda _: name)
+        write = lane_writer.call_write
+        go_on = asyncio.Event()
+        groups: list[int] = []
+
+        async def slow(ground: Any, lane: int, writes: Any) -> Any:
+            groups.append(len(writes))
+            answer = await write(ground, lane, writes)
+            await go_on.wait()
+            return answer
+
+        monkeypatch.setattr(lane_writer, "call_write", slow)
+        holding = asyncio.create_task(rooms.send(first, ALICE, message("holding the lane")))
+        await asyncio.sleep(0.05)
+        creating = asyncio.create_task(rooms.create(ALICE, "11", first_events(ALICE, "11")))
+        sending = asyncio.create_task(rooms.send(other, ALICE, message("mate")))
+        await asyncio.sleep(0.05)
+        creating.cancel()
+        go_on.set()
+        await holding
+        sent = await sending
+        assert groups == [1, 2]
+        await asyncio.sleep(0)
+        assert sent.position in {fact.position for group in ground.groups for fact in group.facts}
+        assert await bodies(rooms, other) == ["mate"]
+        assert await rooms.membership(name, ALICE) == "join"
+
+
+async def two_in_a_lane(rooms: Rooms, ground: TestGround) -> tuple[str, str]:
+    lanes: dict[int, str] = {}
+    while True:
+        room_id = await make_room(rooms, version="11")
+        before = lanes.setdefault(ground.lanes.room(room_id), room_id)
+        if before != room_id:
+            return before, room_id
 
 
 class TestRefused:

@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plexus.platform.lanes import ROOM
-from plexus.platform.postgres import ReadSession
+from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
+from plexus.rooms.announcing import leave_marks
 from plexus.rooms.builder import ChainBuilder, Signer, needs
 from plexus.rooms.conflict import write_locked
 from plexus.rooms.head import RoomHead
 from plexus.rooms.reading_head import Stale, read_head, read_missing, read_version
-from plexus.rooms.values import Written
+from plexus.rooms.transactions import made_by, sent_before
+from plexus.rooms.values import RoomRef, Written
 from plexus.rooms.wishes import Missing, Target, Verdict, Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
@@ -220,33 +221,44 @@ class RoomActor:
     async def _settle(self, batch: Sequence[_Waiting], chain: Chain, outcome: Outcome) -> None:
         """The head moves on, and everybody is told."""
         self.head = after(chain, outcome)
-        position = outcome.position
-        for waiting, verdict in zip(batch, chain.verdicts, strict=False):
+        judged = list(zip(batch, chain.verdicts, strict=False))
+        if unsure := [waiting for waiting, verdict in judged if verdict.unless_sent]:
+            await self._answer_retries(unsure, chain.head.ref, outcome.position)
+        for waiting, verdict in judged:
+            if waiting.done.done():
+                continue
             if verdict.error is not None:
                 waiting.refuse(verdict.error)
-                continue
-            if verdict.replayed:
-                await self._ground.marks.set(waiting.wish.sender, {(ROOM, self.lane): position})
-            waiting.answer(
-                Written(self.room_id, verdict.event_id, position, self.lane, replayed=verdict.replayed)
-            )
+            else:
+                await self._tell(waiting, verdict.event_id, outcome.position, replayed=verdict.replayed)
+
+    async def _answer_retries(self, unsure: Sequence[_Waiting], ref: RoomRef, position: int) -> None:
+        """Those whose transaction id has made an event get that event; the others are left as they are. If
+        nobody can say, they must ask again.
+        """
+        try:
+            async with self._ground.db.read(primary=True) as session:
+                found = await sent_before(session, ref, [waiting.wish for waiting in unsure])
+        except StoreUnavailable as error:
+            for waiting in unsure:
+                waiting.refuse(error)
+            return
+        for at, event_id in found.items():
+            await self._tell(unsure[at], event_id, position, replayed=True)
 
     async def _settle_replayed(self, batch: list[_Waiting], chain: Chain, outcome: Outcome) -> None:
         """One of the chain had been sent before: answer it with the event it made, and take it out."""
         index = next(i for i, verdict in enumerate(chain.verdicts) if verdict.at == outcome.at)
         async with self._ground.db.read(primary=True) as session:
-            row = await session.one(
-                "SELECT e.event_id, r.head_position"
-                "  FROM rooms.event e JOIN rooms.room r ON r.lane = e.lane AND r.room = e.room"
-                " WHERE e.lane = %s::smallint AND e.room = %s::integer AND e.num = %s",
-                (self.lane, chain.write.ref.room, outcome.num),
-            )
-        if row is None:
+            made = await made_by(session, chain.write.ref, outcome.num)
+        if made is None:
             raise Unavailable("The event of this transaction ID is gone")
-        event_id, position = row
-        waiting = batch.pop(index)
-        await self._ground.marks.set(waiting.wish.sender, {(ROOM, self.lane): position})
-        waiting.answer(Written(self.room_id, event_id, position, self.lane, replayed=True))
+        await self._tell(batch.pop(index), *made, replayed=True)
+
+    async def _tell(self, waiting: _Waiting, event_id: str, position: int, *, replayed: bool) -> None:
+        if replayed:
+            await leave_marks(self._ground, self.lane, {waiting.wish.sender: position})
+        waiting.answer(Written(self.room_id, event_id, position, self.lane, replayed=replayed))
 
 
 def build_chain(
