@@ -26,6 +26,23 @@ async def test_a_transaction_id_sends_once_for_each_device(house: House, alice: 
     assert redaction.ok()["event_id"] != first
 
 
+async def test_transaction_ids_have_255_bytes_at_most(house: House, alice: Person) -> None:
+    room_id = await alice.create_room()
+    first = await alice.send(room_id, "one", seg("é" * 127 + "a"))
+    assert await alice.send(room_id, "one", seg("é" * 127 + "a")) == first
+    before = await house.written()
+    for txn_id in (seg("é" * 128), "a" * 256, "nul%00"):
+        for path, body in (
+            (f"send/m.room.message/{txn_id}", {"msgtype": "m.text", "body": "x"}),
+            (f"redact/{seg(first)}/{txn_id}", {}),
+        ):
+            assert (await alice.put(f"{alice.room(room_id)}/{path}", body)).error() == (
+                400,
+                "M_INVALID_PARAM",
+            )
+    assert await house.written() == before
+
+
 async def test_sixteen_at_once_with_one_transaction_id_make_one_event(house: House, alice: Person) -> None:
     room_id = await alice.create_room()
     before = await house.count("rooms.event")

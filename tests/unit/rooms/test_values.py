@@ -1,4 +1,4 @@
-"""Places and tokens."""
+"""Places, tokens, transaction ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plexus.protocol.errors import InvalidParam
-from plexus.rooms import Place, TimelineToken
+from plexus.rooms import Place, TimelineToken, Txn
 
 places = st.builds(Place, st.integers(0, 2**53), st.integers(-(2**29), 0))
 
@@ -47,3 +47,24 @@ def test_the_order_of_places(a: Place, b: Place) -> None:
 def test_history_stands_before_the_live_event_after_its_gap() -> None:
     assert Place(4, 0) < Place(5, -2) < Place(5, -1) < Place(5, 0)
     assert Place(5, 0).before == Place(5, -1)
+
+
+@pytest.mark.parametrize(
+    ("txn_id", "kept"),
+    [
+        ("a", True),
+        ("a" * 255, True),
+        ("é" * 127, True),
+        ("", False),
+        ("a" * 256, False),
+        ("é" * 128, False),
+        ("nul\0", False),
+        ("\ud800", False),
+    ],
+)
+def test_transaction_ids(txn_id: str, kept: bool) -> None:
+    if kept:
+        assert Txn("@a:b", "D", "send", txn_id).txn_id == txn_id
+    else:
+        with pytest.raises(InvalidParam):
+            Txn("@a:b", "D", "send", txn_id)

@@ -29,7 +29,7 @@ from plexus.rooms.head import RoomHead, StateKey
 from plexus.rooms.pending_state import PendingState
 from plexus.rooms.redactions import Redactions, target_of
 from plexus.rooms.values import RoomRef, Txn
-from plexus.rooms.wishes import Missing, Target, Verdict, Wish, check_names, check_txn
+from plexus.rooms.wishes import Missing, Target, Verdict, Wish, check_names
 from plexus.rooms.writes import EventRow, NewRoom, RoomWrite
 
 _CREATE: StateKey = ("m.room.create", "")
@@ -128,11 +128,6 @@ class ChainBuilder:
 
     def _judge(self, wish: Wish) -> Verdict:
         txn = wish.txn
-        try:
-            if txn is not None:
-                check_txn(txn)
-        except MatrixError as error:
-            return Verdict(error=error)
         if txn is not None and (sent := self._txns.get(txn)) is not None:
             return Verdict(sent, replayed=True)
         try:

@@ -28,9 +28,14 @@ class NewEvent:
     redacts: str | None = None
 
 
+MAX_TXN_ID_BYTES = 255
+
+
 @dataclass(frozen=True, slots=True)
 class Txn:
     """A client's transaction id. Its scope is the device and the endpoint (a short name such as ``send``).
+    Making one raises `InvalidParam` if the id is empty or cannot be kept: the spec sets no limit, ours is
+    that of other identifiers.
 
     Client-Server API, "Transaction identifiers".
     """
@@ -39,6 +44,14 @@ class Txn:
     device_id: str
     endpoint: str
     txn_id: str
+
+    def __post_init__(self) -> None:
+        try:
+            size = len(self.txn_id.encode())
+        except UnicodeEncodeError:
+            raise InvalidParam("The transaction ID is not valid Unicode") from None
+        if not 0 < size <= MAX_TXN_ID_BYTES or "\0" in self.txn_id:
+            raise InvalidParam(f"A transaction ID has 1 to {MAX_TXN_ID_BYTES} bytes and no U+0000")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from plexus.protocol.identifiers import is_user_id
 from plexus.rooms.head import StateKey
 from plexus.rooms.values import NewEvent, Txn
 
-MAX_TXN_ID_BYTES = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -73,13 +71,3 @@ def check_names(new: NewEvent) -> None:
         raise InvalidParam("An event's type and state key cannot hold U+0000")
     if new.type == "m.room.member" and new.state_key is not None and not is_user_id(new.state_key):
         raise InvalidParam("The state key of a membership is a user ID")
-
-
-def check_txn(txn: Txn) -> None:
-    """`InvalidParam` for a transaction ID that cannot be kept."""
-    try:
-        size = len(txn.txn_id.encode())
-    except UnicodeEncodeError:
-        raise InvalidParam("The transaction ID is not valid Unicode") from None
-    if "\0" in txn.txn_id or size > MAX_TXN_ID_BYTES:
-        raise InvalidParam(f"A transaction ID has at most {MAX_TXN_ID_BYTES} bytes and no U+0000")

@@ -17,7 +17,6 @@ from plexus.protocol.errors import BadJson, InvalidParam, MatrixError
 from plexus.protocol.identifiers import is_event_id, is_room_alias
 from plexus.rooms import NewEvent, Txn
 
-MAX_TXN_BYTES = 255
 VOUCHER = "join_authorised_via_users_server"
 
 
@@ -25,8 +24,6 @@ def txn_of(requester: Requester, endpoint: str, txn_id: str) -> Txn:
     """The scope of a transaction id: the device and the endpoint. Client-Server API, "Transaction
     identifiers".
     """
-    if not txn_id or "\0" in txn_id or len(txn_id.encode("utf-8", "surrogatepass")) > MAX_TXN_BYTES:
-        raise InvalidParam("The transaction ID is empty or too long")
     return Txn(requester.user_id, requester.device_id or "", endpoint, txn_id)
 
 
