@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from plexus.platform.lanes import RoomFact
+from plexus.platform.postgres import StoreUnavailable
 from plexus.protocol.errors import (
     AuthRejected,
     BadJson,
@@ -14,7 +16,9 @@ from plexus.protocol.errors import (
     RoomInUse,
     UnsupportedRoomVersion,
 )
-from plexus.rooms import NewEvent, Rooms
+from plexus.rooms import NewEvent, Rooms, lane_writer
+from plexus.rooms.directory import claim_alias
+from plexus.rooms.writes import Outcome
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -134,6 +138,109 @@ class TestAliases:
                 ALICE, "12", [*first_events(ALICE), state("m.x", a=0.5)], alias=f"#free:{SERVER}"
             )
         assert await rooms.resolve_alias(f"#free:{SERVER}") is None
+
+    async def test_what_a_kill_leaves_behind(
+        self, rooms: Rooms, ground: TestGround, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Claimed for a room that was never written: it leads nowhere, and a minute later it is free."""
+        alias = f"#orphan:{SERVER}"
+        other = await make_room(rooms, creator=BOB)
+
+        async def die(*_: object) -> list[Outcome]:
+            raise StoreUnavailable("connection lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lane_writer, "call_write", die)
+            with pytest.raises(StoreUnavailable):
+                await rooms.create(ALICE, "12", first_events(ALICE), alias=alias)
+        assert await rooms.resolve_alias(alias) is None
+        ground.clock.advance(50)
+        with pytest.raises(RoomInUse):
+            await rooms.create(BOB, "12", first_events(BOB), alias=alias)
+        assert not await rooms.create_alias(alias, other, BOB)
+        ground.clock.advance(11)
+        written = await rooms.create(BOB, "12", first_events(BOB), alias=alias)
+        found = await rooms.resolve_alias(alias)
+        assert found is not None and (found.room_id, found.creator) == (written.room_id, BOB)
+        # That one has a room: it is never free.
+        ground.clock.advance(3_600)
+        assert not await rooms.create_alias(alias, other, ALICE)
+
+    async def test_an_orphan_is_claimed_for_a_room_that_is_there(
+        self, rooms: Rooms, ground: TestGround
+    ) -> None:
+        alias = f"#adopted:{SERVER}"
+        assert await claim_alias(ground, alias, f"!never:{SERVER}", ALICE)
+        room_id = await make_room(rooms)
+        assert not await rooms.create_alias(alias, room_id, BOB)
+        ground.clock.advance(61)
+        claims = await asyncio.gather(*(rooms.create_alias(alias, room_id, BOB) for _ in range(4)))
+        assert sorted(claims) == [False, False, False, True]
+        assert [found.alias for found in await rooms.aliases_of(room_id)] == [alias]
+
+    async def test_it_stays_while_nobody_knows(
+        self, make_rooms: MakeRooms, ground: TestGround, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The room was written, but the answer was lost and cannot be looked up."""
+        alias = f"#lost:{SERVER}"
+        write = lane_writer.call_write
+
+        async def lose(*args: Any) -> list[Outcome]:
+            await write(*args)
+            raise StoreUnavailable("connection lost")
+
+        async def find_nothing(*_: object) -> list[None]:
+            return [None]
+
+        rooms = make_rooms()
+        with monkeypatch.context() as patch:
+            patch.setattr(lane_writer, "call_write", lose)
+            patch.setattr(lane_writer, "look_up", find_nothing)
+            with pytest.raises(StoreUnavailable):
+                await rooms.create(ALICE, "12", first_events(ALICE), alias=alias)
+        found = await rooms.resolve_alias(alias)
+        assert found is not None and await rooms.membership(found.room_id, ALICE) == "join"
+        ground.clock.advance(61)
+        with pytest.raises(RoomInUse):
+            await rooms.create(BOB, "12", first_events(BOB), alias=alias)
+
+    async def test_it_stays_with_a_creator_who_goes_away(
+        self, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alias = f"#cut:{SERVER}"
+        write = lane_writer.call_write
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(*args: Any) -> list[Outcome]:
+            begun.set()
+            await go_on.wait()
+            return await write(*args)
+
+        monkeypatch.setattr(lane_writer, "call_write", slow)
+        creating = asyncio.create_task(rooms.create(ALICE, "12", first_events(ALICE), alias=alias))
+        await begun.wait()
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        go_on.set()
+        await rooms.stop()
+        found = await rooms.resolve_alias(alias)
+        assert found is not None and await rooms.membership(found.room_id, ALICE) == "join"
+
+    async def test_it_is_free_at_once_after_a_refusal(
+        self, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """PostgreSQL says why: it has rolled back."""
+        alias = f"#refused:{SERVER}"
+
+        async def refuse(*_: object) -> list[Outcome]:
+            raise StoreUnavailable("cancelled", sqlstate="57014")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lane_writer, "call_write", refuse)
+            with pytest.raises(StoreUnavailable):
+                await rooms.create(ALICE, "12", first_events(ALICE), alias=alias)
+        await rooms.create(BOB, "12", first_events(BOB), alias=alias)
 
     async def test_their_life(self, rooms: Rooms) -> None:
         room_id, other = await make_room(rooms), await make_room(rooms)

@@ -1,7 +1,9 @@
 """Aliases, and the public directory.
 
 An alias is a row of its own, not of a room's lane: it is claimed and released in a transaction apart from any
-room write. What the room says of its aliases (m.room.canonical_alias) is state like any other.
+room write. That of a new room is claimed before the room is written. If the process dies in between, the
+alias leads to a room that is not there: then it resolves to nothing, and a minute later anybody may claim it.
+What the room says of its aliases (m.room.canonical_alias) is state like any other.
 
 Client-Server API, "Room aliases" and "Published room directory".
 """
@@ -15,6 +17,7 @@ from typing import Any
 from plexus.protocol.errors import InvalidParam
 from plexus.protocol.identifiers import is_room_alias
 from plexus.rooms.ground import Ground
+from plexus.rooms.refs import Refs
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import Alias, PublishedRoom, RoomRef, Wanted
@@ -43,6 +46,20 @@ INSERT INTO rooms.alias (alias, room_id, creator, created) VALUES (%s, %s, %s, %
 RETURNING true
 """
 
+ABANDONED_MS = 60_000
+"""After this time an alias whose room is not there is free. A write of the room that was under way when the
+alias was claimed has long been stopped by the timeouts of the database.
+"""
+
+_ABANDONED = "SELECT room_id FROM rooms.alias WHERE alias = %s AND created < %s"
+
+_TAKE_OVER = """
+UPDATE rooms.alias SET room_id = %(room_id)s, creator = %(creator)s, created = %(now)s
+ WHERE alias = %(alias)s AND room_id = %(old)s AND created < %(before)s
+   AND NOT EXISTS (SELECT FROM rooms.room WHERE lane = %(lane)s::smallint AND room_id = %(old)s)
+RETURNING true
+"""
+
 _PUBLISHED = """
 SELECT room_id, lane, room, room_version, snapshot, joined_members FROM rooms.room WHERE published
  ORDER BY joined_members DESC, room_id LIMIT %s
@@ -50,8 +67,29 @@ SELECT room_id, lane, room, room_version, snapshot, joined_members FROM rooms.ro
 
 
 async def claim_alias(ground: Ground, alias: str, room_id: str, creator: str) -> bool:
-    """False if somebody has it."""
-    return bool(await ground.db.call(_CLAIM, (alias, room_id, creator, ground.clock.now_ms())))
+    """False if somebody has it. One that was claimed a while ago for a room that has not come to be is
+    nobody's.
+    """
+    now = ground.clock.now_ms()
+    if await ground.db.call(_CLAIM, (alias, room_id, creator, now)):
+        return True
+    rows = await ground.db.call(_ABANDONED, (alias, now - ABANDONED_MS))
+    if not rows:
+        return False
+    old = rows[0][0]
+    taken = await ground.db.call(
+        _TAKE_OVER,
+        {
+            "alias": alias,
+            "room_id": room_id,
+            "creator": creator,
+            "now": now,
+            "old": old,
+            "lane": ground.lanes.room(old),
+            "before": now - ABANDONED_MS,
+        },
+    )
+    return bool(taken)
 
 
 async def release_alias(ground: Ground, alias: str, room_id: str | None = None) -> bool:
@@ -63,12 +101,16 @@ async def release_alias(ground: Ground, alias: str, room_id: str | None = None) 
     return bool(rows)
 
 
-async def resolve_alias(ground: Ground, alias: str) -> Alias | None:
+async def resolve_alias(ground: Ground, refs: Refs, alias: str) -> Alias | None:
+    """None if nobody has it, or the room for which it was claimed is not there (yet)."""
     if not is_room_alias(alias):
         return None
     async with ground.db.read() as session:
         row = await session.one("SELECT alias, room_id, creator FROM rooms.alias WHERE alias = %s", (alias,))
-    return None if row is None else Alias(*row)
+    if row is None:
+        return None
+    found = Alias(*row)
+    return None if await refs.get(found.room_id) is None else found
 
 
 async def aliases_of(ground: Ground, room_id: str) -> list[Alias]:

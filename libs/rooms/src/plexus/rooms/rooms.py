@@ -353,7 +353,7 @@ class Rooms:
 
     async def resolve_alias(self, alias: str) -> Alias | None:
         """Where an alias of this server leads; None if nowhere."""
-        return await directory.resolve_alias(self._ground, alias)
+        return await directory.resolve_alias(self._ground, self._refs, alias)
 
     async def create_alias(self, alias: str, room_id: str, creator: str) -> bool:
         """Claim an alias for a room; False if somebody has it. `NotFound` if there is no such room."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
+import psycopg
+from plexus.platform.postgres import StoreUnavailable
 from plexus.protocol.errors import NotFound, RoomInUse, Unavailable
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
@@ -75,9 +77,12 @@ class Sending:
                 raise RoomInUse()
             try:
                 outcome = await self._write_new(write)
-            except BaseException:
-                if alias is not None:
-                    await release_alias(self._ground, alias, room_id)
+            except (psycopg.Error, StoreUnavailable) as error:
+                # With a code PostgreSQL has rolled back. After anything else (a lost answer, a cancellation)
+                # the room may yet come to be, and its alias must lead to it; if it does not, `claim_alias`
+                # gives the alias away in time.
+                if error.sqlstate is not None:
+                    await self._release(alias, room_id)
                 raise
             if outcome.result is Result.WRITTEN:
                 actor = self._actor(room_id)
@@ -86,12 +91,15 @@ class Sending:
                 self._refs.learn(ref)
                 event_id = write.events[-1].event.event_id
                 return Written(room_id, event_id, outcome.position, ref.lane, replayed=False)
-            if alias is not None:
-                await release_alias(self._ground, alias, room_id)
+            await self._release(alias, room_id)
         raise Unavailable("The room could not be made, try again")
 
     async def _write_new(self, write: RoomWrite) -> Outcome:
         return await self._writer(write.ref.lane).write(write)
+
+    async def _release(self, alias: str | None, room_id: str) -> None:
+        if alias is not None:
+            await release_alias(self._ground, alias, room_id)
 
     def _actor(self, room_id: str) -> RoomActor:
         actor = self._actors.get(room_id)
