@@ -18,7 +18,9 @@ LaneKey = tuple[str, int]
 
 class Marks(Protocol):
     async def set(self, user_id: str, positions: Mapping[LaneKey, int]) -> None:
-        """Merge by maximum into what the user has."""
+        """Merge by maximum into what the user has. Never raises and never waits long: it is called after a
+        commit, for an answer that must not fail any more. A mark that cannot be left is lost.
+        """
         ...
 
     async def get(self, user_id: str) -> Mapping[LaneKey, int]:
