@@ -141,14 +141,21 @@ def generate(target: Path) -> None:
     subprocess.run(command, cwd=ROOT / "proto", env=environment, check=True)
 
 
+def breaking_changes(base: Path) -> Iterator[str]:
+    """What readers of `base`, the messages of the last release as an image of buf's, could not bear."""
+    if not base.is_file():
+        yield f"{base.name} is missing: nothing to compare with (bring it back from the repository's history)"
+    elif subprocess.run(
+        tool("buf", "breaking", "proto", "--against", str(base)), cwd=ROOT, check=False
+    ).returncode:
+        yield "a message changed in a way that readers of the old one cannot bear"
+
+
 def check_proto() -> Iterator[str]:
     """What is wrong with proto/, in words; nothing when all is well."""
     if subprocess.run(tool("buf", "lint", "proto"), cwd=ROOT, check=False).returncode:
         yield "buf lint found the above"
-    base = ROOT / "proto" / "base.binpb"
-    breaking = tool("buf", "breaking", "proto", "--against", str(base))
-    if base.exists() and subprocess.run(breaking, cwd=ROOT, check=False).returncode:
-        yield "a message changed in a way that readers of the old one cannot bear"
+    yield from breaking_changes(ROOT / "proto" / "base.binpb")
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         for path in sorted(Path(folder).rglob("*_pb2.py*")):
