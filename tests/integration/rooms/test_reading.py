@@ -227,11 +227,19 @@ class TestVisibility:
         own.append(await join(rooms, room_id, BOB))
         own.append(await rooms.send(room_id, ALICE, member(BOB, "leave", reason="out")))
         own.append(await rooms.send(room_id, ALICE, member(BOB, "ban")))
+        # Those before or after which Bob was in the room: he has been told of the others by /sync.
+        seen = own[1:3]
         for written in own:
-            await rooms.event(room_id, written.event_id, viewer=BOB)
+            if written in seen:
+                await rooms.event(room_id, written.event_id, viewer=BOB)
+            else:
+                with pytest.raises(NotFound):
+                    await rooms.event(room_id, written.event_id, viewer=BOB)
         page = await rooms.timeline(room_id, viewer=BOB, limit=100)
-        assert [event.event_id for event in page.events][:4] == [written.event_id for written in own][::-1]
-        assert list(page.memberships)[:4] == ["ban", "leave", "join", "invite"]
+        own_ids = {written.event_id for written in own}
+        found = [event.event_id for event in page.events if event.event_id in own_ids]
+        assert found == [written.event_id for written in seen][::-1]
+        assert list(page.memberships)[:2] == ["leave", "join"]
 
 
 class TestManyRooms:

@@ -74,6 +74,6 @@ def _not_after_leaving(eyes: Viewer | None, at: Place) -> Place:
         return at
     if any(value == "world_readable" for _, value in eyes.visibilities):
         return at
-    # Their own later memberships (a ban after leaving) are theirs to see, so from the newest of these.
+    # What came after is not theirs to see, but for what invitees may, so from the newest membership.
     last = max(eyes.left_at, eyes.memberships[-1].start)
     return min(at, Place(last, 0))

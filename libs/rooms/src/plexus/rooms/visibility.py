@@ -19,7 +19,7 @@ from plexus.protocol.visibility import (
     DEFAULT_HISTORY_VISIBILITY,
     HistoryVisibility,
     history_visibility_of,
-    may_see,
+    may_see_own_membership,
 )
 from plexus.rooms.ground import Ground
 from plexus.rooms.packing import int4
@@ -102,17 +102,15 @@ class Viewer:
         joined_later = any(i.membership == "join" and i.end > ordinal for i in self.memberships)
         after = self._membership(ordinal)
         visibility = self._visibility(ordinal)
+        before = self._membership(ordinal - 1)
         visible = any(
-            may_see(seen, membership, joined_later=joined_later)
+            may_see_own_membership(seen, before, after, joined_later=joined_later)
             for seen in {visibility, self._visibility(ordinal - 1)}
-            for membership in {after, self._membership(ordinal - 1)}
         )
         return Visibility(visible, after, visibility)
 
     def sees(self, event: StoredEvent) -> bool:
-        """Whether the user may see this event. One's own membership is never hidden from oneself."""
-        if event.type == "m.room.member" and event.state_key == self.user_id:
-            return True
+        """Whether the user may see this event. What has no place in the timeline is for nobody."""
         return event.ordinal is not None and self.at(event.place).visible
 
     def _membership(self, ordinal: int) -> str | None:
