@@ -152,6 +152,41 @@ class TestRestricted:
         with pytest.raises(Forbidden):
             await join(rooms, room_id, CAROL)
 
+    @pytest.mark.parametrize("named", [ALICE, CAROL, "@mallory:elsewhere.example.org", 5])
+    async def test_nobody_names_the_authoriser_but_the_engine(self, rooms: Rooms, named: object) -> None:
+        club, room_id = await self.make(rooms, "11")
+        asking = member(BOB, join_authorised_via_users_server=named)
+        with pytest.raises(Forbidden):
+            await rooms.send(room_id, BOB, asking)
+        assert await rooms.membership(room_id, BOB) is None
+        await join(rooms, club, BOB)
+        await rooms.send(room_id, BOB, asking)
+        event = await rooms.state_event(room_id, "m.room.member", BOB)
+        assert event is not None and event.content["join_authorised_via_users_server"] == ALICE
+
+    async def test_a_name_that_is_carried_along(self, rooms: Rooms) -> None:
+        """As clients do that copy what their membership said before; also in other memberships, and in those
+        of a new room.
+        """
+        club, room_id = await self.make(rooms, "12")
+        await join(rooms, club, BOB)
+        await join(rooms, room_id, BOB)
+        before = await rooms.state_event(room_id, "m.room.member", BOB)
+        assert before is not None
+        for content in (
+            {**before.content, "displayname": "Bob"},
+            {**before.content, "membership": "leave"},
+        ):
+            sent = await rooms.send(room_id, BOB, NewEvent("m.room.member", content, BOB))
+            event = await rooms.event(room_id, sent.event_id, viewer=None)
+            expected = {key: value for key, value in content.items() if not key.startswith("join_auth")}
+            assert event.content == expected
+        events = first_events(ALICE)
+        events[1] = member(ALICE, join_authorised_via_users_server=BOB)
+        written = await rooms.create(ALICE, "12", events)
+        own = await rooms.state_event(written.room_id, "m.room.member", ALICE)
+        assert own is not None and own.content == {"membership": "join"}
+
     async def test_the_invited_need_nobody(self, rooms: Rooms) -> None:
         _, room_id = await self.make(rooms, "12")
         await rooms.send(room_id, ALICE, member(BOB, "invite"))

@@ -14,8 +14,9 @@ What happens when somebody sends an event:
    a newer version.
 4. Such a room is written again under its row lock (``conflict``): read forward, rebuild, write. Optimism is
    for the first try only.
-5. After the commit, and only then: the cached head moves on, the group is published to the followers of the
-   lane, the writer's mark is left, and the caller is answered.
+5. After the commit, and only then: the group is published to the followers of the lane and the writers' marks
+   are left (``announcing``), the cached head moves on, and the callers are answered. A refusal is told only
+   after the transaction id was looked up (``transactions``): it may be the retry of something long written.
 
 Reading is by *places* (`Place`: ordinal and sub) and by *snapshots* (``snapshots``): each event knows the
 snapshot of the room's state before and after it, so state at any event is a look-up and never a replay. Who

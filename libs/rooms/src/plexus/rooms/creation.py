@@ -23,6 +23,7 @@ from plexus.protocol.errors import InvalidParam
 from plexus.protocol.room_versions import RoomVersion
 from plexus.rooms.builder import ChainBuilder, Signer
 from plexus.rooms.head import RoomHead
+from plexus.rooms.restricted import without_authoriser
 from plexus.rooms.snapshots import EMPTY, Chain
 from plexus.rooms.values import NewEvent, RoomRef
 from plexus.rooms.wishes import Wish
@@ -66,7 +67,7 @@ def build_room(
 
 
 def _add(builder: ChainBuilder, creator: str, event: NewEvent, ts: int) -> None:
-    builder.add(Wish(creator, event, None, ts))
+    builder.add(Wish(creator, without_authoriser(event), None, ts))
     if (error := builder.verdicts[-1].error) is not None:
         raise error
 

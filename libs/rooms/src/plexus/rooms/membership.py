@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from plexus.protocol.errors import Forbidden, MatrixError
@@ -103,6 +103,18 @@ UPDATE rooms.membership SET forgotten = true
    AND membership >= 4
 RETURNING true
 """
+
+
+def with_membership(
+    members: Iterable[StoredEvent], membership: str | None, not_membership: str | None
+) -> list[StoredEvent]:
+    """Of these m.room.member events those with the one and without the other; None asks for nothing."""
+    return [
+        event
+        for event in members
+        if (membership is None or event.content.get("membership") == membership)
+        and (not_membership is None or event.content.get("membership") != not_membership)
+    ]
 
 
 class MembershipReader:

@@ -1,20 +1,21 @@
-"""`Rooms`: the one door to everything that has to do with rooms. What is done stands behind it."""
+"""`Rooms`: the one door to everything that has to do with rooms. What is done stands behind it; the length of
+this module is that of the face.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from plexus.protocol.errors import AuthRejected, Forbidden, NotFound
-from plexus.protocol.identifiers import is_event_id
+from plexus.protocol.errors import NotFound
 from plexus.rooms import directory
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
-from plexus.rooms.membership import MembershipReader
+from plexus.rooms.membership import MembershipReader, with_membership
 from plexus.rooms.refs import Refs
 from plexus.rooms.resolver import StateResolver, UnresolvedState
-from plexus.rooms.restricted import authorise_join
+from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
@@ -38,10 +39,8 @@ from plexus.rooms.values import (
     Wanted,
     Written,
 )
-from plexus.rooms.visibility import Viewer, read_viewers
-
-_NEEDS_AUTHORISER = "5.3.5.2"
-"""The rule that asks for ``join_authorised_via_users_server``."""
+from plexus.rooms.viewing import Viewing
+from plexus.rooms.visibility import Viewer
 
 
 class Rooms:
@@ -50,11 +49,13 @@ class Rooms:
     def __init__(self, ground: Ground, *, resolver: StateResolver | None = None) -> None:
         self._ground = ground
         self._refs = Refs(ground)
-        self._sending = Sending(ground, resolver or UnresolvedState(), self._refs)
         self._events = EventReader(ground)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
         self._members = MembershipReader(ground)
+        self._viewing = Viewing(ground, self._refs, self._events, self._heads)
+        authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
+        self._sending = Sending(ground, resolver or UnresolvedState(), self._refs, authoriser)
 
     async def start(self) -> None:
         """Nothing to open: what is needed is made when it is needed."""
@@ -68,24 +69,17 @@ class Rooms:
     async def send(self, room_id: str, sender: str, event: NewEvent, *, txn: Txn | None = None) -> Written:
         """Send an event of any type: message, state, membership, redaction.
 
-        A transaction id that is known gives the event it made then. State that is already so, by the same
-        sender, gives the event in force. A join under a restricted rule is authorised by somebody here who
-        may.
+        A transaction id that is known gives the event it made then, also if its sender may no longer send.
+        State that is already so, by the same sender, gives the event in force. A join under a restricted rule
+        is authorised by somebody here who may; ``join_authorised_via_users_server`` in the content counts for
+        nothing. A redaction takes away the content of its target with the same write; if there is no such
+        event in the room it is written and takes nothing away, also later.
 
         Raises `NotFound` (no such room), `AuthRejected` or `Forbidden`, `BadJson`, `InvalidParam` and
         `TooLarge`: nothing was written. `LimitExceeded`: nothing was written, too much is waiting.
         `Unavailable`: it is not known, send it again with the same transaction id.
         """
-        try:
-            return await self._sending.send(room_id, sender, event, txn)
-        except AuthRejected as refusal:
-            if refusal.rule != _NEEDS_AUTHORISER or "join_authorised_via_users_server" in event.content:
-                raise
-        room = await self._require_room(room_id)
-        authoriser = await authorise_join(self._ground, self._refs, self._states, self._members, room, sender)
-        content = {**event.content, "join_authorised_via_users_server": authoriser}
-        joining = NewEvent(event.type, content, event.state_key)
-        return await self._sending.send(room_id, sender, joining, txn)
+        return await self._sending.send(room_id, sender, event, txn)
 
     async def create(
         self,
@@ -101,7 +95,9 @@ class Rooms:
         ``events`` may be a function of the room ID, for events that speak of it (called with "" first where
         the ID is the hash of the create event). ``room_version``, and ``creator`` where it belongs, are put
         into the create event. The answer's ``event_id`` is that of the last event. ``alias`` is taken first:
-        `RoomInUse` if somebody has it. Otherwise raises as `send`, and `UnsupportedRoomVersion`.
+        `RoomInUse` if somebody has it. Otherwise raises as `send`, and `UnsupportedRoomVersion`. After
+        `Unavailable`, or if the caller is cancelled, the room may yet come to be; if it does not, its alias
+        leads nowhere and is free after a minute.
         """
         return await self._sending.create(creator, room_version, events, published=published, alias=alias)
 
@@ -176,12 +172,7 @@ class Rooms:
         room = await self._require_room(room_id)
         wanted = Wanted(types=frozenset({"m.room.member"}))
         state = await self.state_at(room.ref, room.snapshot if snapshot is None else snapshot, wanted)
-        return [
-            event
-            for event in state.values()
-            if (membership is None or event.content.get("membership") == membership)
-            and (not_membership is None or event.content.get("membership") != not_membership)
-        ]
+        return with_membership(state.values(), membership, not_membership)
 
     async def member_ids(self, ref: RoomRef, memberships: Collection[str] = frozenset({"join"})) -> list[str]:
         """The users that have one of these memberships now."""
@@ -259,16 +250,7 @@ class Rooms:
         """One event, decorated; `NotFound` if there is none or ``viewer`` may not see it (None sees
         everything).
         """
-        event: StoredEvent | None = None
-        if is_event_id(event_id):
-            if room_id is None:
-                event = await self._events.anywhere(event_id)
-            elif (ref := await self._refs.get(room_id)) is not None:
-                event = await self._events.by_id(ref, event_id)
-        if event is None or not await self._sees(viewer, event):
-            raise NotFound("There is no such event, or you may not see it")
-        await self._events.decorate([event])
-        return event
+        return await self._viewing.event(room_id, event_id, viewer)
 
     async def events(
         self, wanted: Sequence[tuple[RoomRef, Iterable[int]]]
@@ -323,31 +305,18 @@ class Rooms:
         """The user's eyes in each room: `Viewer.sees` and `Viewer.at` judge any event without another
         query.
         """
-        return await read_viewers(self._ground, refs, user_id)
+        return await self._viewing.viewers(refs, user_id)
 
     async def can_see(self, ref: RoomRef, user_id: str, places: Sequence[Place]) -> list[Visibility]:
         """For each place whether the user may see an event there, and what their membership was."""
-        viewer = (await read_viewers(self._ground, [ref], user_id))[ref]
-        return [viewer.at(place) for place in places]
+        return await self._viewing.can_see(ref, user_id, places)
 
     async def view(self, room_id: str, user_id: str) -> View:
         """What the user may see of the room's state: that of now for members and where the room is
         world-readable, that at the end for who has left. `Forbidden` if nothing, also if there is no such
         room.
         """
-        room = await self.room(room_id)
-        if room is None:
-            raise Forbidden("You are not in this room")
-        viewer = (await read_viewers(self._ground, [room.ref], user_id))[room.ref]
-        if viewer.membership == "join" or viewer.history_visibility == "world_readable":
-            return View(room.ref, room.snapshot, Place(room.head_ordinal), viewer.membership, True)
-        left_at = viewer.left_at
-        if viewer.forgotten or left_at is None:
-            raise Forbidden("You are not in this room")
-        snapshot = await self._heads.snapshot_at(room.ref, Place(left_at))
-        if snapshot is None:
-            raise Forbidden("You are not in this room")
-        return View(room.ref, snapshot, Place(left_at), viewer.membership, False)
+        return await self._viewing.view(room_id, user_id)
 
     # --- aliases and directory
 
@@ -378,16 +347,8 @@ class Rooms:
             self._ground, self._states, limit=limit, since=since, search=search
         )
 
-    # --- helpers
-
     async def _require_room(self, room_id: str) -> RoomInfo:
         room = await self.room(room_id)
         if room is None:
             raise NotFound("There is no such room")
         return room
-
-    async def _sees(self, user_id: str | None, event: StoredEvent) -> bool:
-        if user_id is None:
-            return True
-        viewer = (await read_viewers(self._ground, [event.ref], user_id))[event.ref]
-        return viewer.sees(event)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 import psycopg
 from plexus.platform.postgres import StoreUnavailable
-from plexus.protocol.errors import NotFound, RoomInUse, Unavailable
+from plexus.protocol.errors import AuthRejected, NotFound, RoomInUse, Unavailable
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
 from plexus.rooms.creation import Events, build_room
@@ -20,6 +20,7 @@ from plexus.rooms.ground import Ground
 from plexus.rooms.lane_writer import LaneWriter
 from plexus.rooms.refs import Refs
 from plexus.rooms.resolver import StateResolver
+from plexus.rooms.restricted import JoinAuthoriser, is_in_need, without_authoriser
 from plexus.rooms.values import NewEvent, Txn, Written
 from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
@@ -32,10 +33,13 @@ _ATTEMPTS = 20
 
 
 class Sending:
-    def __init__(self, ground: Ground, resolver: StateResolver, refs: Refs) -> None:
+    def __init__(
+        self, ground: Ground, resolver: StateResolver, refs: Refs, authoriser: JoinAuthoriser
+    ) -> None:
         self._ground = ground
         self._resolver = resolver
         self._refs = refs
+        self._authoriser = authoriser
         self._actors: OrderedDict[str, RoomActor] = OrderedDict()
         self._writers: dict[int, LaneWriter] = {}
         self._answers: OrderedDict[tuple[str, Txn], Written] = OrderedDict()
@@ -48,6 +52,16 @@ class Sending:
         await asyncio.gather(*(writer.wait() for writer in self._writers.values()))
 
     async def send(self, room_id: str, sender: str, event: NewEvent, txn: Txn | None) -> Written:
+        event = without_authoriser(event)
+        try:
+            return await self._send(room_id, sender, event, txn)
+        except AuthRejected as refusal:
+            if not is_in_need(refusal):
+                raise
+        event = await self._authoriser.authorise(room_id, sender, event)
+        return await self._send(room_id, sender, event, txn)
+
+    async def _send(self, room_id: str, sender: str, event: NewEvent, txn: Txn | None) -> Written:
         if self._stopped:
             raise Unavailable("The server is stopping")
         if txn is None:

@@ -1,0 +1,63 @@
+"""What one user may see: an event, the state of a room, a set of places. Judged by ``visibility``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plexus.protocol.errors import Forbidden, NotFound
+from plexus.protocol.identifiers import is_event_id
+from plexus.rooms.events import EventReader
+from plexus.rooms.ground import Ground
+from plexus.rooms.heads import HeadReader
+from plexus.rooms.refs import Refs
+from plexus.rooms.stored import StoredEvent
+from plexus.rooms.values import Place, RoomRef, View, Visibility
+from plexus.rooms.visibility import Viewer, read_viewers
+
+
+class Viewing:
+    def __init__(self, ground: Ground, refs: Refs, events: EventReader, heads: HeadReader) -> None:
+        self._ground = ground
+        self._refs = refs
+        self._events = events
+        self._heads = heads
+
+    async def viewers(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Viewer]:
+        return await read_viewers(self._ground, refs, user_id)
+
+    async def can_see(self, ref: RoomRef, user_id: str, places: Sequence[Place]) -> list[Visibility]:
+        viewer = await self._viewer(ref, user_id)
+        return [viewer.at(place) for place in places]
+
+    async def event(self, room_id: str | None, event_id: str, viewer: str | None) -> StoredEvent:
+        """One event, decorated; `NotFound` if there is none or ``viewer`` may not see it."""
+        event: StoredEvent | None = None
+        if is_event_id(event_id):
+            if room_id is None:
+                event = await self._events.anywhere(event_id)
+            elif (ref := await self._refs.get(room_id)) is not None:
+                event = await self._events.by_id(ref, event_id)
+        if event is None or not (viewer is None or (await self._viewer(event.ref, viewer)).sees(event)):
+            raise NotFound("There is no such event, or you may not see it")
+        await self._events.decorate([event])
+        return event
+
+    async def view(self, room_id: str, user_id: str) -> View:
+        """What the user may see of the room's state; `Forbidden` if nothing, or there is no such room."""
+        ref = await self._refs.get(room_id)
+        room = None if ref is None else await self._heads.room(ref)
+        if room is None:
+            raise Forbidden("You are not in this room")
+        viewer = await self._viewer(room.ref, user_id)
+        if viewer.membership == "join" or viewer.history_visibility == "world_readable":
+            return View(room.ref, room.snapshot, Place(room.head_ordinal), viewer.membership, True)
+        left_at = viewer.left_at
+        if viewer.forgotten or left_at is None:
+            raise Forbidden("You are not in this room")
+        snapshot = await self._heads.snapshot_at(room.ref, Place(left_at))
+        if snapshot is None:
+            raise Forbidden("You are not in this room")
+        return View(room.ref, snapshot, Place(left_at), viewer.membership, False)
+
+    async def _viewer(self, ref: RoomRef, user_id: str) -> Viewer:
+        return (await read_viewers(self._ground, [ref], user_id))[ref]
