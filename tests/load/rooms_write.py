@@ -114,7 +114,7 @@ async def rounds(dsn: str, server: psutil.Process, sends: int, senders: int) -> 
         log = LaneLog(db, lanes)
         await log.start(embedded=True)
         rooms = Rooms(
-            SimpleNamespace(  # type: ignore[arg-type]
+            SimpleNamespace(
                 settings=SimpleNamespace(server_name=SERVER),
                 clock=SystemClock(),
                 db=db,

@@ -17,8 +17,7 @@
 --   3 replayed        detail: the num that the transaction id of event `number` of the chain (from 1) has made before
 --   4 exists          an event id, or the room id of a new room, is there already
 --
--- FOR loops over the arrays, because INSERT ... SELECT unnest() costs three times as much for one event. At most 50
--- parameters, beyond which psycopg parses the statement anew each time.
+-- FOR loops over the arrays, because INSERT ... SELECT unnest() costs three times as much for one event.
 
 CREATE OR REPLACE FUNCTION rooms.write(
     in_lane          smallint,
