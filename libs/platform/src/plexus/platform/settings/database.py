@@ -66,7 +66,9 @@ class DatabaseSettings(Section):
         default=2_000, description="Wait for a free connection; then the answer is 503 with Retry-After."
     )
     max_waiting: Annotated[int, Field(ge=1)] = Field(
-        default=256, description="Requests that may wait for a connection at a time; more get 503 at once."
+        default=4_000,
+        description="Requests that may wait for a connection at a time; more get 503 at once. After a "
+        "restart all clients come back in one moment.",
     )
     prepared_statements: bool = Field(
         default=True, description="Off behind a pgbouncer below 1.22 in transaction mode."
