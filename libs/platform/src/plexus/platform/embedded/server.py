@@ -297,7 +297,8 @@ class EmbeddedPostgres:
                     data_folder.clear(self.data)
                     self._launch()
                     break
-                except (EmbeddedPostgresError, OSError):
+                except Exception:
+                    # Whatever it is: without this thread the database stays down until somebody looks.
                     log.exception("PostgreSQL does not start")
                     self._stopping.wait(1.0)
             if self._stopping.is_set() and self._process is not None and self._process.poll() is None:

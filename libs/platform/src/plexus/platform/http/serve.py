@@ -241,12 +241,16 @@ async def _housekeeping(listening: list[_Listening], http: HttpSettings) -> None
     swept = loop.time()
     while True:
         await asyncio.sleep(1)
-        for item in listening:
-            await item.tick()
-        if loop.time() - swept >= min(_SWEEP_SECONDS, http.head_timeout_seconds):
-            swept = loop.time()
+        try:
             for item in listening:
-                sweep(item.connections, http.head_timeout_seconds, http.body_timeout_seconds)
+                await item.tick()
+            if loop.time() - swept >= min(_SWEEP_SECONDS, http.head_timeout_seconds):
+                swept = loop.time()
+                for item in listening:
+                    sweep(item.connections, http.head_timeout_seconds, http.body_timeout_seconds)
+        except Exception:
+            # A round that fails must not be the last: clients that fall silent would be held for ever.
+            logger.exception("A round of housekeeping failed")
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
