@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.fuzz.plain import Answer
-from tests.integration.fuzz.world import Call, Operation, World
+from tests.integration.fuzz.world import Call, Operation, World, fingerprint
 
 MALFORMED = {
     "nothing closed": b'{"a": ',
@@ -49,26 +48,6 @@ def checked(operation: Operation, answer: Answer, what: str) -> Answer:
         assert answer.errcode != "M_UNKNOWN" or answer.status != 500
         assert isinstance(answer.json.get("error"), str), f"{operation} given {what}: {answer}"
     return answer
-
-
-def fingerprint(world: World) -> Any:
-    """What a refused write must leave as it was: the seeded room, and the account of who asked."""
-    headers = world.alice.headers
-    room, user = quote(world.room_id, safe=""), quote(world.alice.user_id, safe="")
-    paths = (
-        f"rooms/{room}/messages?dir=b&limit=1",
-        f"rooms/{room}/joined_members",
-        f"rooms/{room}/state",
-        f"profile/{user}",
-        "joined_rooms",
-        "pushrules/",
-        "devices",
-    )
-    seen = [world.http.request("GET", f"/_matrix/client/v3/{path}", None, headers).ok() for path in paths]
-    seen[0] = [event["event_id"] for event in seen[0]["chunk"]]
-    seen[2] = sorted(event["event_id"] for event in seen[2])
-    seen[6] = sorted(device["device_id"] for device in seen[6]["devices"])
-    return seen
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -180,6 +180,26 @@ class World:
         return self.http.request(operation.method, self.url(operation, call), body, headers)
 
 
+def fingerprint(world: World) -> Any:
+    """What a refused write must leave as it was: the seeded room, and the account of who asked."""
+    headers = world.alice.headers
+    room, user = quote(world.room_id, safe=""), quote(world.alice.user_id, safe="")
+    paths = (
+        f"rooms/{room}/messages?dir=b&limit=1",
+        f"rooms/{room}/joined_members",
+        f"rooms/{room}/state",
+        f"profile/{user}",
+        "joined_rooms",
+        "pushrules/",
+        "devices",
+    )
+    seen = [world.http.request("GET", f"/_matrix/client/v3/{path}", None, headers).ok() for path in paths]
+    seen[0] = [event["event_id"] for event in seen[0]["chunk"]]
+    seen[2] = sorted(event["event_id"] for event in seen[2])
+    seen[6] = sorted(device["device_id"] for device in seen[6]["devices"])
+    return seen
+
+
 def of_dora(world: World, **parameters: str) -> Call:
     return Call({"userId": world.dora.user_id, **parameters}, account=world.dora)
 

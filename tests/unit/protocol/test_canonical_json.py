@@ -92,6 +92,13 @@ def test_decode_refuses_what_is_not_json(raw: bytes) -> None:
         decode_request(raw)
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1" * 400, b"-" + b"9" * 5000])
+def test_a_number_past_all_doubles_is_json_but_bad(number: bytes) -> None:
+    for door in (decode, decode_request):
+        with pytest.raises(BadJson, match="out of range"):
+            door(b'{"a": %s}' % number)
+
+
 def test_limits_are_inclusive() -> None:
     assert decode(b"[9007199254740991,-9007199254740991]") == [2**53 - 1, -(2**53) + 1]
 

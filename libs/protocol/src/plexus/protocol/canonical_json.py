@@ -31,6 +31,9 @@ MAX_DEPTH = 200
 MAX_INTEGER = 2**53 - 1
 MIN_INTEGER = -MAX_INTEGER
 
+_TOO_LARGE = "number is infinity when parsed as double"
+"""orjson's words for what is JSON by its grammar, but no number that anybody can hold."""
+
 # Subclasses and dataclasses are refused: printing them silently would hide a mistake in our own code.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
@@ -96,8 +99,8 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 def decode_request(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The JSON object in a request's body.
 
-    Raises `NotJson` if it is not JSON (lone surrogates included), `BadJson` if it is not an object or too
-    deep.
+    Raises `NotJson` if it is not JSON (lone surrogates included), `BadJson` if it is not an object, too deep,
+    or holds a number past what a double can (``1e400``).
     """
     value = _parse(raw)
     if not isinstance(value, dict):
@@ -131,6 +134,8 @@ def _parse(raw: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         if "depth limit" in error.msg or error.msg.startswith("Recursion limit"):
             raise BadJson("The JSON is nested too deeply") from None
+        if error.msg == _TOO_LARGE:
+            raise BadJson("A number is out of range") from None
         raise NotJson(f"The content is not JSON: {error.msg}") from None
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
+from plexus.client_api.params import USER_ID_SCHEMA
 from plexus.platform.http import Requester, User
 from plexus.protocol.errors import Forbidden
 from plexus.protocol.identifiers import check_user_id
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
-UserId = Annotated[str, Path(alias="userId", description="The user ID."), AfterValidator(check_user_id)]
+UserId = Annotated[
+    str,
+    Path(alias="userId", description="The user ID."),
+    AfterValidator(check_user_id),
+    WithJsonSchema(USER_ID_SCHEMA),
+]
 
 
 async def require_own_user(requester: User, user_id: UserId) -> Requester:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from plexus.client_api.params import ROOM_ID_SCHEMA
 from plexus.platform.http import Body
 from plexus.protocol.identifiers import check_room_id
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 MAX_PAGE = 500
 DEFAULT_PAGE = 100
 
 
 class AliasTarget(Body):
-    room_id: Annotated[str, AfterValidator(check_room_id)]
+    room_id: Annotated[str, AfterValidator(check_room_id), WithJsonSchema(ROOM_ID_SCHEMA)]
 
 
 class RoomVisibility(Body):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from plexus.client_api.params import USER_ID_SCHEMA
 from plexus.platform.http import Body
 from plexus.protocol.identifiers import check_user_id
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
-UserId = Annotated[str, AfterValidator(check_user_id)]
+UserId = Annotated[str, AfterValidator(check_user_id), WithJsonSchema(USER_ID_SCHEMA)]
 
 
 class Reasoned(Body):

@@ -11,7 +11,7 @@ from fastapi import Body as JsonBody
 from fastapi import Path
 from plexus.protocol.errors import InvalidParam, MatrixError, MissingParam
 from plexus.protocol.identifiers import is_namespaced_id
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 DEFINED = frozenset(("displayname", "avatar_url", "m.tz"))
 MAX_KEY_BYTES = 255
@@ -48,6 +48,13 @@ def read_value(name: str, body: dict[str, Any]) -> Any:
 
 
 FieldName = Annotated[
-    str, Path(alias="keyName", description="The profile field."), AfterValidator(check_field_name)
+    str,
+    Path(alias="keyName", description="The profile field."),
+    AfterValidator(check_field_name),
+    WithJsonSchema({"type": "string", "pattern": r"^[a-z][a-z0-9._-]*$"}),
 ]
-FieldBody = Annotated[dict[str, Any], JsonBody(description="An object with the field.")]
+FieldBody = Annotated[
+    dict[str, Any],
+    JsonBody(description="An object with the field, under the name that the path has."),
+    WithJsonSchema({"type": "object", "minProperties": 1}),
+]

@@ -6,7 +6,15 @@ from typing import Any
 
 from plexus.client_api.deps import Deps, FullUser
 from plexus.client_api.push_rules import service
-from plexus.client_api.push_rules.models import After, Before, Kind, RuleBody, RuleId
+from plexus.client_api.push_rules.models import (
+    ActionsBody,
+    After,
+    Before,
+    EnabledBody,
+    Kind,
+    RuleBody,
+    RuleId,
+)
 from plexus.platform.http import make_router
 
 router = make_router(prefix="/_matrix/client/v3/pushrules", tags=["Push notifications"])
@@ -66,7 +74,7 @@ async def is_push_rule_enabled(api: Deps, requester: FullUser, kind: Kind, rule_
 
 @router.put(RULE + "/enabled", operation_id="setPushRuleEnabled")
 async def set_push_rule_enabled(
-    api: Deps, requester: FullUser, kind: Kind, rule_id: RuleId, body: RuleBody
+    api: Deps, requester: FullUser, kind: Kind, rule_id: RuleId, body: EnabledBody
 ) -> Json:
     """Enable or disable a rule, also a default one."""
     await service.set_enabled(api, requester.user_id, kind, rule_id, body)
@@ -81,7 +89,7 @@ async def get_push_rule_actions(api: Deps, requester: FullUser, kind: Kind, rule
 
 @router.put(RULE + "/actions", operation_id="setPushRuleActions")
 async def set_push_rule_actions(
-    api: Deps, requester: FullUser, kind: Kind, rule_id: RuleId, body: RuleBody
+    api: Deps, requester: FullUser, kind: Kind, rule_id: RuleId, body: ActionsBody
 ) -> Json:
     """Set the actions of a rule, also of a default one."""
     await service.set_actions(api, requester.user_id, kind, rule_id, body)
