@@ -7,5 +7,6 @@ none=$(sed -n 's/^name = "\(plexus-.*\)"/--no-emit-package \1/p' libs/*/pyprojec
 # shellcheck disable=SC2086
 "$uv" pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header $none -o requirements/dev.txt "$@"
 # shellcheck disable=SC2086
-"$uv" pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header $none -o requirements/run.txt "$@"
+"$uv" pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header $none \
+  -c requirements/dev.txt -o requirements/run.txt "$@" # what runs is what is tested
 echo "uv==0.13.9" | "$uv" pip compile -q - --universal --generate-hashes --no-emit-index-url --no-header -o requirements/uv.txt

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 import pytest_asyncio
-from plexus.cli.all_in_one import all_in_one
+from plexus.cli.composition import compose
 from plexus.platform.compose import open_platform
 from plexus.platform.http import Gateway
 from plexus.platform.settings import Settings
@@ -56,7 +56,7 @@ async def world(database: TestDatabase, tmp_path_factory: pytest.TempPathFactory
     create_signing_key(settings.signing_key_file)
     async with AsyncExitStack() as stack:
         platform = await stack.enter_async_context(open_platform(settings, service="test"))
-        gateway = await stack.enter_async_context(all_in_one(platform))
+        gateway = await stack.enter_async_context(compose(platform))
         for service in gateway.services:
             stack.push_async_callback(service.stop)
             await service.start()

@@ -1,6 +1,7 @@
 """The `plexus` command.
 
 plexus up               start everything in one process
+plexus serve SERVICE…   start some services, as a process of a cluster
 plexus user …           accounts: add, token, reset-password, deactivate
 plexus db …             migrate, backup, restore
 plexus doctor           what is wrong, in plain words
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sys
 
 import typer
-from plexus.cli import db, doctor, up, user
+from plexus.cli import db, doctor, serve, up, user
 from plexus.platform.backup import BackupError
 from plexus.platform.embedded import EmbeddedPostgresError
 from plexus.platform.http import ListenError
@@ -27,6 +28,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.command("up")(up.up)
+commands.command("serve")(serve.serve)
 commands.command("doctor")(doctor.doctor)
 commands.add_typer(db.commands, name="db")
 commands.add_typer(user.commands, name="user")

@@ -1,13 +1,18 @@
-"""What runs inside `plexus up`, once the services are loaded."""
+"""What runs inside `plexus up` and `plexus serve`, once the services are loaded."""
 
 from __future__ import annotations
 
-from plexus.cli.all_in_one import all_in_one
+import logging
+from collections.abc import Sequence
+
+from plexus.cli.composition import compose
 from plexus.cli.progress import say
 from plexus.platform.compose import open_platform
 from plexus.platform.context import Platform
 from plexus.platform.http import Addresses, freeze_garbage, serve
 from plexus.platform.settings import Settings, SettingsError
+
+logger = logging.getLogger(__name__)
 
 
 async def serve_all(settings: Settings) -> None:
@@ -16,11 +21,28 @@ async def serve_all(settings: Settings) -> None:
     async with open_platform(settings, service="all") as platform:
         await keep_name(platform)
         say("· starting client-api, sync, keys, federation, media")
-        async with all_in_one(platform) as gateway:
+        async with compose(platform) as gateway:
 
             def started(addresses: Addresses) -> None:
                 freeze_garbage()
                 welcome(settings, addresses)
+
+            await serve(gateway, platform, started=started)
+
+
+async def serve_some(settings: Settings, names: Sequence[str]) -> None:
+    """Start these services of a cluster, and serve until told to leave."""
+    async with open_platform(settings, service="-".join(names)) as platform:
+        await keep_name(platform)
+        async with compose(platform, names) as gateway:
+
+            def started(addresses: Addresses) -> None:
+                freeze_garbage()
+                where = {
+                    "client": [url(address) for address in addresses.client],
+                    "internal": [url(address) for address in addresses.internal],
+                }
+                logger.info("%s is up", ", ".join(names), extra={"data": where})
 
             await serve(gateway, platform, started=started)
 

@@ -30,8 +30,9 @@ def beside(settings: Settings) -> Address | None:
 @contextmanager
 def owner_dsn(settings: Settings) -> Iterator[str]:
     """How to connect as the database's owner, until the block ends."""
-    if settings.database.dsn is not None:
-        yield settings.database.dsn.get_secret_value()
+    database = settings.database
+    if database.dsn is not None:
+        yield (database.owner_dsn or database.dsn).get_secret_value()
     elif (address := beside(settings)) is not None:
         yield address.dsn()
     else:

@@ -28,12 +28,16 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one commit put in one lane: facts of consecutive positions, at least one."""
+    """What one commit put in one lane: facts of consecutive positions, at least one.
+
+    ``trace`` is the W3C ``traceparent`` of the span that published it, if that is traced.
+    """
 
     generation: int
     family: str
     lane: int
     facts: tuple[Fact, ...]
+    trace: str | None = None
 
     @property
     def first(self) -> int:

@@ -8,6 +8,12 @@
 `load_settings` reads them; ``docs/settings.md`` is made from the same classes by `reference`.
 """
 
+from plexus.platform.settings.cluster import (
+    CallsSettings,
+    KafkaSettings,
+    LeadershipSettings,
+    RedisSettings,
+)
 from plexus.platform.settings.database import DatabaseSettings, EmbeddedSettings, FactSettings
 from plexus.platform.settings.http import (
     FederationListener,
@@ -32,11 +38,14 @@ from plexus.platform.settings.users import (
 )
 
 __all__ = [
+    "CallsSettings",
     "DatabaseSettings",
     "EmbeddedSettings",
     "FactSettings",
     "FederationListener",
     "HttpSettings",
+    "KafkaSettings",
+    "LeadershipSettings",
     "Limit",
     "Listener",
     "ListenersSettings",
@@ -44,6 +53,7 @@ __all__ = [
     "OutboundSettings",
     "PasswordSettings",
     "RateLimits",
+    "RedisSettings",
     "RegistrationSettings",
     "RoomSettings",
     "SessionSettings",

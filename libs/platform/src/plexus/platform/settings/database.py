@@ -51,6 +51,10 @@ class DatabaseSettings(Section):
     reader_dsn: SecretStr | None = Field(
         default=None, description="Address for reads; empty: the primary with the reader's role."
     )
+    owner_dsn: SecretStr | None = Field(
+        default=None,
+        description="Address as the tables' owner, for ``plexus db`` and ``plexus doctor``; empty: ``dsn``.",
+    )
     writer_pool: Annotated[int, Field(ge=1)] = Field(
         default=8, description="Most connections for write transactions, for one process."
     )

@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from plexus.platform.settings.cluster import (
+    CallsSettings,
+    KafkaSettings,
+    LeadershipSettings,
+    RedisSettings,
+)
 from plexus.platform.settings.database import DatabaseSettings, FactSettings
 from plexus.platform.settings.http import (
     HttpSettings,
@@ -51,6 +57,10 @@ class Settings(Section):
     signing: SigningSettings = Field(default=SigningSettings(), description="Signing keys.")
     database: DatabaseSettings = Field(default=DatabaseSettings(), description="PostgreSQL.")
     facts: FactSettings = Field(default=FactSettings(), description="The log of changes.")
+    kafka: KafkaSettings = Field(default=KafkaSettings(), description="Kafka.")
+    redis: RedisSettings = Field(default=RedisSettings(), description="Redis.")
+    calls: CallsSettings = Field(default=CallsSettings(), description="Calls between services.")
+    leadership: LeadershipSettings = Field(default=LeadershipSettings(), description="Leadership.")
     registration: RegistrationSettings = Field(default=RegistrationSettings(), description="New accounts.")
     passwords: PasswordSettings = Field(default=PasswordSettings(), description="Passwords.")
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
