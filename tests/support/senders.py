@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -20,33 +21,44 @@ class Ledger:
     room_id: str
     answered: dict[str, str] = field(default_factory=dict)
     unanswered: set[str] = field(default_factory=set)
+    answered_at: float = 0
+    """When the last send that was answered had begun, by the monotonic clock."""
+    failures: int = 0
 
     def body(self, txn_id: str) -> str:
         return f"{self.client.user_id} {txn_id}"
 
     async def send(self, txn_id: str) -> None:
         """Send once; note the answer, or that there was none (a refusal to write, 5xx, counts as none)."""
+        began = time.monotonic()
         try:
             event_id = await self.client.send(self.room_id, self.body(txn_id), txn_id, timeout=20)
         except (aiohttp.ClientError, TimeoutError):
+            self.failures += 1
             self.unanswered.add(txn_id)
         except MatrixError as error:
             if error.status < 500:
                 raise
+            self.failures += 1
             self.unanswered.add(txn_id)
         else:
             before = self.answered.setdefault(txn_id, event_id)
             assert before == event_id, f"{txn_id} was answered {before}, then {event_id}"
             self.unanswered.discard(txn_id)
+            self.answered_at = max(self.answered_at, began)
 
-    async def send_until(self, stop: asyncio.Event, prefix: str) -> None:
+    async def send_until(self, stop: asyncio.Event, prefix: str, pause: float = 0) -> None:
+        """Send until told to stop, with ``pause`` seconds in between."""
         number = 0
         while not stop.is_set():
             number += 1
-            await self.send(f"{prefix}-{number}")
-            if self.unanswered:  # the server is gone: do not spin
+            txn_id = f"{prefix}-{number}"
+            await self.send(txn_id)
+            # A server that is gone is not to be asked in a spin.
+            rest = max(pause, 0.05) if txn_id in self.unanswered else pause
+            if rest:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), 0.05)
+                    await asyncio.wait_for(stop.wait(), rest)
 
     async def retry_all(self) -> None:
         """Send again what had no answer, and the last ten that had one."""
@@ -62,7 +74,7 @@ async def make_ledgers(session: aiohttp.ClientSession, base_url: str, count: int
     ledgers = []
     for number, client in enumerate(clients):
         if number % 2:
-            ledgers.append(Ledger(client, await client.create_room()))
+            ledgers.append(Ledger(client, await client.create_room(preset="public_chat")))
         else:
             if number:
                 await client.join(shared)

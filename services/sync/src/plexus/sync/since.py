@@ -3,7 +3,8 @@
 A token of an older generation is cut back to where the next one began; one of an unknown generation, or of
 another number of lanes, gets a full sync and keeps its place in the to-device inbox. A position beyond the
 head of the primary, which a restored database can bring about, is cut back to it; one beyond this view only
-is waited for.
+is waited for. If it is not reached in time the answer is 503, for the client to come back, here or to another
+replica: to go on from this view would tell again what was told already.
 """
 
 from __future__ import annotations
@@ -72,15 +73,20 @@ class Tokens:
                 self._read.popitem(last=False)
 
     async def _reach(self, cut: Cut) -> Cut:
-        """Wait for what this view has not seen yet; cut back what nobody has."""
+        """Wait for what this view has not seen yet; cut back what nobody has. `Unavailable` if this view does
+        not come so far in time.
+        """
         heads = await self._log.heads(primary=True)
+        if heads.generation != cut.generation:
+            raise Unavailable("A new generation has begun and is not followed yet")
         rooms = tuple(map(min, cut.rooms, heads.rooms))
         users = tuple(map(min, cut.users, heads.users))
+        reached = Cut(cut.generation, rooms, users)
         await self._replica.reach(
             {(ROOM, lane): p for lane, p in enumerate(rooms)}
             | {(USER, lane): p for lane, p in enumerate(users)},
             self._wait,
         )
-        # What is still beyond this view would make the answer go back: tell it again rather than skip it.
-        now = self._replica.cut()
-        return Cut(cut.generation, tuple(map(min, rooms, now.rooms)), tuple(map(min, users, now.users)))
+        if not self._replica.cut().covers(reached):
+            raise Unavailable("This replica is behind what the token has seen, try again")
+        return reached
