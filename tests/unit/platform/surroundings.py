@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from plexus.platform.calls import DirectCalls
 from plexus.platform.drain import DrainSignal
+from plexus.platform.ports import InternalCalls
 from plexus.platform.settings import Settings
 from plexus.platform.telemetry import Telemetry
 
@@ -14,6 +16,7 @@ from plexus.platform.telemetry import Telemetry
 class Surroundings:
     settings: Settings = field(default_factory=Settings)
     drain: DrainSignal = field(default_factory=DrainSignal)
+    calls: InternalCalls = field(default_factory=DirectCalls)
     telemetry: Telemetry = field(init=False)
 
     def __post_init__(self) -> None:

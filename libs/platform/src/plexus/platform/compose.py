@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from plexus.platform.cache import MemoryCache
-from plexus.platform.calls import DirectCalls
+from plexus.platform.calls import HttpCalls, open_calls
 from plexus.platform.clock import Clock, SystemClock
 from plexus.platform.context import Platform
 from plexus.platform.drain import DrainSignal
@@ -92,6 +92,11 @@ async def open_platform(
             watch = asyncio.create_task(segments.watch(), name="lanes.segments.watch")
             stack.push_async_callback(_cancelled, watch)
 
+        calls = open_calls(settings.calls, telemetry)
+        stack.push_async_callback(calls.close)
+        if isinstance(calls, HttpCalls) and calls.tls is not None:
+            watcher.add(calls.tls.watched)
+
         ephemeral = MemoryEphemeral(clock)
         stack.push_async_callback(ephemeral.close)
         cache = MemoryCache(clock)
@@ -110,7 +115,7 @@ async def open_platform(
             objects=open_objects(settings.media.store_url, settings.data_dir),
             limits=RateLimiter(ephemeral, settings.rate_limits),
             leadership=leadership,
-            calls=DirectCalls(telemetry.traceparent),
+            calls=calls,
             keys=keys,
             telemetry=telemetry,
             drain=DrainSignal(),

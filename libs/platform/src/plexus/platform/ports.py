@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 
 class Subscription(Protocol):
@@ -160,13 +162,6 @@ class Leadership(Protocol):
         ...
 
 
-@runtime_checkable
-class Message(Protocol):
-    """What of a protobuf message the port needs."""
-
-    def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's name
-
-
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 RequestT_contra = TypeVar("RequestT_contra", bound=Message, contravariant=True)
@@ -197,7 +192,9 @@ class InternalCalls(Protocol):
         response: type[ResponseT],
         handler: Handler[RequestT, ResponseT],
     ) -> None:
-        """Answer calls to this method. A handler neither keeps nor changes the request."""
+        """Answer calls to this method, in this process and from others. A handler neither keeps nor changes
+        the request.
+        """
         ...
 
     async def call(
@@ -208,8 +205,15 @@ class InternalCalls(Protocol):
         response: type[ResponseT],
         *,
         deadline_ms: int,
+        idempotent: bool = False,
     ) -> ResponseT:
         """The answer; the handler's `MatrixError` as it is; `Unavailable` when the deadline passes, when
         nobody answers that method, or when the handler fails in a way that is not its caller's business.
+
+        ``idempotent``: the handler may run more than once for this call, so a connection that breaks after
+        the request was sent is no end: it is sent again within the deadline. Without, a call runs at most
+        once, and `Unavailable` may mean that it ran.
         """
         ...
+
+    async def close(self) -> None: ...

@@ -37,7 +37,7 @@ class ReloadingTls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         # Without a password OpenSSL would ask the terminal for one.
-        context.load_cert_chain(self._certificate, self._key, self._password or _no_password)
+        context.load_cert_chain(self._certificate, self._key, self._password or no_password)
         return context
 
     def _reload(self) -> None:
@@ -47,5 +47,5 @@ class ReloadingTls:
         connection.context = self._current
 
 
-def _no_password() -> str:
-    raise ValueError("The private key has a password, and private_key_password is not set")
+def no_password() -> str:
+    raise ValueError("The private key has a password, and none is set for it")

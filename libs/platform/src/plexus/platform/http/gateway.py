@@ -31,6 +31,7 @@ from plexus.platform.http.hot import ASGIApp, ClientGone, Header, HotHandler, Re
 from plexus.platform.http.paths import segments_of
 from plexus.platform.http.proxies import TrustedProxies
 from plexus.platform.http.tree import Leaf, RouteTree
+from plexus.platform.ports import InternalCalls
 from plexus.platform.service import Service
 from plexus.platform.settings import Settings
 from plexus.platform.telemetry import REQUEST, HistogramCell, RequestContext, Telemetry
@@ -55,6 +56,8 @@ class Surroundings(Protocol):
     def telemetry(self) -> Telemetry: ...
     @property
     def drain(self) -> DrainSignal: ...
+    @property
+    def calls(self) -> InternalCalls: ...
 
 
 class _Target:

@@ -1,14 +1,17 @@
 """Serving: several listeners, one process, and a departure that breaks no request.
 
 `serve` starts, in this order: the internal listener (so that health can be asked while the rest starts), the
-services, the public listeners. On SIGTERM or SIGINT, or when `DrainSignal.begin` is called:
+services, the listener for calls from other services, the public listeners. On SIGTERM or SIGINT, or when
+`DrainSignal.begin` is called:
 
 1. readiness fails, answers carry ``Connection: close``, and for ``shutdown.readiness_seconds`` all goes on as
    before, until the gateways have noticed;
 2. `Service.drain` of all services: long polls answer at once with what they have;
 3. the public listeners close, idle connections with them, and the requests under way are waited for, at most
    ``shutdown.drain_seconds``; what is left then is cut off without an answer, never with a 500;
-4. `Service.stop` in reverse order; the internal listener is the last to go.
+4. the listener for calls closes in the same way: it has answered all this time, because other services'
+   requests need it;
+5. `Service.stop` in reverse order; the internal listener is the last to go.
 
 A second signal goes straight to the cut.
 """
@@ -19,12 +22,15 @@ import asyncio
 import gc
 import logging
 import signal
+import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 import uvloop
+from plexus.platform.calls import HttpCalls
+from plexus.platform.http.calls import calls_app
 from plexus.platform.http.gateway import Gateway, Surroundings
 from plexus.platform.http.hot import ASGIApp
 from plexus.platform.http.internal import internal_app
@@ -48,6 +54,7 @@ class Addresses:
     client: tuple[tuple[str, int], ...]
     federation: tuple[tuple[str, int], ...]
     internal: tuple[tuple[str, int], ...]
+    calls: tuple[tuple[str, int], ...] = ()
 
 
 class _Listening:
@@ -56,7 +63,7 @@ class _Listening:
     """
 
     def __init__(
-        self, app: ASGIApp, listener: Listener, http: HttpSettings, tls: ReloadingTls | None = None
+        self, app: ASGIApp, listener: Listener, http: HttpSettings, tls: ssl.SSLContext | None = None
     ) -> None:
         self._listener = listener
         self.addresses: tuple[tuple[str, int], ...] = ()
@@ -72,7 +79,7 @@ class _Listening:
             server_header=False,
             timeout_keep_alive=http.keep_alive_seconds,
             limit_concurrency=http.max_connections,
-            ssl_context_factory=(lambda *_: tls.context) if tls is not None else None,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         config.load()
         self._server = uvicorn.Server(config)
@@ -143,8 +150,13 @@ async def serve(
     if listeners.federation.enabled:
         tls = ReloadingTls(listeners.federation)
         watcher.add(tls.watched)
-        public["federation"] = _Listening(gateway, listeners.federation, settings.http, tls)
-    all_listening = [*([internal] if listeners.internal.enabled else []), *public.values()]
+        public["federation"] = _Listening(gateway, listeners.federation, settings.http, tls.context)
+    calls = _calls(platform)
+    all_listening = [
+        *([internal] if listeners.internal.enabled else []),
+        *([calls] if calls is not None else []),
+        *public.values(),
+    ]
 
     cut = asyncio.Event()
     housekeeping: asyncio.Task[None] | None = None
@@ -157,6 +169,8 @@ async def serve(
                 # Before it starts: a service whose start fails half way is stopped as well.
                 running.append(service)
                 await service.start()
+            if calls is not None:
+                await calls.start()
             for listening in public.values():
                 await listening.start()
             await watcher.start()
@@ -168,6 +182,7 @@ async def serve(
                         client=public["client"].addresses if "client" in public else (),
                         federation=public["federation"].addresses if "federation" in public else (),
                         internal=internal.addresses,
+                        calls=calls.addresses if calls is not None else (),
                     )
                 )
             await platform.drain.wait()
@@ -182,16 +197,29 @@ async def serve(
             )
         finally:
             platform.drain.begin()
+            if calls is not None and calls.addresses:
+                # Its methods are the services': it goes before they stop.
+                calls.close()
+                await calls.finish(cut, settings.shutdown.drain_seconds)
             for service in reversed(running):
                 await _stopped(service.name, service.stop)
             await watcher.stop()
             for listening in all_listening:
-                if listening.addresses:
+                if listening.addresses and listening is not calls:
                     listening.close()
                     await listening.finish(cut, 1)
             if housekeeping is not None:
                 housekeeping.cancel()
                 await asyncio.gather(housekeeping, return_exceptions=True)
+
+
+def _calls(platform: Surroundings) -> _Listening | None:
+    """The listener for calls from other services, if it is on."""
+    settings, calls = platform.settings, platform.calls
+    if not settings.calls.listener.enabled or not isinstance(calls, HttpCalls):
+        return None
+    tls = calls.tls.listening if calls.tls is not None else None
+    return _Listening(calls_app(calls, platform), settings.calls.listener, settings.http, tls)
 
 
 def run(main: Coroutine[Any, Any, None], telemetry: TelemetrySettings) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from plexus.platform.settings.http import InternalListener, Port
 from plexus.platform.settings.section import Section
 from pydantic import Field, SecretStr, model_validator
+
+_ADDRESS = re.compile(r"https?://[^/\s?#@]+/?")
 
 
 class KafkaSettings(Section):
@@ -84,7 +87,8 @@ class CallsSettings(Section):
         '"http://plexus-federation:8010"}``.',
     )
     secret: SecretStr | None = Field(
-        default=None, description="Shared by all services, at least 16 characters; sent with each call."
+        default=None,
+        description="Shared by all services, at least 16 characters; sent with each call.",
     )
     certificate: Path | None = Field(
         default=None, description="PEM file: with it calls go over TLS, and both sides show a certificate."
@@ -94,6 +98,10 @@ class CallsSettings(Section):
         default=None, description="PEM file with the authority that both sides' certificates are of."
     )
 
+    max_message_bytes: Annotated[int, Field(ge=65_536)] = Field(
+        default=16_777_216, description="Largest request and largest answer of a call."
+    )
+
     @model_validator(mode="after")
     def _guarded(self) -> CallsSettings:
         given = [self.certificate, self.private_key, self.ca_file]
@@ -101,8 +109,16 @@ class CallsSettings(Section):
             raise ValueError("certificate, private_key and ca_file go together")
         if self.secret is not None and len(self.secret.get_secret_value()) < 16:
             raise ValueError("secret has fewer than 16 characters")
-        if self.listener.enabled and self.secret is None and self.certificate is None:
-            raise ValueError("the listener needs a secret, or certificate, private_key and ca_file")
+        if (self.listener.enabled or self.addresses) and self.secret is None and self.certificate is None:
+            raise ValueError("calls need a secret, or certificate, private_key and ca_file")
+        scheme = "http" if self.certificate is None else "https"
+        for name, address in self.addresses.items():
+            if not _ADDRESS.fullmatch(address):
+                raise ValueError(f"addresses.{name} is no base address (http://host:port)")
+            if not address.startswith(scheme + "://"):
+                raise ValueError(
+                    f"addresses.{name} must begin with {scheme}:// (over TLS if there is a certificate)"
+                )
         return self
 
 
