@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PORT ?= 8008
 DATA ?= data
+CLUSTER_DATA = $(if $(filter command line environment,$(origin DATA)),$(DATA),data-cluster)
 MEMBERS := $(wildcard libs/* services/*) cli
 
 # Any Python from 3.11 up will do; PYTHON=/path/to/python says which.
@@ -9,13 +10,19 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
 
 run: .venv/.run ## start Plexus: PORT=8008 DATA=data
 	@exec .venv/bin/plexus up --port $(PORT) --data $(DATA)
+
+cluster: .venv/.run ## start a whole cluster on this machine: PORT=8008 DATA=data-cluster
+	@exec .venv/bin/python -m deploy.local.up --port $(PORT) --data $(CLUSTER_DATA)
+
+cluster-status: .venv/.run ## what of it runs and is ready, how far the lanes are, where the logs are: DATA=data-cluster
+	@.venv/bin/python -m deploy.local.status --data $(CLUSTER_DATA)
 
 test: .venv/.dev ## every check and test, fast ones first, with the time each part takes
 	@.venv/bin/python tests/ladder.py

@@ -1,16 +1,23 @@
-"""A program that runs beside us: started, waited for, stopped, killed, frozen; its output goes to a file."""
+"""A program that runs beside us: started, waited for, stopped, killed, frozen; its output goes to a file.
+
+It is killed when we end without stopping it, however we end.
+"""
 
 from __future__ import annotations
 
 import os
+import queue
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 
 class ProgramError(Exception):
@@ -38,6 +45,8 @@ class Program:
     """
 
     stop_signal = signal.SIGTERM
+    port: int
+    """Where it listens on the loopback."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -50,6 +59,10 @@ class Program:
     def environment(self) -> Mapping[str, str]:
         """The whole environment of the child."""
         return os.environ
+
+    def popen_arguments(self) -> Mapping[str, Any]:
+        """More for `subprocess.Popen`: a working folder, an account."""
+        return MappingProxyType({})
 
     def is_ready(self) -> bool:
         """Whether it does its work now."""
@@ -82,14 +95,18 @@ class Program:
         self.prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            # A group of its own: Ctrl-C at the terminal is for who runs us, who stops the programs in order.
-            self.process = subprocess.Popen(
-                list(self.command()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=dict(self.environment()),
-                start_new_session=True,
+            self.process = _born_of_one_thread(
+                lambda: subprocess.Popen(
+                    [*_dies_with_us(), *self.command()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=dict(self.environment()),
+                    # A group of its own: Ctrl-C at the terminal is for who runs us, who stops the programs in
+                    # order.
+                    start_new_session=True,
+                    **self.popen_arguments(),
+                )
             )
 
     def wait_ready(self, patience: float = 60) -> float:
@@ -114,20 +131,24 @@ class Program:
 
     def stop(self, patience: float = 30) -> None:
         """Ask it to end and wait; after ``patience`` seconds it is killed."""
-        if self.process is None or not self.running:
+        process = self.process
+        if process is None or process.poll() is not None:
             return
-        self.signal(signal.SIGCONT)
-        self.signal(self.stop_signal)
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(self.stop_signal)
         try:
-            self.process.wait(patience)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
-            self.kill()
+            process.kill()
+            process.wait(30)
 
     def kill(self) -> None:
         """Kill -9."""
-        self.signal(signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait(30)
+        process = self.process  # this one: somebody may start it again at once
+        if process is None:
+            raise ProgramError(f"{self.name} was not started")
+        process.kill()
+        process.wait(30)
 
     def freeze(self) -> None:
         self.signal(signal.SIGSTOP)
@@ -143,3 +164,43 @@ class Program:
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@cache
+def _dies_with_us() -> tuple[str, ...]:
+    """What to put before a command so that the kernel kills it when we are gone."""
+    setpriv = shutil.which("setpriv")
+    return () if setpriv is None else (setpriv, "--pdeathsig", "KILL", "--")
+
+
+def _born_of_one_thread(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """For the kernel "we" is the thread that started the child: so one thread, which lives as long as the
+    process, starts them all.
+    """
+    answer: queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] = queue.SimpleQueue()
+    _births().put((start, answer))
+    made = answer.get()
+    if isinstance(made, BaseException):
+        raise made
+    return made
+
+
+_Birth = tuple[
+    Callable[[], subprocess.Popen[bytes]], "queue.SimpleQueue[subprocess.Popen[bytes] | BaseException]"
+]
+
+
+@cache
+def _births() -> queue.SimpleQueue[_Birth]:
+    births: queue.SimpleQueue[_Birth] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            start, answer = births.get()
+            try:
+                answer.put(start())
+            except BaseException as error:  # noqa: BLE001 - raised again where the start was asked for
+                answer.put(error)
+
+    threading.Thread(target=work, name="programs", daemon=True).start()
+    return births
