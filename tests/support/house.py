@@ -99,7 +99,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(database: TestDatabase, data_dir: Path, **settings: Any) -> AsyncIterator[House]:
+async def open_house(database: TestDatabase, data_dir: Path, /, **settings: Any) -> AsyncIterator[House]:
     """The house, open until the block ends; rate limits are off unless given."""
     given = {
         "rate_limits": {"enabled": False},

@@ -38,6 +38,14 @@ async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish])
 
     Raises `StoreUnavailable` if the lock does not come in time or the outcome is unknown.
     """
+    try:
+        return await _write_locked(actor, ground, wishes)
+    except psycopg.Error as error:
+        await ground.db.renew(error)
+    return await _write_locked(actor, ground, wishes)
+
+
+async def _write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]) -> tuple[Chain, Outcome]:
     pool = ground.db.writers
     connection = await pool.acquire()
     chain: Chain | None = None

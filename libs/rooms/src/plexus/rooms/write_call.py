@@ -1,6 +1,6 @@
 """The call of ``rooms.write``: a group of room writes as parallel arrays, and its answer as outcomes.
 
-The meaning of each array is told in ``migrations/0003-write.sql``; the order here is that of its parameters.
+The meaning of each array is told in ``migrations/0004-write.sql``; the order here is that of its parameters.
 """
 
 from __future__ import annotations

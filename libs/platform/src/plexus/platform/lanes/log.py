@@ -55,7 +55,8 @@ class LaneLog:
     """The lanes of one deployment, as PostgreSQL has them.
 
     Call `start` once the database is open. From then on each new writer connection checks PostgreSQL's
-    timeline and begins a generation if it has changed.
+    timeline and begins a generation if it has changed; so does a write that ``lanes.append`` refuses, because
+    a pooler has kept the connection over a failover.
     """
 
     def __init__(self, db: Database, lanes: LaneMap) -> None:
@@ -73,6 +74,7 @@ class LaneLog:
         a new generation begins in any case.
         """
         self._db.on_connect(self.check_timeline)
+        self._db.on_generation_ended(self.renew)
         if embedded:
             await self.begin_generation("embedded start")
         else:
@@ -103,6 +105,12 @@ class LaneLog:
             log.warning("PostgreSQL's timeline changed: a new generation begins")
         if not same or (self._newest is not None and newest != self._newest.id):
             await self._load(connection)
+
+    async def renew(self) -> None:
+        """Begin a generation if PostgreSQL's timeline has changed under connections that a pooler kept."""
+        [(newest,)] = await self._db.call("SELECT lanes.renew_generation()")
+        log.warning("PostgreSQL's timeline changed behind our connections: generation %d", newest)
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Read the generations again."""

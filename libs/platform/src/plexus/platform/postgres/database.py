@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import LiteralString, Self
+from typing import LiteralString, Self, TypeVar
 
 import psycopg
-from plexus.platform.postgres.errors import READ_ONLY_SQL_TRANSACTION, TRANSIENT, StoreUnavailable
+from plexus.platform.postgres.errors import (
+    GENERATION_ENDED,
+    READ_ONLY_SQL_TRANSACTION,
+    TRANSIENT,
+    StoreUnavailable,
+)
 from plexus.platform.postgres.pipeline import PackedStatement, PipelinedCalls, error_of
 from plexus.platform.postgres.pool import Connection, ConnectionPool, OnConnect
 from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSession
@@ -16,6 +22,8 @@ from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
+
+T = TypeVar("T")
 
 
 class Database:
@@ -60,11 +68,27 @@ class Database:
         self._pipelined = (
             PipelinedCalls(self.callers, most_under_way=most_waiting) if callers and prepared else None
         )
+        self._renew: Callable[[], Awaitable[object]] | None = None
+        self._renewing: asyncio.Future[object] | None = None
 
     def on_connect(self, hook: OnConnect) -> None:
         """Await ``hook`` with each new connection that can write, before it is used."""
         for pool in (self.writers, self.callers):
             pool.on_connect.append(hook)
+
+    def on_generation_ended(self, renew: Callable[[], Awaitable[object]]) -> None:
+        """Await ``renew`` when a statement is refused because its lane is of a timeline that has ended."""
+        self._renew = renew
+
+    async def renew(self, error: psycopg.Error) -> None:
+        """After an error of a statement: return if it may be repeated now, because nothing was written and
+        a new generation has begun. Raise it otherwise.
+        """
+        if error.sqlstate != GENERATION_ENDED or self._renew is None:
+            raise error
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.ensure_future(self._renew())
+        await asyncio.shield(self._renewing)
 
     async def open(self) -> None:
         """Make some connections of each kind, so that a wrong address is told at the start."""
@@ -95,8 +119,16 @@ class Database:
         The way to write while holding a lane: no client round trip lies between the first lock and the
         commit. Prepared, binary both ways; integers go as ``bigint``: cast narrower parameters
         (``%s::smallint``). `StoreUnavailable` without ``sqlstate`` leaves the outcome unknown. A caller that
-        is cancelled does not stop the statement.
+        is cancelled does not stop the statement. What was refused because a generation has ended is
+        repeated in the new one.
         """
+        try:
+            return await self._call(sql, params)
+        except psycopg.Error as error:
+            await self.renew(error)
+            return await _once_more(self._call(sql, params))
+
+    async def _call(self, sql: LiteralString, params: Params) -> list[Row]:
         if self._pipelined is not None:
             return await self._pipelined.call(sql, params)
         connection = await self.writers.acquire()
@@ -114,6 +146,13 @@ class Database:
 
         Errors as of `call`.
         """
+        try:
+            return await self._call_packed(statement, values)
+        except psycopg.Error as error:
+            await self.renew(error)
+            return await _once_more(self._call_packed(statement, values))
+
+    async def _call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
         if self._pipelined is not None:
             return await self._pipelined.call_packed(statement, values)
         connection = await self.writers.acquire()
@@ -155,6 +194,16 @@ class Database:
         if error.sqlstate == READ_ONLY_SQL_TRANSACTION:
             await connection.close()
             await self.writers.forget_idle()
+
+
+async def _once_more(attempt: Awaitable[T]) -> T:
+    try:
+        return await attempt
+    except psycopg.Error as error:
+        if error.sqlstate == GENERATION_ENDED:
+            # Another failover meanwhile, or connections to two servers.
+            raise StoreUnavailable.of(error) from error
+        raise
 
 
 def _execute(pgconn: PGconn, statement: PackedStatement, values: Sequence[bytes]) -> PQGen[PGresult]:

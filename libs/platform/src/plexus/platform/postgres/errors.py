@@ -26,6 +26,8 @@ LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
 QUERY_CANCELED = "57014"
 READ_ONLY_SQL_TRANSACTION = "25006"
+GENERATION_ENDED = "PX001"
+"""Ours, of ``lanes.append``: PostgreSQL has failed over, nothing is written."""
 
 
 class StoreUnavailable(Unavailable):

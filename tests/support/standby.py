@@ -1,0 +1,64 @@
+"""A standby: a base backup of a running server, which can be promoted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from plexus.platform.embedded.account import choose_account, give
+
+from deploy.local.installing import need
+from deploy.local.program import Program, free_port
+
+
+class Standby(Program):
+    """A copy of the server at ``primary`` (a port of the loopback) as it is now, by Debian's PostgreSQL 15.
+
+    It follows nobody: whatever the primary commits from now on is lost when this one is promoted.
+    """
+
+    stop_signal = signal.SIGINT
+
+    def __init__(self, folder: Path, primary: int) -> None:
+        super().__init__("standby", folder / "standby.log")
+        self.port = free_port()
+        self._binaries = need("pg_ctl")["pg_ctl"].resolve().parent
+        folder.mkdir(mode=0o755)
+        self._account = choose_account(folder / "data")
+        give(self._account, folder)
+        self._data = folder / "data"
+        self._run("pg_basebackup", "-h", "127.0.0.1", "-p", str(primary), "-U", "plexus", "-c", "fast", "-D")
+        (self._data / "standby.signal").touch()
+
+    def command(self) -> Sequence[str]:
+        words = [str(self._binaries / "postgres"), "-D", str(self._data)]
+        for setting in (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="):
+            words += ["-c", setting]
+        if self._account is None:
+            return words
+        who = [f"--reuid={self._account.uid}", f"--regid={self._account.gid}", "--clear-groups"]
+        return ["setpriv", *who, *words]
+
+    def is_ready(self) -> bool:
+        try:
+            psycopg.connect(self.dsn("plexus")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def dsn(self, role: str) -> str:
+        return f"host=127.0.0.1 port={self.port} user={role} dbname=plexus"
+
+    def promote(self) -> None:
+        """Make it a primary of its own, on the next timeline."""
+        self._run("pg_ctl", "promote", "-w", "-D")
+
+    def _run(self, program: str, *words: str) -> None:
+        arguments = {} if self._account is None else self._account.popen_arguments()
+        command = [str(self._binaries / program), *words, str(self._data)]
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+        subprocess.run(command, check=True, capture_output=True, cwd="/", env=environment, **arguments)
