@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import io
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from plexus.platform.http import Gateway, HotRoute, Receive, Scope, Send, make_app, send_json
 from plexus.platform.logs import configure_logging, mask
@@ -24,49 +19,18 @@ from plexus.platform.telemetry.metrics import MAX_SERIES
 from plexus.platform.telemetry.request import parse_traceparent
 
 from tests.support.http import AsgiClient
+from tests.support.otlp import OtlpReceiver
 from tests.unit.platform.surroundings import Surroundings, surroundings
 
 
-class Collector:
-    """A small OTLP receiver."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, bytes, str | None]] = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                collector.received.append((self.path, body, self.headers.get("x-key")))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def spans(self) -> dict[str, Span]:
-        found: dict[str, Span] = {}
-        for path, body, _ in self.received:
-            if path == "/v1/traces":
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    for scope in resource.scope_spans:
-                        found.update({span.name: span for span in scope.spans})
-        return found
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    made = Collector()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def collector() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as made:
+        yield made
+
+
+def by_name(collector: OtlpReceiver) -> dict[str, Span]:
+    return {span.name: span for span in collector.spans()}
 
 
 def client_of(around: Surroundings) -> AsgiClient:
@@ -122,13 +86,38 @@ def test_instruments_are_shared_by_name_and_bounded() -> None:
     assert counter.labels().value == 100
 
 
+def test_a_metric_that_cannot_be_read_takes_no_other_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry = Telemetry(TelemetrySettings(), "test")
+
+    def broken() -> float:
+        raise RuntimeError("not yet")
+
+    telemetry.metrics.gauge("plexus.broken", broken)
+    telemetry.metrics.counter("plexus.done").labels().add(3)
+    for _ in range(2):
+        assert b"plexus_done_total 3.0" in telemetry.prometheus()
+    assert caplog.text.count("plexus.broken cannot be read") == 1
+    telemetry.shutdown()
+
+
+def test_a_bucket_keeps_its_latest_exemplar_and_untraced_values_leave_none() -> None:
+    cell = Metrics().histogram("plexus.work.duration", bounds=(0.1, 1.0)).labels()
+    cell.record(0.5)
+    assert cell.exemplars == {}
+    for span_id, value in enumerate((0.05, 0.07, 7.0)):
+        cell.record_traced(value, 99, span_id)
+    assert cell.counts == [2, 1, 1]
+    assert cell.total == pytest.approx(7.62)
+    assert {bucket: kept[0::3] for bucket, kept in cell.exemplars.items()} == {0: (0.07, 1), 2: (7.0, 2)}
+
+
 async def test_nothing_is_traced_without_an_exporter() -> None:
     around = surroundings(telemetry={"trace_ratio": 1})
     assert not around.telemetry.tracing
     assert (await client_of(around).get("/_matrix/federation/w/1")).status == 200
 
 
-async def test_spans_and_metrics_arrive_by_otlp(collector: Collector) -> None:
+async def test_spans_and_metrics_arrive_by_otlp(collector: OtlpReceiver) -> None:
     around = surroundings(
         telemetry={"otlp_endpoint": collector.url, "trace_ratio": 1, "otlp_headers": "x-key=abc"},
         http={"trusted_proxies": ["127.0.0.1/32"]},
@@ -146,7 +135,7 @@ async def test_spans_and_metrics_arrive_by_otlp(collector: Collector) -> None:
     request.span.end()
     await asyncio.to_thread(around.telemetry.shutdown)
 
-    spans = collector.spans()
+    spans = by_name(collector)
     server = spans["GET /_matrix/federation/w/{id}"]
     assert server.trace_id.hex() == trace_id == "ab" * 16
     assert server.parent_span_id.hex() == "cd" * 8
@@ -154,18 +143,18 @@ async def test_spans_and_metrics_arrive_by_otlp(collector: Collector) -> None:
     assert onward == f"00-{trace_id}-{server.span_id.hex()}-01"
     [link] = spans["commit"].links
     assert link.span_id == spans["GET /x"].span_id
-    metrics = [body for path, body, key in collector.received if path == "/v1/metrics" and key == "abc"]
-    names = {
-        metric.name
-        for body in metrics
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
-    assert {"http.server.request.duration", "http.server.active_requests"} <= names
+    assert {headers["x-key"] for headers in collector.headers} == {"abc"}
+    names = {metric.name for metric in collector.metrics()}
+    assert {"http.server.request.duration", "http.server.active_requests", "process.uptime"} <= names
+    # The bucket leads to the trace.
+    [duration] = collector.metrics("http.server.request.duration")
+    [point] = duration.histogram.data_points
+    [exemplar] = point.exemplars
+    assert (exemplar.trace_id, exemplar.span_id) == (server.trace_id, server.span_id)
+    assert exemplar.as_double == pytest.approx(point.sum)
 
 
-async def test_a_share_of_requests_is_traced_and_a_sampled_parent_always(collector: Collector) -> None:
+async def test_a_share_of_requests_is_traced_and_a_sampled_parent_always(collector: OtlpReceiver) -> None:
     around = surroundings(
         telemetry={"otlp_endpoint": collector.url, "trace_ratio": 1e-9},
         http={"trusted_proxies": ["127.0.0.1/32"]},
@@ -183,7 +172,7 @@ async def test_a_share_of_requests_is_traced_and_a_sampled_parent_always(collect
         pass
     await client.request("GET", "/_matrix/federation/w/1", b"", headers={"traceparent": trace + "-01"})
     await asyncio.to_thread(around.telemetry.shutdown)
-    assert set(collector.spans()) == {"GET /_matrix/federation/w/{id}", "inner"}
+    assert set(by_name(collector)) == {"GET /_matrix/federation/w/{id}", "inner"}
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,7 @@ def build_chain(
         if builder.write.size > MOST_BYTES:
             break
     write, after_it = builder.finish()
+    write.traced = [wish.traced for wish in wishes[: len(builder.verdicts)] if wish.traced is not None]
     return Chain(builder.verdicts, write, after_it)
 
 

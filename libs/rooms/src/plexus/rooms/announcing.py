@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from plexus.platform.lanes import ROOM, Fact, Group, RoomFact
@@ -16,6 +17,7 @@ from plexus.rooms.body import room_body
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
+    from plexus.platform.telemetry import GroupTrace
     from plexus.rooms.ground import Ground
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,13 @@ MOST_BYTES = 600_000
 """Of events in one group: it travels as one record of less than 900 KB."""
 
 
-async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found: Sequence[Outcome]) -> None:
+async def announce(
+    ground: Ground,
+    lane: int,
+    writes: Sequence[RoomWrite],
+    found: Sequence[Outcome],
+    trace: GroupTrace | None = None,
+) -> None:
     """Publish what was written of a group, and leave a mark for each sender. Never raises."""
     written = [
         (write, outcome)
@@ -34,7 +42,9 @@ async def announce(ground: Ground, lane: int, writes: Sequence[RoomWrite], found
     if not written:
         return
     try:
-        ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, _facts(written)))
+        facts = _facts(written)
+        with nullcontext() if trace is None else trace.publishing(len(facts)) as parent:
+            ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, facts, parent))
     except Exception:
         log.exception("a committed group of lane %d was not published", lane)
     marks = {row.event.sender: outcome.position for write, outcome in written for row in write.events}

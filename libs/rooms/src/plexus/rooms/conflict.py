@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
+from plexus.platform.lanes import ROOM
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.platform.postgres.errors import TRANSIENT
+from plexus.platform.telemetry import GroupTrace
 from plexus.protocol.errors import MatrixError
 from plexus.rooms.announcing import announce
 from plexus.rooms.lane_writer import look_up
@@ -58,7 +60,8 @@ async def _write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]
         if not chain.write.events:
             await connection.execute("COMMIT")
             return chain, Outcome(Result.WRITTEN, position=head.head_position)
-        [outcome] = await _write_and_commit(connection, actor.lane, chain)
+        with GroupTrace.of("rooms.write", ROOM, actor.lane, [chain.write]) as trace:
+            [outcome] = await _write_and_commit(connection, actor.lane, chain)
     except MatrixError:
         await connection.execute("ROLLBACK")
         raise
@@ -72,7 +75,7 @@ async def _write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]
     finally:
         # The pool throws away a connection whose transaction is not over, and with it the lock.
         await pool.release(connection)
-    await announce(ground, actor.lane, [chain.write], [outcome])
+    await announce(ground, actor.lane, [chain.write], [outcome], trace)
     return chain, outcome
 
 

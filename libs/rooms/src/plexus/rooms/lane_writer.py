@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
+from plexus.platform.lanes import ROOM
 from plexus.platform.postgres import StoreUnavailable
+from plexus.platform.telemetry import GroupTrace
 from plexus.rooms.announcing import MOST_BYTES, announce, leave_marks
 from plexus.rooms.write_call import WRITE, arguments, outcomes
 from plexus.rooms.writes import Outcome, Result, RoomWrite
@@ -124,8 +126,9 @@ class LaneWriter:
                 waiting.answer(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
-        found = await call_write(self._ground, self._lane, writes)
-        await announce(self._ground, self._lane, writes, found)
+        with GroupTrace.of("rooms.write", ROOM, self._lane, writes) as trace:
+            found = await call_write(self._ground, self._lane, writes)
+            await announce(self._ground, self._lane, writes, found, trace)
         return found
 
     async def _one_by_one(self, group: Sequence[_Waiting], error: psycopg.Error) -> None:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import psycopg
 from plexus.platform.postgres import StoreUnavailable
+from plexus.platform.telemetry import traced_request
 from plexus.protocol.errors import AuthRejected, NotFound, RoomInUse, Unavailable
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
@@ -64,13 +65,14 @@ class Sending:
     async def _send(self, room_id: str, sender: str, event: NewEvent, txn: Txn | None) -> Written:
         if self._stopped:
             raise Unavailable("The server is stopping")
+        wish = Wish(sender, event, txn, self._ground.clock.now_ms(), traced_request())
         if txn is None:
-            return await self._actor(room_id).send(Wish(sender, event, None, self._ground.clock.now_ms()))
+            return await self._actor(room_id).send(wish)
         key = (room_id, txn)
         known = self._answers.get(key)
         if known is not None:
             return known
-        written = await self._actor(room_id).send(Wish(sender, event, txn, self._ground.clock.now_ms()))
+        written = await self._actor(room_id).send(wish)
         self._answers[key] = Written(room_id, written.event_id, written.position, written.lane, replayed=True)
         if len(self._answers) > MOST_ANSWERS:
             self._answers.popitem(last=False)
@@ -109,6 +111,9 @@ class Sending:
         raise Unavailable("The room could not be made, try again")
 
     async def _write_new(self, write: RoomWrite) -> Outcome:
+        request = traced_request()
+        if request is not None:
+            write.traced = (request,)
         return await self._writer(write.ref.lane).write(write)
 
     async def _release(self, alias: str | None, room_id: str) -> None:

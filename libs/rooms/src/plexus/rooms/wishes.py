@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from plexus.platform.telemetry import RequestContext
 from plexus.protocol.errors import InvalidParam, MatrixError
 from plexus.protocol.identifiers import is_user_id
 from plexus.rooms.head import StateKey
@@ -14,12 +15,13 @@ from plexus.rooms.values import NewEvent, Txn
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An event that a user wants to send. ``ts`` in milliseconds."""
+    """An event that a user wants to send. ``ts`` in milliseconds; ``traced``: the request, if it is."""
 
     sender: str
     event: NewEvent
     txn: Txn | None
     ts: int
+    traced: RequestContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
+from plexus.platform.telemetry import RequestContext
 from plexus.protocol.events import Event
 from plexus.rooms.head import Entry
 from plexus.rooms.snapshots import Row
@@ -81,6 +83,8 @@ class RoomWrite:
     members: list[MemberChange] = field(default_factory=list)
     visibilities: list[tuple[int, str]] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
+    traced: Sequence[RequestContext] = ()
+    """The traced ones of the requests that want this written."""
 
     @property
     def changes_state(self) -> bool:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from plexus.platform.context import Platform
 from plexus.platform.lanes import USER, Fact, Group, UserFact
 from plexus.platform.postgres import ReadSession
+from plexus.platform.telemetry import published, traced_request, traceparent_of
 from plexus.protocol.identifiers import parse_user_id
 from plexus.users.passwords import PasswordHasher
 from plexus.users.token_cache import TokenCache
@@ -53,4 +54,9 @@ class UserStore:
 
     def publish(self, lane: int, facts: tuple[Fact, ...]) -> None:
         self.tokens.see(facts)
-        self.platform.fanout.publish(Group(self.platform.log.generation(), USER, lane, facts))
+        request = traced_request()
+        span = None if request is None else published(request, USER, lane, len(facts))
+        parent = None if span is None else traceparent_of(span)
+        self.platform.fanout.publish(Group(self.platform.log.generation(), USER, lane, facts, parent))
+        if span is not None:
+            span.end()

@@ -29,6 +29,7 @@ from plexus.sync.fragments.timeline import Timelines
 from plexus.sync.metrics import Metrics
 from plexus.sync.models import SyncRequest
 from plexus.sync.replica import Cut, Replica, UserView
+from plexus.sync.replica.arrivals import Cause
 from plexus.sync.replica.sent_members import SentMembers
 from plexus.sync.since import Since, Tokens
 from plexus.sync.streams.account_data import AccountDataStream
@@ -115,6 +116,7 @@ class SyncService:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.timeout
         token = request.since
+        cause: Cause | None = None
         while (after := since.cut) is not None:
             if after.generation != self.replica.generation:
                 since = await self._tokens.since(after.token(since.to_device))
@@ -125,6 +127,8 @@ class SyncService:
             await self._add_changes(answer, after)
             await asker.authenticate()
             if answer.tells_something or loop.time() >= deadline or self._platform.drain.draining:
+                if cause is not None and answer.tells_something:
+                    self._platform.telemetry.deliver(cause.span, "deliver", cause.woken_ns, {})
                 return self._finish(asker, answer)
             since = Since(answer.cut, answer.to_device)
             # What was seen while the token was read has woken nobody: then look again. Revocations are in the
@@ -134,6 +138,7 @@ class SyncService:
                 poll = await self.replica.hold(
                     view, asker.requester.device_id, deadline, self._settings.polls_per_device
                 )
+                cause = poll.cause
                 if poll.superseded:
                     deadline = 0
         return None

@@ -224,12 +224,17 @@ class Gateway:
             if target.template:
                 attributes["http.route"] = target.template
             cell = target.cells[status] = self._durations.labels(attributes)
-        cell.record(seconds)
-        if request.span is not None:
+        if request.span is None:
+            cell.record(seconds)
+        else:
+            context = request.span.get_span_context()
+            cell.record_traced(seconds, context.trace_id, context.span_id)
             request.span.set_attribute("http.response.status_code", status)
             if status >= 500:
                 request.span.set_status(Status(StatusCode.ERROR))
             request.span.end()
+        if request.delivery is not None:
+            request.delivery.end()
         if status >= self._log_from and logger.isEnabledFor(logging.INFO):
             data = {
                 "method": method,

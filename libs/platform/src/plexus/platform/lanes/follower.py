@@ -69,7 +69,7 @@ class Follower:
 
     ``start`` is "head" (what is committed from now on) or positions by (family, lane) in the newest
     generation; lanes not named begin at their head. ``on_generation(old, new)`` is called before facts of
-    ``new`` come.
+    ``new`` come; ``on_trace(group)`` when a traced group arrives, before its facts are delivered.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Follower:
         start: Literal["head"] | Mapping[LaneKey, int] = "head",
         name: str,
         on_generation: OnGeneration | None = None,
+        on_trace: Callable[[Group], None] | None = None,
         hole_wait: float = 0.025,
         idle_poll: float = 1.0,
         busy_poll: float = 0.1,
@@ -94,6 +95,7 @@ class Follower:
         self._handler = handler
         self._start: Mapping[LaneKey, int] = {} if start == "head" else start
         self._on_generation = on_generation
+        self._on_trace = on_trace
         self._hole_wait = hole_wait
         self._idle_poll = idle_poll
         self._busy_poll = busy_poll
@@ -183,6 +185,8 @@ class Follower:
             self._wake.set()
             return
         key = (group.family, group.lane)
+        if group.trace is not None and self._on_trace is not None and group.last > self._order.position[key]:
+            self._on_trace(group)
         facts = self._order.offer(key, group.facts, time.monotonic())
         if facts:
             self._deliver(key, facts)

@@ -4,10 +4,17 @@
 2. Traces are made only when they are exported (``telemetry.otlp_endpoint``), for a share of the requests. A
    span is made by hand where it explains something: `Telemetry.span` inside of a request, `Telemetry.batch`
    around work that belongs to none. In a request that is not traced it costs a look-up.
-3. `RequestContext` carries the request id and the trace id into logs (`plexus.platform.logs`) and onward
+3. One trace follows a message: the request that sends it, the group commit in the lane
+   (`GroupTrace`), the group of facts that is published with its ``traceparent`` (`published`), the
+   replica that receives it (`Telemetry.received`), and the held sync that is answered because of it
+   (`Telemetry.deliver`).
+4. `RequestContext` carries the request id and the trace id into logs (`plexus.platform.logs`) and onward
    calls.
 """
 
+from opentelemetry.trace import Span, SpanContext
+from plexus.platform.telemetry.group_commit import GroupTrace
+from plexus.platform.telemetry.messaging import group_attributes, published
 from plexus.platform.telemetry.metrics import (
     SECONDS,
     SIZES,
@@ -18,7 +25,7 @@ from plexus.platform.telemetry.metrics import (
     HistogramCell,
     Metrics,
 )
-from plexus.platform.telemetry.request import REQUEST, RequestContext
+from plexus.platform.telemetry.request import REQUEST, RequestContext, traced_request, traceparent_of
 from plexus.platform.telemetry.telemetry import Telemetry
 
 __all__ = [
@@ -28,9 +35,16 @@ __all__ = [
     "Counter",
     "CounterCell",
     "Gauge",
+    "GroupTrace",
     "Histogram",
     "HistogramCell",
     "Metrics",
     "RequestContext",
+    "Span",
+    "SpanContext",
     "Telemetry",
+    "group_attributes",
+    "published",
+    "traced_request",
+    "traceparent_of",
 ]

@@ -5,11 +5,13 @@ Both readers are the SDK's; each is given our series next to what the SDK itself
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     HistogramDataPoint,
@@ -33,6 +35,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from plexus.platform.telemetry.metrics import Attributes, Counter, Gauge, Histogram, Instrument, Metrics
 from prometheus_client import CollectorRegistry
 
+log = logging.getLogger(__name__)
+
 _SCOPE = InstrumentationScope("plexus")
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
@@ -44,12 +48,25 @@ class Snapshot:
         self._metrics = metrics
         self._resource = resource
         self._start = time.time_ns()
+        self._broken: set[str] = set()
 
-    def take(self) -> ResourceMetrics:
+    def take(self, others: Sequence[Metric]) -> ResourceMetrics:
+        """Ours, and these."""
         now = time.time_ns()
-        metrics = [self._metric(instrument, now) for instrument in self._metrics.all()]
-        scope = ScopeMetrics(scope=_SCOPE, metrics=[metric for metric in metrics if metric], schema_url="")
+        ours = [self._sound(instrument, now) for instrument in self._metrics.all()]
+        metrics = [*others, *(metric for metric in ours if metric)]
+        scope = ScopeMetrics(scope=_SCOPE, metrics=metrics, schema_url="")
         return ResourceMetrics(resource=self._resource, scope_metrics=[scope], schema_url="")
+
+    def _sound(self, instrument: Instrument, now: int) -> Metric | None:
+        try:
+            return self._metric(instrument, now)
+        except Exception:
+            # The SDK's exporting thread ends with the first exception, and with it all metrics.
+            if instrument.name not in self._broken:
+                self._broken.add(instrument.name)
+                log.exception("the metric %s cannot be read", instrument.name)
+            return None
 
     def _metric(self, instrument: Instrument, now: int) -> Metric | None:
         data: Sum | HistogramData | GaugeData
@@ -88,13 +105,21 @@ class Snapshot:
                         # Not known: only sums are kept.
                         min=float("-inf"),
                         max=float("inf"),
+                        exemplars=[
+                            Exemplar({}, kept.value, kept.time_ns, kept.span_id, kept.trace_id)
+                            for kept in list(cell.exemplars.values())
+                        ],
                     )
                 )
         return points
 
 
 def _with_ours(data: MetricsData, snapshot: Snapshot) -> MetricsData:
-    return MetricsData(resource_metrics=[*data.resource_metrics, snapshot.take()])
+    # In one: of two resources or scopes that are the same the OTLP encoder sends the last only.
+    theirs = [
+        metric for found in data.resource_metrics for scope in found.scope_metrics for metric in scope.metrics
+    ]
+    return MetricsData(resource_metrics=[snapshot.take(theirs)])
 
 
 class PrometheusReader(PrometheusMetricReader):

@@ -13,9 +13,10 @@ To be used in the thread of the event loop; what another thread adds at the same
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds for durations: sends take a millisecond, held syncs half a minute."""
@@ -42,20 +43,37 @@ class CounterCell:
         self.value += amount
 
 
-class HistogramCell:
-    """One series of a `Histogram`."""
+class Exemplar(NamedTuple):
+    """One measurement of a traced request, so that a bucket leads to a trace."""
 
-    __slots__ = ("bounds", "counts", "total")
+    value: float
+    time_ns: int
+    trace_id: int
+    span_id: int
+
+
+class HistogramCell:
+    """One series of a `Histogram`. ``exemplars`` holds the latest of each bucket that has one."""
+
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
     def record(self, value: float) -> None:
         # Upper bounds are inclusive, as OpenTelemetry has it.
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def record_traced(self, value: float, trace_id: int, span_id: int) -> None:
+        """`record`, and keep the value as the exemplar of its bucket."""
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
+        self.total += value
+        self.exemplars[bucket] = Exemplar(value, time.time_ns(), trace_id, span_id)
 
 
 class Instrument:

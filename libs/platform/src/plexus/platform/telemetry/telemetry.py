@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
@@ -18,7 +19,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from plexus.platform.settings import TelemetrySettings
 from plexus.platform.telemetry.export import PrometheusReader, PushReader, Snapshot
 from plexus.platform.telemetry.metrics import Metrics
-from plexus.platform.telemetry.request import REQUEST, RequestContext
+from plexus.platform.telemetry.request import REQUEST, RequestContext, parse_traceparent
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
 _NO_SPAN: AbstractContextManager[None] = nullcontext()
@@ -67,11 +68,8 @@ class Telemetry:
         parent = request.parent
         if not (parent is not None and parent[2]) and random.random() >= self._ratio:
             return None
-        context = None
-        if parent is not None:
-            flags = TraceFlags(TraceFlags.SAMPLED)
-            remote = SpanContext(int(parent[0], 16), int(parent[1], 16), is_remote=True, trace_flags=flags)
-            context = trace.set_span_in_context(NonRecordingSpan(remote))
+        context = None if parent is None else _remote(parent)
+        request.tracer = self._tracer
         request.span = self._tracer.start_span(name, context, SpanKind.SERVER, dict(attributes))
         return request.span
 
@@ -101,6 +99,36 @@ class Telemetry:
             return _NO_SPAN
         return self._tracer.start_as_current_span(name, links=links, attributes=attributes)
 
+    def received(
+        self, traceparent: str, name: str, started_ns: int, attributes: Mapping[str, str | int]
+    ) -> Span | None:
+        """A span around what came by a message, in the trace of whoever sent it; the caller ends it. None if
+        nothing is traced here, or the sender's span was not sampled.
+        """
+        if self._tracer is None:
+            return None
+        parent = parse_traceparent(traceparent)
+        if parent is None or not parent[2]:
+            return None
+        return self._tracer.start_span(
+            name, _remote(parent), SpanKind.CONSUMER, attributes, start_time=started_ns
+        )
+
+    def deliver(
+        self, cause: SpanContext, name: str, started_ns: int, attributes: Mapping[str, str | int]
+    ) -> None:
+        """The request of this task answers with what ``cause`` is about: a span in that trace, which ends
+        with the request and is linked to its own span.
+        """
+        request = REQUEST.get()
+        if self._tracer is None or request is None or request.delivery is not None:
+            return
+        links = [] if request.span is None else [Link(request.span.get_span_context())]
+        parent = trace.set_span_in_context(NonRecordingSpan(cause))
+        request.delivery = self._tracer.start_span(
+            name, parent, attributes=attributes, links=links, start_time=started_ns
+        )
+
     def traceparent(self) -> str | None:
         """For a call to another service; None outside of a request."""
         request = REQUEST.get()
@@ -115,3 +143,9 @@ class Telemetry:
         if self._tracers is not None:
             self._tracers.shutdown()
         self._meters.shutdown()
+
+
+def _remote(parent: tuple[str, str, bool]) -> Context:
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    remote = SpanContext(int(parent[0], 16), int(parent[1], 16), is_remote=True, trace_flags=flags)
+    return trace.set_span_in_context(NonRecordingSpan(remote))

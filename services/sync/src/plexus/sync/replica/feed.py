@@ -7,11 +7,13 @@ in the tail.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
 from plexus.rooms import Rooms
 from plexus.sync.events import SyncEvent
+from plexus.sync.replica.arrivals import MOST_DELIVERIES, Arrivals, Cause
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
@@ -22,13 +24,20 @@ class Feed:
     """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something."""
 
     def __init__(
-        self, rooms: Rooms, bodies: Bodies, interest: Interest, forget: Callable[[str], None], limit: int
+        self,
+        rooms: Rooms,
+        bodies: Bodies,
+        interest: Interest,
+        forget: Callable[[str], None],
+        limit: int,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._rooms = rooms
         self._bodies = bodies
         self._interest = interest
         self._forget = forget
         self._limit = limit
+        self._arrivals = arrivals
         self._generation = 0
         self._serial = 0
         self._cut: Cut | None = None
@@ -90,7 +99,7 @@ class Feed:
                 # What was redacted is one event; what was purged is all up to one.
                 self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
                 self._forget(fact.subject)
-        wake(woken)
+        self._wake(ROOM, lane, facts, woken)
 
     def _members(self, fact: TailFact, read: Mapping[int, Sequence[SyncEvent]]) -> Sequence[SyncEvent]:
         """The member events of a fact; nothing is decoded if there can be none, or nobody here."""
@@ -134,7 +143,15 @@ class Feed:
                 for view in told:
                     view.tell_no_more(self.cut())
                 woken |= told
+        self._wake(USER, lane, facts, woken)
+
+    def _wake(self, family: str, lane: int, facts: Sequence[Fact], woken: set[UserView]) -> None:
         wake(woken)
+        if self._arrivals is not None and self._arrivals.waiting:
+            span = self._arrivals.take(family, lane, facts)
+            if span is not None:
+                explain(woken, Cause(span.get_span_context(), time.time_ns()))
+                span.end()
 
 
 def _erased(fact: Fact) -> tuple[int, int]:
@@ -146,3 +163,15 @@ def wake(views: set[UserView]) -> None:
     for view in views:
         for poll in view.polls:
             poll.wake()
+
+
+def explain(views: set[UserView], cause: Cause) -> None:
+    """Tell some of the polls that were just woken why."""
+    left = MOST_DELIVERIES
+    for view in views:
+        for poll in view.polls:
+            if poll.cause is None:
+                poll.cause = cause
+                left -= 1
+                if not left:
+                    return

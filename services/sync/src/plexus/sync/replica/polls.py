@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plexus.sync.replica.arrivals import Cause
 
 TICK_SECONDS = 0.25
 """How late a poll whose time is up may be answered, at most."""
@@ -17,15 +21,17 @@ TICK_SECONDS = 0.25
 class Poll:
     """One held request. ``device_id`` says whose; the future ends with the wait, for whatever reason.
 
-    ``superseded``: a newer poll has taken over, this one has to end.
+    ``superseded``: a newer poll has taken over, this one has to end. ``cause``: the traced facts that woke
+    it.
     """
 
-    __slots__ = ("device_id", "future", "superseded", "tick")
+    __slots__ = ("cause", "device_id", "future", "superseded", "tick")
 
     def __init__(self, device_id: str | None, future: asyncio.Future[None]) -> None:
         self.device_id = device_id
         self.future = future
         self.superseded = False
+        self.cause: Cause | None = None
         self.tick = 0
 
     def wake(self) -> None:

@@ -17,6 +17,7 @@ from plexus.rooms import Rooms
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.fragments.fragment import Fragment
 from plexus.sync.fragments.members import MemberEvents
+from plexus.sync.replica.arrivals import Arrivals
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.feed import Feed
@@ -40,9 +41,17 @@ class Replica:
         self.fragments: RoomCache[Fragment] = RoomCache(settings.cache_mb * _MB)
         self.members = MemberEvents(rooms, settings.cache_mb * _MB // 4)
         self.interest = Interest(settings.max_users)
-        self._feed = Feed(rooms, self.bodies, self.interest, self._forget, settings.tail_mb * _MB)
+        self._arrivals = Arrivals(platform.telemetry)
+        self._feed = Feed(
+            rooms, self.bodies, self.interest, self._forget, settings.tail_mb * _MB, self._arrivals
+        )
         self._follower = Follower(
-            platform, (ROOM, USER), self._feed.handle, name="sync", on_generation=self._on_generation
+            platform,
+            (ROOM, USER),
+            self._feed.handle,
+            name="sync",
+            on_generation=self._on_generation,
+            on_trace=self._arrivals.arrived if platform.telemetry.tracing else None,
         )
         observe_follower(platform.telemetry.metrics, self._follower)
         self._span: Span | None = None
@@ -80,7 +89,7 @@ class Replica:
     @property
     def held(self) -> int:
         """How many polls are held."""
-        return self._wheel.held
+        return self._wheel.held if self._started else 0
 
     def cut(self) -> Cut:
         """Everything seen so far. The same object until more is seen."""
@@ -199,6 +208,7 @@ class Replica:
         self.bodies.clear()
         self.interest.clear()
         self._span = None
+        self._arrivals.clear()
         self._anew.set()
         self._anew = asyncio.Event()
         self._wheel.wake_all()

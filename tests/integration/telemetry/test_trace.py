@@ -1,0 +1,149 @@
+"""One trace follows a message: from the PUT through PostgreSQL and the lanes into the other user's sync."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.support.matrix import Client
+from tests.support.otlp import OtlpReceiver, attributes_of
+from tests.support.server import PlexusServer
+
+SETTINGS = {
+    "PLEXUS_TELEMETRY__TRACE_RATIO": "1",
+    "PLEXUS_TELEMETRY__METRICS_INTERVAL_SECONDS": "1",
+    "PLEXUS_HTTP__TRUSTED_PROXIES": '["127.0.0.1/32"]',
+}
+"""Of a server, or of every service of a cluster, that is to be followed; with ``OTLP_ENDPOINT`` beside."""
+
+CHAIN = (
+    "PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
+    "write group",
+    "send rooms",
+    "process rooms",
+    "deliver",
+)
+"""Each the parent of the next."""
+
+
+@dataclass
+class Traced:
+    """A message that was sent with a ``traceparent``, and how long it took to arrive."""
+
+    trace_id: bytes
+    caller: bytes
+    seconds: float
+
+
+async def send_to_a_held_sync(writer_url: str, reader_url: str) -> Traced:
+    """Alice sends at one address while Bob's sync is held at another, or the same."""
+    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession() as session:
+        alice = await Client(session, writer_url).register(f"alice{secrets.token_hex(4)}")
+        bob = await Client(session, reader_url).register(f"bob{secrets.token_hex(4)}")
+        room_id = await alice.create_room(preset="public_chat")
+        await bob.join(room_id)
+        since = (await bob.sync())["next_batch"]
+        while (answer := await bob.sync(since, timeout_ms=300))["next_batch"] != since:
+            since = answer["next_batch"]
+            if not answer.get("rooms"):
+                break
+        held = asyncio.create_task(bob.sync(since, timeout_ms=20_000))
+        await asyncio.sleep(0.5)
+        assert not held.done()
+        alice.headers["traceparent"] = f"00-{trace_id}-{caller}-01"
+        started = loop.time()
+        event_id = await alice.send(room_id, "follow me")
+        timeline = (await held)["rooms"]["join"][room_id]["timeline"]["events"]
+        assert [event["event_id"] for event in timeline] == [event_id]
+        return Traced(bytes.fromhex(trace_id), bytes.fromhex(caller), loop.time() - started)
+
+
+def the_chain(receiver: OtlpReceiver, traced: Traced) -> list[Span]:
+    """The spans from the PUT to the delivery, each the parent of the next."""
+    delivered = receiver.wait(lambda: any(span.name == "deliver" for span in receiver.spans(traced.trace_id)))
+    # They come from several processes, whose exports may overtake each other.
+    complete = receiver.wait(lambda: set(CHAIN) <= {span.name for span in receiver.spans(traced.trace_id)})
+    spans = receiver.spans(traced.trace_id)
+    assert delivered, [span.name for span in spans]
+    assert complete, [span.name for span in spans]
+    by_id = {span.span_id: span for span in spans}
+    chain = [next(span for span in spans if span.name == "deliver")]
+    while (parent := by_id.get(chain[-1].parent_span_id)) is not None:
+        chain.append(parent)
+    return chain[::-1]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, receiver: OtlpReceiver) -> Iterator[PlexusServer]:
+    settings = SETTINGS | {"PLEXUS_TELEMETRY__OTLP_ENDPOINT": receiver.url}
+    with PlexusServer(tmp_path_factory.mktemp("trace") / "data", settings) as made:
+        yield made
+
+
+async def test_one_trace_from_put_to_sync(server: PlexusServer, receiver: OtlpReceiver) -> None:
+    traced = await send_to_a_held_sync(server.base_url, server.base_url)
+    chain = await asyncio.to_thread(the_chain, receiver, traced)
+
+    assert tuple(span.name for span in chain) == CHAIN
+    put, group, send, process, deliver = chain
+    assert put.parent_span_id == traced.caller
+    kinds = [Span.SPAN_KIND_SERVER, Span.SPAN_KIND_INTERNAL, Span.SPAN_KIND_PRODUCER]
+    assert [span.kind for span in chain] == [*kinds, Span.SPAN_KIND_CONSUMER, Span.SPAN_KIND_INTERNAL]
+
+    # The call of PostgreSQL, within the group commit.
+    calls = [span for span in receiver.spans(traced.trace_id) if span.name == "rooms.write"]
+    [call] = calls
+    assert call.parent_span_id == group.span_id
+    assert call.kind == Span.SPAN_KIND_CLIENT
+    assert attributes_of(call.attributes)["db.system.name"] == "postgresql"
+
+    # Published after the commit and within the group, processed after it, delivered last.
+    assert put.start_time_unix_nano <= group.start_time_unix_nano <= call.start_time_unix_nano
+    assert call.end_time_unix_nano <= send.start_time_unix_nano <= send.end_time_unix_nano
+    assert send.end_time_unix_nano <= group.end_time_unix_nano <= put.end_time_unix_nano
+    assert send.start_time_unix_nano <= process.start_time_unix_nano <= process.end_time_unix_nano
+    assert process.start_time_unix_nano <= deliver.start_time_unix_nano < deliver.end_time_unix_nano
+    assert deliver.end_time_unix_nano - put.start_time_unix_nano < (traced.seconds + 0.5) * 1e9
+
+    messaging = attributes_of(process.attributes)
+    assert messaging["messaging.destination.name"] == "rooms"
+    assert messaging["messaging.batch.message_count"] == 1
+    # The poll has a trace of its own, to which the delivery is linked.
+    [link] = deliver.links
+    polls = [span for span in receiver.spans() if span.span_id == link.span_id]
+    assert [span.name for span in polls] == ["GET /_matrix/client/v3/sync"]
+    assert polls[0].trace_id != traced.trace_id
+    assert polls[0].start_time_unix_nano < put.start_time_unix_nano
+
+
+async def test_a_bucket_of_the_duration_leads_to_its_trace(
+    server: PlexusServer, receiver: OtlpReceiver
+) -> None:
+    traced = await send_to_a_held_sync(server.base_url, server.base_url)
+
+    def arrived() -> bool:
+        return any(
+            exemplar.trace_id == traced.trace_id
+            for metric in receiver.metrics("http.server.request.duration")
+            for point in metric.histogram.data_points
+            if str(attributes_of(point.attributes).get("http.route")).startswith(
+                "/_matrix/client/v3/rooms/{roomId}/send"
+            )
+            for exemplar in point.exemplars
+        )
+
+    assert await asyncio.to_thread(receiver.wait, arrived)
