@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from plexus.platform.http.hot import Header, Message, Send
+from plexus.platform.http.compression import Compression
+from plexus.platform.http.hot import Header, Message, Scope, Send
 
 CORS: tuple[Header, ...] = (
     (b"access-control-allow-origin", b"*"),
@@ -19,10 +20,14 @@ CLOSE: Header = (b"connection", b"close")
 class Exchange:
     """Stands between the handler and the server's ``send``; ``status`` is 0 until the answer starts."""
 
-    __slots__ = ("_send", "added", "status")
+    __slots__ = ("_compression", "_scope", "_send", "added", "status")
 
-    def __init__(self, send: Send, added: tuple[Header, ...]) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, added: tuple[Header, ...], compression: Compression | None
+    ) -> None:
+        self._scope = scope
         self._send = send
+        self._compression = compression
         self.added = added
         self.status = 0
 
@@ -31,4 +36,8 @@ class Exchange:
         if self.status == 0 and message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.added]
+            if self._compression is not None:
+                encoder = self._compression.encoder(self._scope, message, self._send)
+                if encoder is not None:
+                    self._send = encoder.send
         return self._send(message)

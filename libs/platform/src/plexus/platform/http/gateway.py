@@ -7,7 +7,8 @@ For every request, in this order:
 3. the route: percent-decoding once, one look-up a segment; 404 or 405 ``M_UNRECOGNIZED``;
 4. the route's own handler: a hot one, or FastAPI's for this route, called directly and not through FastAPI's
    list;
-5. what was raised becomes a standard error; CORS headers are on every answer to a client;
+5. what was raised becomes a standard error; CORS headers are on every answer to a client; a large answer is
+   compressed;
 6. the duration is counted, and logged if it should be.
 
 FastAPI middleware is not run (there must be none): what all routes share is done here.
@@ -25,6 +26,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from opentelemetry.trace import Status, StatusCode
 from plexus.platform.drain import DrainSignal
+from plexus.platform.http.compression import Compression
 from plexus.platform.http.errors import INTERNAL, send_error, to_matrix
 from plexus.platform.http.exchange import CLOSE, CORS, Exchange
 from plexus.platform.http.hot import ASGIApp, ClientGone, Header, HotHandler, Receive, Scope, Send
@@ -86,6 +88,9 @@ class Gateway:
         self._tree: RouteTree[_Target] = RouteTree()
         self._unrouted: dict[str, _Target] = {}
         metrics = platform.telemetry.metrics
+        self._compression = (
+            Compression(metrics, http.compress_from_bytes) if http.compress_from_bytes else None
+        )
         self._durations = metrics.histogram(
             "http.server.request.duration", "s", "Duration of requests, by route and status."
         )
@@ -129,7 +134,7 @@ class Gateway:
             added += CORS
         if self._drain.draining:
             added += (CLOSE,)
-        exchange = Exchange(send, added)
+        exchange = Exchange(scope, send, added, self._compression)
         self._active.value += 1
         target: _Target | None = None
         status = 0

@@ -1,6 +1,6 @@
 """The internal listener: health, metrics and the descriptions of the services. Not for the public.
 
-/health/live             200 as long as the process answers
+/health/live             200 as long as the process answers; 503 for a while after its event loop stuck
 /health/ready            200, or 503 with the reasons
 /metrics                 Prometheus
 /openapi/{service}.json  a service's routes
@@ -27,8 +27,11 @@ def internal_app(
     services: Sequence[Service],
     *,
     starting: Callable[[], bool] = lambda: False,
+    why_not_live: Callable[[], str | None] = lambda: None,
 ) -> ASGIApp:
-    """``starting`` tells whether the services are still being started; until then nothing is ready."""
+    """``starting`` tells whether the services are still being started; until then nothing is ready.
+    ``why_not_live`` gives the reason for a restart, None if there is none.
+    """
     by_path = {f"/openapi/{service.name}.json": service for service in services}
 
     def reasons() -> list[str]:
@@ -43,7 +46,11 @@ def internal_app(
         if scope["method"] not in ("GET", "HEAD"):
             await send_error(send, MethodNotAllowed())
         elif path == "/health/live":
-            await send_json(send, 200, b'{"live":true}')
+            reason = why_not_live()
+            if reason is None:
+                await send_json(send, 200, b'{"live":true}')
+            else:
+                await send_json(send, 503, orjson.dumps({"live": False, "reason": reason}))
         elif path == "/health/ready":
             found = reasons()
             body = orjson.dumps({"ready": not found, "reasons": found})

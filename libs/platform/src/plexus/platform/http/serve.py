@@ -38,6 +38,7 @@ from plexus.platform.http.protocol import bounded, sweep
 from plexus.platform.http.sockets import ListenError, bind
 from plexus.platform.logs import configure_logging
 from plexus.platform.settings import HttpSettings, Listener, TelemetrySettings
+from plexus.platform.telemetry import LoopWatch
 from plexus.platform.tls import ReloadingTls
 from plexus.platform.watch import Watcher
 
@@ -140,9 +141,11 @@ async def serve(
     settings = platform.settings
     listeners = settings.listeners
     starting = True
-    internal = _Listening(
-        internal_app(platform, gateway.services, starting=lambda: starting), listeners.internal, settings.http
+    watch = LoopWatch(platform.telemetry.metrics, settings.telemetry.loop_stall_seconds)
+    inside = internal_app(
+        platform, gateway.services, starting=lambda: starting, why_not_live=watch.why_not_live
     )
+    internal = _Listening(inside, listeners.internal, settings.http)
     public: dict[str, _Listening] = {}
     watcher = Watcher(settings.signing.reload_seconds)
     if listeners.client.enabled:
@@ -162,6 +165,7 @@ async def serve(
     housekeeping: asyncio.Task[None] | None = None
     running = []
     with _signals(platform, cut):
+        watch.start()
         try:
             if listeners.internal.enabled:
                 await internal.start()
@@ -211,6 +215,7 @@ async def serve(
             if housekeeping is not None:
                 housekeeping.cancel()
                 await asyncio.gather(housekeeping, return_exceptions=True)
+            watch.stop()
 
 
 def _calls(platform: Surroundings) -> _Listening | None:

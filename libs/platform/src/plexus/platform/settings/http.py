@@ -102,6 +102,10 @@ class HttpSettings(Section):
         default=75,
         description="How long an idle connection is kept; longer than the proxy in front keeps it.",
     )
+    compress_from_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=8_192,
+        description="Answers of JSON or text from this size on go gzipped to clients that take it; 0: none.",
+    )
     max_connections: Annotated[int, Field(ge=1)] = Field(
         default=20_000, description="Connections for a listener at a time; more are answered 503."
     )

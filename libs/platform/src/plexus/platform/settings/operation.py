@@ -32,6 +32,10 @@ class TelemetrySettings(Section):
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.01, description="Share of requests that are traced when traces are exported."
     )
+    loop_stall_seconds: Annotated[float, Field(ge=0.1)] = Field(
+        default=5,
+        description="An event loop that stands still for so long is logged, and fails liveness.",
+    )
     metrics_interval_seconds: Annotated[float, Field(ge=1)] = Field(
         default=60, description="How often metrics are exported by OTLP."
     )

@@ -13,6 +13,7 @@
 """
 
 from opentelemetry.trace import Span, SpanContext
+from plexus.platform.telemetry.event_loop import LoopWatch
 from plexus.platform.telemetry.group_commit import GroupTrace
 from plexus.platform.telemetry.messaging import group_attributes, published
 from plexus.platform.telemetry.metrics import (
@@ -38,6 +39,7 @@ __all__ = [
     "GroupTrace",
     "Histogram",
     "HistogramCell",
+    "LoopWatch",
     "Metrics",
     "RequestContext",
     "Span",
