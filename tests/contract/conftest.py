@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.support.postgres import database, db
+from tests.support.redis import redis
 
-__all__ = ["database", "db"]
+__all__ = ["database", "db", "redis"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plexus.platform.cache import MemoryCache
+from plexus.platform.cache import REMEMBERED_SECONDS, MemoryCache
 from plexus.platform.clock import ManualClock
 from plexus.platform.ports import Cache
+from plexus.platform.redis import RedisCache, RedisConnection
+
+from tests.support.redis import Place
 
 TTL = 60_000
 
@@ -18,18 +22,33 @@ TTL = 60_000
 @dataclass
 class Subject:
     cache: Cache
-    clock: ManualClock
+    age: Callable[[float], None]
 
     async def pass_time(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+        """By the clock of the adapter, whatever that is."""
+        self.age(seconds)
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "redis"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    clock = ManualClock()
-    made = Subject({"memory": MemoryCache}[request.param](clock), clock)
-    yield made
-    await made.cache.close()
+    if request.param == "memory":
+        clock = ManualClock()
+        yield Subject(MemoryCache(clock), clock.advance)
+        return
+    place: Place = request.getfixturevalue("redis")
+    connection = RedisConnection(place.settings())
+    await connection.start()
+    cache = RedisCache(connection)
+    await settled(cache, place)
+    yield Subject(cache, place.age)
+    await connection.close()
+
+
+async def settled(cache: RedisCache, place: Place) -> None:
+    """An empty Redis stores nothing for a minute after the first try."""
+    assert not await cache.put("first", b"", generation=1, position=1, ttl_ms=TTL)
+    assert not await cache.put("first", b"", generation=1, position=1, ttl_ms=TTL)
+    place.age(REMEMBERED_SECONDS)
 
 
 async def test_values_are_valid_at_a_position(subject: Subject) -> None:
@@ -58,6 +77,28 @@ async def test_values_expire(subject: Subject) -> None:
     await subject.cache.put("k", b"v", generation=1, position=1, ttl_ms=1_000)
     await subject.pass_time(1.1)
     assert await subject.cache.get("k", generation=1) is None
+
+
+async def test_the_newest_position_outlives_the_value(subject: Subject) -> None:
+    cache = subject.cache
+    await cache.put("k", b"new", generation=1, position=9, ttl_ms=1_000)
+    await subject.pass_time(REMEMBERED_SECONDS - 1)
+    assert await cache.get("k", generation=1) is None
+    assert not await cache.put("k", b"old", generation=1, position=8, ttl_ms=TTL)
+    # An invalidation is remembered as long, whatever was known before.
+    await cache.invalidate("k", generation=1, position=12)
+    await subject.pass_time(REMEMBERED_SECONDS - 1)
+    assert not await cache.put("k", b"old", generation=1, position=11, ttl_ms=TTL)
+    assert await cache.put("k", b"new", generation=1, position=12, ttl_ms=TTL)
+
+
+async def test_positions_are_exact(subject: Subject) -> None:
+    cache = subject.cache
+    await cache.invalidate("k", generation=-(2**62), position=2**62)
+    assert not await cache.put("k", b"old", generation=-(2**62), position=2**62 - 1, ttl_ms=TTL)
+    assert await cache.put("k", b"a:b\0:\xff", generation=-(2**62), position=2**62, ttl_ms=TTL)
+    assert await cache.get("k", generation=-(2**62), at_least=2**62) == b"a:b\0:\xff"
+    assert await cache.get("k", generation=-(2**62), at_least=2**62 + 1) is None
 
 
 async def test_generations_do_not_mix(subject: Subject) -> None:
@@ -93,21 +134,43 @@ _steps = st.lists(
 async def test_whatever_the_order_nothing_older_than_the_last_invalidation_is_served(
     steps: list[tuple[str, int, int]],
 ) -> None:
+    await follow(steps, MemoryCache(ManualClock(), max_bytes=60), "")
+
+
+async def test_whatever_the_order_and_the_replica(redis: Place) -> None:
+    """As above; each reader is a process of its own."""
+    connections = [RedisConnection(redis.settings()) for _ in range(4)]
+    for connection in connections:
+        await connection.start()
+    caches = [RedisCache(connection) for connection in connections]
+    await settled(caches[0], redis)
+    random = Random(7)
+    for number in range(40):
+        steps = [
+            (random.choice(["change", "read", "store", "store"]), random.randrange(3), random.randrange(4))
+            for _ in range(40)
+        ]
+        await follow(steps, caches[3], f"{number}/", *caches)
+    for connection in connections:
+        await connection.close()
+
+
+async def follow(steps: list[tuple[str, int, int]], cache: Cache, prefix: str, *replicas: Cache) -> None:
     """Readers read the truth at some time and store it later; the value is its position."""
-    cache = MemoryCache(ManualClock(), max_bytes=60)
     truth = [0, 0, 0]
     position = 0
     read: dict[int, tuple[int, int]] = {}
     for step, key, reader in steps:
+        its = replicas[reader] if replicas else cache
         if step == "change":
             position += 1
             truth[key] = position
-            await cache.invalidate(f"k{key}", generation=1, position=position)
+            await its.invalidate(f"{prefix}k{key}", generation=1, position=position)
         elif step == "read":
             read[reader] = (key, position)
         elif reader in read:
             stored, at = read.pop(reader)
-            await cache.put(f"k{stored}", str(at).encode(), generation=1, position=at, ttl_ms=TTL)
+            await its.put(f"{prefix}k{stored}", str(at).encode(), generation=1, position=at, ttl_ms=TTL)
         for number, changed in enumerate(truth):
-            found = await cache.get(f"k{number}", generation=1)
+            found = await cache.get(f"{prefix}k{number}", generation=1)
             assert found is None or int(found) >= changed

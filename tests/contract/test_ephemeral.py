@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -11,26 +11,46 @@ from plexus.platform.clock import ManualClock
 from plexus.platform.ephemeral import MemoryEphemeral
 from plexus.platform.limits import RateLimiter
 from plexus.platform.ports import Ephemeral
+from plexus.platform.redis import RedisConnection, RedisEphemeral
 from plexus.platform.settings import RateLimits
 from plexus.protocol.errors import LimitExceeded
+
+from tests.support.redis import Place
 
 
 @dataclass
 class Subject:
     store: Ephemeral
-    clock: ManualClock
+    age: Callable[[float], None]
 
     async def pass_time(self, seconds: float) -> None:
         """By the clock of the adapter, whatever that is."""
-        self.clock.advance(seconds)
+        self.age(seconds)
+
+    async def hears(self, heard: list[bytes], *expected: bytes) -> None:
+        """Wait for what is to arrive; a moment more shows that nothing else does."""
+        async with asyncio.timeout(5):
+            while len(heard) < len(expected):
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+        assert heard == list(expected)
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "redis"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     clock = ManualClock()
-    made = Subject({"memory": MemoryEphemeral}[request.param](clock), clock)
+    if request.param == "memory":
+        made = Subject(MemoryEphemeral(clock), clock.advance)
+        yield made
+        await made.store.close()
+        return
+    place: Place = request.getfixturevalue("redis")
+    connection = RedisConnection(place.settings())
+    await connection.start()
+    made = Subject(RedisEphemeral(connection, clock), place.age)
     yield made
     await made.store.close()
+    await connection.close()
 
 
 async def test_values_until_they_expire(subject: Subject) -> None:
@@ -62,6 +82,27 @@ async def test_counters_live_as_long_as_their_first_increment_said(subject: Subj
 async def test_increments_of_many_are_all_counted(subject: Subject) -> None:
     await asyncio.gather(*(subject.store.increment("n", ttl_ms=60_000) for _ in range(50)))
     assert await subject.store.increment("n", ttl_ms=60_000) == 51
+
+
+async def test_a_key_is_of_one_kind(subject: Subject) -> None:
+    store = subject.store
+    await store.set("bytes", b"x", ttl_ms=60_000)
+    await store.merge_max("numbers", {"a": 1}, ttl_ms=60_000)
+    with pytest.raises(TypeError, match="holds no number"):
+        await store.increment("bytes", ttl_ms=60_000)
+    with pytest.raises(TypeError, match="holds no numbers"):
+        await store.merge_max("bytes", {"a": 1}, ttl_ms=60_000)
+    with pytest.raises(TypeError, match="holds no numbers"):
+        await store.numbers("bytes")
+    with pytest.raises(TypeError, match="holds no bytes"):
+        await store.get("numbers")
+
+
+async def test_any_text_is_a_key(subject: Subject) -> None:
+    # As a client may send it: half of a pair is valid JSON.
+    await subject.store.set("\ud800 ü\n", b"x", ttl_ms=60_000)
+    assert await subject.store.get("\ud800 ü\n") == b"x"
+    assert await subject.store.take("\ud800", per_second=1, burst=1) == 0
 
 
 async def test_numbers_merge_by_maximum(subject: Subject) -> None:
@@ -105,12 +146,18 @@ async def test_what_is_published_reaches_all_who_subscribed(subject: Subject) ->
     two = await store.subscribe("c", second.append)
     await store.publish("c", b"1")
     await store.publish("d", b"elsewhere")
-    await asyncio.sleep(0.01)
+    await subject.hears(first, b"1")
     one.close()
     one.close()
     await store.publish("c", b"2")
-    await asyncio.sleep(0.01)
+    await subject.hears(second, b"1", b"2")
     two.close()
+    assert first == [b"1"]
+    # Once nobody is left, and then somebody again.
+    again: list[bytes] = []
+    await store.subscribe("c", again.append)
+    await store.publish("c", b"3")
+    await subject.hears(again, b"3")
     assert (first, second) == ([b"1"], [b"1", b"2"])
 
 
@@ -122,8 +169,7 @@ async def test_a_subscriber_that_fails_is_alone_in_it(subject: Subject) -> None:
     await subject.store.subscribe("c", fail)
     await subject.store.subscribe("c", heard.append)
     await subject.store.publish("c", b"1")
-    await asyncio.sleep(0.01)
-    assert heard == [b"1"]
+    await subject.hears(heard, b"1")
 
 
 async def test_rate_limits_stand_on_it(subject: Subject) -> None:

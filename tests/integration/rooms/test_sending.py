@@ -354,7 +354,8 @@ class TestAfterTheCommit:
         last = await rooms.send(room_id, ALICE, message("5"))
         await asyncio.sleep(0)
         assert ground.groups[-1].facts[0].position == last.position
-        assert (await ground.marks.get(ALICE))[ROOM, last.lane] == last.position
+        marks = await ground.marks.get(ALICE)
+        assert marks is not None and marks[ROOM, last.lane] == last.position
 
     async def test_a_creator_who_goes_away(
         self, make_rooms: MakeRooms, ground: TestGround, monkeypatch: pytest.MonkeyPatch

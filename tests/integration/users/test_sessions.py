@@ -291,4 +291,5 @@ async def test_what_is_published_is_what_was_written(users: Users, new_user: New
     logged = await users.platform.log.facts_of(USER, lane, user_id, 0, positions[-1])
     assert published == logged
     assert [(UserFact(fact.kind).name, fact.data) for fact in published] == await facts(users, user_id)
-    assert (await users.platform.marks.get(user_id))[USER, lane] == positions[-1]
+    marks = await users.platform.marks.get(user_id)
+    assert marks is not None and marks[USER, lane] == positions[-1]

@@ -12,7 +12,29 @@ from dataclasses import dataclass
 
 from plexus.platform.clock import Clock
 
-_REMEMBERED_SECONDS = 60.0
+REMEMBERED_SECONDS = 60.0
+
+
+class Generations:
+    """What one process has seen of generations: one that was left never comes back."""
+
+    def __init__(self) -> None:
+        self.current: int | None = None
+        self._left: set[int] = set()
+
+    def was_left(self, generation: int) -> bool:
+        return generation in self._left
+
+    def enter(self, generation: int) -> bool:
+        """Whether this generation may write. A new one becomes the current one."""
+        if generation == self.current:
+            return True
+        if generation in self._left:
+            return False
+        if self.current is not None:
+            self._left.add(self.current)
+        self.current = generation
+        return True
 
 
 @dataclass(slots=True)
@@ -29,11 +51,10 @@ class MemoryCache:
         self._bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._newest: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._generation: int | None = None
-        self._left: set[int] = set()
+        self._generations = Generations()
 
     async def get(self, key: str, *, generation: int, at_least: int = 0) -> bytes | None:
-        entry = self._entries.get(key) if generation == self._generation else None
+        entry = self._entries.get(key) if generation == self._generations.current else None
         if entry is None or entry.position < at_least:
             return None
         if entry.expires <= self._clock.monotonic():
@@ -70,16 +91,11 @@ class MemoryCache:
         self._bytes = 0
 
     def _enter(self, generation: int) -> bool:
-        """Whether this generation may write. A new one empties the cache; one that was left never comes
-        back.
-        """
-        if generation == self._generation:
+        """Whether this generation may write. A new one empties the cache."""
+        if generation == self._generations.current:
             return True
-        if generation in self._left:
+        if not self._generations.enter(generation):
             return False
-        if self._generation is not None:
-            self._left.add(self._generation)
-        self._generation = generation
         self._entries.clear()
         self._newest.clear()
         self._bytes = 0
@@ -87,7 +103,7 @@ class MemoryCache:
 
     def _remember(self, key: str, position: int, now: float) -> None:
         known = self._newest.pop(key, (0, 0.0))[0]
-        self._newest[key] = (max(position, known), now + _REMEMBERED_SECONDS)
+        self._newest[key] = (max(position, known), now + REMEMBERED_SECONDS)
         while True:
             oldest = next(iter(self._newest))
             if self._newest[oldest][1] > now:

@@ -24,12 +24,14 @@ from plexus.platform.lanes import LaneLog, MemoryFanout, Segments, read_lane_map
 from plexus.platform.lanes.metrics import observe_segments
 from plexus.platform.leadership import LeasedRows
 from plexus.platform.limits import RateLimiter
-from plexus.platform.marks import MemoryMarks
+from plexus.platform.marks import Marks, MemoryMarks
 from plexus.platform.migrate import READER, WRITER, migrate
 from plexus.platform.objects import open_objects
 from plexus.platform.periodic import PeriodicJob
+from plexus.platform.ports import Cache, Ephemeral
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
+from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 from plexus.platform.settings import DatabaseSettings, Settings
 from plexus.platform.signing import SigningKeys, create_signing_key
 from plexus.platform.telemetry import Telemetry
@@ -97,10 +99,7 @@ async def open_platform(
         if isinstance(calls, HttpCalls) and calls.tls is not None:
             watcher.add(calls.tls.watched)
 
-        ephemeral = MemoryEphemeral(clock)
-        stack.push_async_callback(ephemeral.close)
-        cache = MemoryCache(clock)
-        stack.push_async_callback(cache.close)
+        marks, cache, ephemeral = await _shared_state(settings, stack, telemetry, clock)
 
         yield Platform(
             settings=settings,
@@ -109,7 +108,7 @@ async def open_platform(
             lanes=lanes,
             log=log,
             fanout=fanout,
-            marks=MemoryMarks(clock),
+            marks=marks,
             cache=cache,
             ephemeral=ephemeral,
             objects=open_objects(settings.media.store_url, settings.data_dir),
@@ -162,6 +161,25 @@ async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, st
     if applied:
         logger.info("Applied %d migrations", len(applied))
     return server.dsn(WRITER), server.dsn(READER)
+
+
+async def _shared_state(
+    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry, clock: Clock
+) -> tuple[Marks, Cache, Ephemeral]:
+    """What replicas share for a moment: in Redis if there is one, which need not answer now."""
+    marks: Marks
+    cache: Cache
+    ephemeral: Ephemeral
+    if settings.redis.url is None:
+        marks, cache, ephemeral = MemoryMarks(clock), MemoryCache(clock), MemoryEphemeral(clock)
+    else:
+        redis = RedisConnection(settings.redis, telemetry.metrics)
+        marks, cache, ephemeral = RedisMarks(redis), RedisCache(redis), RedisEphemeral(redis, clock)
+        await redis.start()
+        stack.push_async_callback(redis.close)
+    stack.push_async_callback(cache.close)
+    stack.push_async_callback(ephemeral.close)
+    return marks, cache, ephemeral
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -1,19 +1,24 @@
 """Marks: how a user reads their own writes.
 
 A reply to a change leaves a mark (lane to position) for the user before it is sent; an endpoint that takes a
-token waits, at most a second, until its view has reached the mark. Losing marks costs freshness for a moment,
-nothing else, so they live in memory or Redis and expire.
+token waits, at most a second, until its view has reached the mark. Marks live in memory or in Redis and
+expire. They may be lost there, and then it is said: who is told that the marks are not known reads the heads
+of the lanes from the primary, and waits for those. That is slower and as good.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 from typing import Protocol
 
 from plexus.platform.clock import Clock, SystemClock
 
 LaneKey = tuple[str, int]
+
+TTL_SECONDS = 60.0
+"""Longer than any view lags behind that still serves."""
 
 
 class Marks(Protocol):
@@ -23,19 +28,24 @@ class Marks(Protocol):
         """
         ...
 
-    async def get(self, user_id: str) -> Mapping[LaneKey, int]:
-        """The user's marks by (family, lane); empty if there are none."""
+    async def get(self, user_id: str) -> Mapping[LaneKey, int] | None:
+        """The user's marks by (family, lane); empty if there are none, None if that is not known: some may
+        have been lost. Never raises and never waits long.
+        """
         ...
 
 
 class MemoryMarks:
-    """Marks of one process. Each user's expire ``ttl`` seconds after the last one was set."""
+    """Marks of one process. Each user's expire ``ttl`` seconds after the last one was set. With more than
+    ``users`` the oldest are lost before their time.
+    """
 
-    def __init__(self, clock: Clock | None = None, *, ttl: float = 60.0, users: int = 100_000) -> None:
+    def __init__(self, clock: Clock | None = None, *, ttl: float = TTL_SECONDS, users: int = 100_000) -> None:
         self._clock = clock or SystemClock()
         self._ttl = ttl
         self._most = users
         self._marks: OrderedDict[str, tuple[float, dict[LaneKey, int]]] = OrderedDict()
+        self._lost_until = -inf
 
     async def set(self, user_id: str, positions: Mapping[LaneKey, int]) -> None:
         now = self._clock.monotonic()
@@ -47,11 +57,12 @@ class MemoryMarks:
         self._marks[user_id] = (now + self._ttl, merged)
         self._forget_expired(now)
 
-    async def get(self, user_id: str) -> Mapping[LaneKey, int]:
+    async def get(self, user_id: str) -> Mapping[LaneKey, int] | None:
         kept = self._marks.get(user_id)
-        if kept is None or kept[0] <= self._clock.monotonic():
-            return {}
-        return dict(kept[1])
+        now = self._clock.monotonic()
+        if kept is not None and kept[0] > now:
+            return dict(kept[1])
+        return None if now < self._lost_until else {}
 
     def _forget_expired(self, now: float) -> None:
         # Oldest first: every set moves its user to the end and the time to live is the same for all.
@@ -60,3 +71,4 @@ class MemoryMarks:
             if expires > now and len(self._marks) <= self._most:
                 return
             del self._marks[user_id]
+            self._lost_until = max(expires, self._lost_until)

@@ -14,6 +14,9 @@ class Metrics:
         self.full_state = answers.labels({"kind": "full_state"})
         self.tail = answers.labels({"kind": "tail"})
         self.database = answers.labels({"kind": "database"})
+        self.unmarked = metrics.counter(
+            "plexus.sync.unmarked", "1", "Syncs that read the lane heads, for want of marks."
+        ).labels()
         metrics.gauge("plexus.sync.held", lambda: replica.held, "1", "Long polls held.")
         metrics.gauge("plexus.sync.views", lambda: len(replica.interest.views), "1", "Users kept in memory.")
         metrics.gauge("plexus.sync.tail", lambda: replica.rooms.bytes, "By", "Recent facts of rooms.")

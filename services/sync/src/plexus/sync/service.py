@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from plexus.platform.context import Platform
 from plexus.platform.http import Requester
+from plexus.platform.lanes import FAMILIES
 from plexus.rooms import Rooms
 from plexus.sync.answer import Response
 from plexus.sync.filters import FilterCache, SyncFilter
@@ -98,9 +99,7 @@ class SyncService:
         """
         requester = await authenticate()
         sync_filter = await self._filters.get(requester.user_id, request.filter)
-        marks = await self._platform.marks.get(requester.user_id)
-        if marks:
-            await self.replica.reach(marks, self._settings.reach_seconds)
+        await self._reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
         asker = _Asker(requester, authenticate, sync_filter, request.use_state_after)
         if not request.full_state:
@@ -110,6 +109,19 @@ class SyncService:
         async with self._initial:
             await authenticate()
             return await self._full(asker, since, request, progress)
+
+    async def _reach_writes(self, user_id: str) -> None:
+        """Wait until this view has seen what the user wrote: up to their marks, or if those are not known up
+        to everything that is written by now.
+        """
+        marks = await self._platform.marks.get(user_id)
+        if marks is None:
+            self.metrics.unmarked.add()
+            heads = await self._platform.log.heads(primary=True)
+            await self.replica.begins(heads.generation, self._settings.reach_seconds)
+            marks = {(family, lane): p for family in FAMILIES for lane, p in enumerate(heads.of(family))}
+        if marks:
+            await self.replica.reach(marks, self._settings.reach_seconds)
 
     async def _incremental(self, asker: _Asker, since: Since, request: SyncRequest) -> Response | None:
         """What happened since a token, once there is something; None if that cannot be told any more."""

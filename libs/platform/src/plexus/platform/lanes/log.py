@@ -12,6 +12,7 @@ from typing import Any
 from plexus.platform.lanes.facts import BelowFloor, Fact, Generation, Heads, Tail, Tails
 from plexus.platform.lanes.kinds import ROOM, USER
 from plexus.platform.lanes.lane_map import LaneMap
+from plexus.platform.lanes.shared_read import SharedRead
 from plexus.platform.lanes.tokens import SyncToken
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.pool import Connection
@@ -68,6 +69,7 @@ class LaneLog:
         self._refreshed = 0.0
         self._heads: tuple[float, Heads] | None = None
         self._heads_in_flight: asyncio.Task[Heads] | None = None
+        self._primary_heads = SharedRead(lambda: self._read_heads(primary=True))
 
     async def start(self, *, embedded: bool = False) -> None:
         """``embedded``: this process has just started the server itself, maybe on a copied data folder; then
@@ -125,10 +127,11 @@ class LaneLog:
     async def heads(self, *, max_age: float = 0.0, primary: bool = False) -> Heads:
         """The last position of each lane: one query, shared by those who ask at the same time.
 
-        ``max_age``: seconds that a result may be old. ``primary``: not from a replica (never shared).
+        ``max_age``: seconds that a result may be old. ``primary``: not from a replica, and never older than
+        the question.
         """
         if primary:
-            return await self._read_heads(primary=True)
+            return await self._primary_heads.get()
         if self._heads is not None and time.monotonic() - self._heads[0] < max_age:
             return self._heads[1]
         if max_age <= 0:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from plexus.platform.settings.http import InternalListener, Port
 from plexus.platform.settings.section import Section
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 _ADDRESS = re.compile(r"https?://[^/\s?#@]+/?")
 
@@ -59,6 +59,7 @@ class RedisSettings(Section):
     url: SecretStr | None = Field(
         default=None, description="``redis://`` or ``rediss://`` address; empty: memory, for one process."
     )
+
     prefix: str = Field(
         default="plexus:", pattern=r"^[!-~]{0,100}$", description="Put before every key and channel."
     )
@@ -66,8 +67,16 @@ class RedisSettings(Section):
         default=250, description="Longest wait for an answer; then it goes on without."
     )
     retry_seconds: Annotated[float, Field(gt=0)] = Field(
-        default=1, description="How long Redis is left alone after it has failed."
+        default=1,
+        description="How often Redis is tried: after it has failed, and when nobody asks it anything.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
 
 
 class CallsListener(InternalListener):
