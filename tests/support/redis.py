@@ -59,7 +59,7 @@ class Place:
                 if client.type(key) == b"hash" and client.hexists(key, "at"):
                     client.hincrbyfloat(key, "at", -seconds)
 
-    def keys(self) -> set[str]:
+    def names(self) -> set[str]:
         """The names of what is stored here, without the prefix."""
         with Redis.from_url(self.server.url) as client:
             found = client.scan_iter(f"{self.prefix}*", count=1_000)

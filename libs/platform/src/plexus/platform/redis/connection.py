@@ -21,11 +21,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hiredis import pack_command
 from plexus.platform.redis.scripts import Script
-from plexus.platform.settings.cluster import RedisSettings
+from plexus.platform.settings import RedisSettings, SettingsError
 from plexus.platform.telemetry import Metrics
 from redis.asyncio.connection import AbstractConnection, ConnectionPool, parse_url
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     ClusterDownError,
     NoPermissionError,
@@ -43,6 +43,8 @@ _UNFIT_CODES = ("MISCONF ", "NOREPLICAS ", "UNKILLABLE ", "BUSY ")
 
 _GRACE_SECONDS = 0.02
 """When time is up, answers that are here already still count: it may be this process that stood still."""
+
+_SERIALIZER = HiredisRespSerializer()
 
 Command = tuple[bytes | str | int | float, ...]
 
@@ -75,9 +77,9 @@ class _Call:
 
 class RedisConnection:
     def __init__(self, settings: RedisSettings, metrics: Metrics | None = None) -> None:
-        """`ValueError` for an address that is none."""
+        """`SettingsError` for an address that is none."""
         if settings.url is None:
-            raise ValueError("redis.url is not set")
+            raise SettingsError(["redis.url: is not set"])
         self.prefix = settings.prefix
         self.timeout = settings.timeout_ms / 1000
         self.retry = settings.retry_seconds
@@ -325,12 +327,16 @@ def _pool(url: str, connect_timeout: float) -> ConnectionPool:
         "health_check_interval": 0,
         "retry_on_error": [],
     }
-    return ConnectionPool(**{**parse_url(url), **ours})
+    try:
+        given = parse_url(url)
+    except ValueError as error:
+        raise SettingsError([f"redis.url: {error}"]) from error
+    return ConnectionPool(**{**given, **ours})
 
 
 def _pack(command: Command) -> bytes:
-    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub says: a tuple of one
-    return packed
+    words: tuple[Any, ...] = command
+    return b"".join(_SERIALIZER.pack(*words))
 
 
 async def _read(connection: AbstractConnection, count: int, replies: list[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from plexus.platform.settings.http import InternalListener, Port
 from plexus.platform.settings.section import Section
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 _ADDRESS = re.compile(r"https?://[^/\s?#@]+/?")
 
@@ -70,13 +70,6 @@ class RedisSettings(Section):
         default=1,
         description="How often Redis is tried: after it has failed, and when nobody asks it anything.",
     )
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return url
 
 
 class CallsListener(InternalListener):

@@ -1,0 +1,146 @@
+"""Reading one's own writes through another replica, whose fan-out brings nothing: with Redis, and without.
+
+Two buildings on one PostgreSQL are two processes: neither hears what the other publishes, and a follower that
+hears nothing looks once a second. A sync that does not wait tells what was written a moment ago only if
+something made it look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from plexus.platform.marks import TTL_SECONDS, MemoryMarks
+
+from tests.integration.sync.building import Building, SyncPerson, open_building
+from tests.integration.sync.test_sync import ids, joined
+from tests.support.postgres import TestDatabase
+from tests.support.redis import Place, own_redis
+
+__all__ = ["own_redis"]
+
+TIMEOUT_MS = 250
+
+
+@dataclass
+class Two:
+    here: Building
+    there: Building
+    alice: SyncPerson
+    room_id: str
+    since: str
+
+    @property
+    def alice_there(self) -> SyncPerson:
+        return self.alice.at(self.there.replicas[0])
+
+    async def write_and_look(self, count: int = 5) -> float:
+        """Write here and sync there at once, several times; the longest that one of both took."""
+        slowest = 0.0
+        for number in range(count):
+            began = time.monotonic()
+            sent = await self.alice.send(self.room_id, f"{number} of {began}")
+            written = time.monotonic()
+            answer = await self.alice_there.sync(self.since, timeout=0)
+            slowest = max(slowest, written - began, time.monotonic() - written)
+            assert ids(joined(answer, self.room_id))[-1] == sent
+            self.since = answer["next_batch"]
+        return slowest
+
+    def unmarked(self) -> float:
+        """How many syncs there have asked for the heads."""
+        return self.there.replicas[0].sync.metrics.unmarked.value
+
+
+@asynccontextmanager
+async def two(database: TestDatabase, folder: Path, place: Place | None, name: str) -> AsyncIterator[Two]:
+    shared = {} if place is None else {"redis": place.settings(timeout_ms=TIMEOUT_MS, retry_seconds=0.2)}
+    async with (
+        open_building(database, folder / "here", **shared) as here,
+        open_building(database, folder / "there", **shared) as there,
+    ):
+        alice = await here.person(name)
+        room_id = await alice.create_room()
+        found = Two(here, there, alice, room_id, (await alice.sync())["next_batch"])
+        await found.alice_there.sync(found.since, timeout=0)
+        if place is not None:
+            place.age(TTL_SECONDS)
+        yield found
+
+
+async def test_marks_are_seen_by_the_other_replica(
+    database: TestDatabase, tmp_path: Path, own_redis: Place
+) -> None:
+    async with two(database, tmp_path, own_redis, "redis") as both:
+        await both.write_and_look()
+        unmarked = both.unmarked()
+        await both.write_and_look()
+        assert both.unmarked() == unmarked == 1
+
+
+async def test_without_marks_the_other_replica_is_behind(database: TestDatabase, tmp_path: Path) -> None:
+    """What the others test could not fail if this did not."""
+    async with two(database, tmp_path, None, "nothing") as both:
+        with pytest.raises((AssertionError, KeyError)):
+            await both.write_and_look(20)
+
+
+async def test_killed(database: TestDatabase, tmp_path: Path, own_redis: Place) -> None:
+    async with two(database, tmp_path, own_redis, "killed") as both:
+        await both.write_and_look(2)
+        own_redis.server.kill()
+        unmarked = both.unmarked()
+        assert await both.write_and_look() < 2
+        assert both.unmarked() == unmarked + 5
+        # Back, and empty: what was left in it is gone, and that is known.
+        sent = await both.alice.send(both.room_id, "before it comes back")
+        own_redis.server.start()
+        async with asyncio.timeout(10):
+            while await both.here.platform.ephemeral.get("up") is None:
+                await both.here.platform.ephemeral.set("up", b"1", ttl_ms=60_000)
+                await asyncio.sleep(0.02)
+        answer = await both.alice_there.sync(both.since, timeout=0)
+        assert ids(joined(answer, both.room_id))[-1] == sent
+        both.since = answer["next_batch"]
+        await both.write_and_look()
+
+
+async def test_frozen(database: TestDatabase, tmp_path: Path, own_redis: Place) -> None:
+    async with two(database, tmp_path, own_redis, "frozen") as both:
+        await both.write_and_look(2)
+        own_redis.server.freeze()
+        # The first one of each replica pays the timeout, if the replica has not found out by itself.
+        assert await both.write_and_look(1) < 3
+        assert await both.write_and_look(10) < 2
+        own_redis.server.thaw()
+        await both.write_and_look(10)
+
+
+async def test_all_who_ask_at_once_share_a_read(database: TestDatabase, tmp_path: Path) -> None:
+    async with two(database, tmp_path, None, "shared") as both:
+        both.there.platform.marks = Unknown()
+        reads = 0
+        read = both.there.platform.log._read_heads
+
+        async def counted(*, primary: bool = False) -> object:
+            nonlocal reads
+            reads += primary
+            return await read(primary=primary)
+
+        both.there.platform.log._read_heads = counted  # type: ignore[method-assign,assignment]  # counts
+        sent = await both.alice.send(both.room_id, "once")
+        answers = await asyncio.gather(
+            *(both.alice_there.sync(both.since, timeout=0, filter={"n": n}) for n in range(20))
+        )
+        assert all(ids(joined(answer, both.room_id))[-1] == sent for answer in answers)
+        assert 1 <= reads <= 5
+
+
+class Unknown(MemoryMarks):
+    async def get(self, user_id: str) -> None:
+        return None
