@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import ClusterServer, clusters
 from tests.support.server import PlexusServer
+
+INTEROP = Path(__file__).parent / "interop"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,9 +26,39 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--topology",
+        choices=["embedded", "cluster", "both"],
+        default="both",
+        help="where the tests of whole conversations run: one process, a cluster of services, or both",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whole conversations (tests/interop) run on both topologies."""
+    if "plexus" in metafunc.fixturenames and INTEROP in metafunc.definition.path.parents:
+        chosen = metafunc.config.getoption("--topology")
+        topologies = ["embedded", "cluster"] if chosen == "both" else [chosen]
+        metafunc.parametrize("plexus", topologies, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterServer]:
+    """The cluster of the run, started by the first who asks; every program of it runs when a test ends."""
+    yield from clusters()
+
+
 @pytest.fixture(scope="module")
-def plexus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlexusServer]:
-    """A `plexus up` of the module's own, on an empty data folder; rate limits off, cheap password hashes."""
+def plexus(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PlexusServer | ClusterServer]:
+    """A `plexus up` of the module's own, on an empty data folder; rate limits off, cheap password hashes. Or
+    the cluster that all modules share.
+    """
+    if getattr(request, "param", "embedded") == "cluster":
+        yield request.getfixturevalue("cluster")
+        return
     with PlexusServer(tmp_path_factory.mktemp("plexus") / "data") as server:
         yield server
 

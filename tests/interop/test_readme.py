@@ -26,11 +26,11 @@ def answers(output: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
-def test_conversation_by_curl(fresh_plexus: PlexusServer, tmp_path: Path) -> None:
+def test_conversation_by_curl(plexus: PlexusServer, tmp_path: Path) -> None:
     lines = script()
     for mine, theirs in {
-        "http://127.0.0.1:8008": fresh_plexus.base_url,
-        "--data data": f"--data {fresh_plexus.data}",
+        "http://127.0.0.1:8008": plexus.base_url,
+        "--data data": f"--data {plexus.data}",
         "> answer.json": f"> {tmp_path}/answer.json",
         "cat answer.json; rm answer.json": f"cat {tmp_path}/answer.json",
     }.items():
