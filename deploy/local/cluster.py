@@ -66,8 +66,9 @@ def _quietly(what: str) -> Iterator[None]:
 
 class Cluster:
     """``port`` 0 takes a free one. ``server_name``: of a new folder; else "localhost". ``replicas`` of each
-    service; ``settings`` are environment variables (``PLEXUS_...``) of all services. ``mode``: how the gateway
-    chooses a replica. ``kafka`` off: the services find one another's facts by asking PostgreSQL. ``step`` is entered with the name of what is being done.
+    service; ``settings``: environment variables (``PLEXUS_...``) of all services. ``mode``: how the gateway
+    chooses a replica. ``kafka`` off: the services find one another's facts by asking PostgreSQL. ``step`` is
+    entered with the name of what is being done.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from plexus.platform.embedded.account import choose_account
@@ -88,7 +89,7 @@ class Pgbouncer(Program):
     def environment(self) -> Mapping[str, str]:
         return environment()
 
-    def popen_arguments(self) -> Mapping[str, object]:
+    def popen_arguments(self) -> Mapping[str, Any]:
         return self._place.popen_arguments
 
     def is_ready(self) -> bool:

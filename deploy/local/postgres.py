@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from plexus.platform.embedded import data_folder
-from plexus.platform.embedded.account import choose_account
+from plexus.platform.embedded.account import choose_account, give
 
 from deploy.local.installing import need
-from deploy.local.program import Program, listens
+from deploy.local.program import Program, ProgramError, listens
 
 MAJOR = 15
 SUPERUSER = "plexus"
@@ -45,6 +49,7 @@ class PostgresServer(Program):
         super().__init__("postgres", log or folder / "log")
         self.data = folder.absolute() / "data"
         self.port = port
+        self._open: int | None = None
         self._settings = SETTINGS | {"port": str(port)} | dict(settings or {})
 
     def dsn(self, role: str = SUPERUSER, database: str = DATABASE) -> str:
@@ -55,14 +60,48 @@ class PostgresServer(Program):
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self._account = choose_account(self.data)
         if not self.data.exists():
-            data_folder.create(self.data, self._binaries, MAJOR, self._account, SUPERUSER)
+            self._create()
         data_folder.check(self.data, MAJOR, self._account)
         # After kill -9 its children take a moment to notice.
         data_folder.clear(self.data)
-        self._place = data_folder.placed(self.data, self._account)
+        if self._open is not None:
+            os.close(self._open)
+        self._open = os.open(self.data, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _create(self) -> None:
+        """Whole or not at all."""
+        aside = self.data.with_name("data.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        give(self._account, aside)
+        opened = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            made = subprocess.run(
+                [
+                    *(str(self._binaries / "initdb"), "-D", f"/proc/self/fd/{opened}", "-U", SUPERUSER),
+                    *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=data_folder.environment(),
+                **self._passing(opened),
+            )
+        finally:
+            os.close(opened)
+        if made.returncode:
+            raise ProgramError(f"initdb failed in {self.data}: {made.stderr.strip()}")
+        aside.rename(self.data)
+
+    def _passing(self, opened: int) -> Mapping[str, Any]:
+        """The account may not be able to follow the path to the folder, so it gets the folder opened. (Where
+        it stands is no help: PostgreSQL 15 goes elsewhere and back when it looks for its own programs.)
+        """
+        account = {} if self._account is None else self._account.popen_arguments()
+        return {"pass_fds": (opened,), "cwd": "/", **account}
 
     def command(self) -> Sequence[str]:
-        command = [str(self._binaries / "postgres"), "-D", self._place.name]
+        command = [str(self._binaries / "postgres"), "-D", f"/proc/self/fd/{self._open}"]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         return command
@@ -70,8 +109,9 @@ class PostgresServer(Program):
     def environment(self) -> Mapping[str, str]:
         return data_folder.environment()
 
-    def popen_arguments(self) -> Mapping[str, object]:
-        return self._place.popen_arguments
+    def popen_arguments(self) -> Mapping[str, Any]:
+        assert self._open is not None
+        return self._passing(self._open)
 
     def is_ready(self) -> bool:
         """Takes connections, and has the database (which the first call makes)."""

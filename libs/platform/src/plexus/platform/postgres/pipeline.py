@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,11 +48,13 @@ class PackedStatement:
 
 class PipelinedCalls:
     """``pool`` gives the connections and bounds their number; they are kept. ``most_under_way``: calls that
-    may be under way at a time; more are refused at once.
+    may be under way at a time; more are refused at once. ``prepared`` off: each statement is parsed anew, for
+    a pooler that cannot carry prepared ones.
     """
 
-    def __init__(self, pool: ConnectionPool, *, most_under_way: int) -> None:
+    def __init__(self, pool: ConnectionPool, *, most_under_way: int, prepared: bool = True) -> None:
         self._pool = pool
+        self._most_prepared = _MOST_PREPARED if prepared else 0
         self._most = most_under_way
         self._lines: list[_Line] = []
         self._opening: asyncio.Task[_Line] | None = None
@@ -110,7 +113,7 @@ class PipelinedCalls:
         for line in [line for line in self._lines if line.closed]:
             self._lines.remove(line)
             await self._pool.release(line.connection)
-        line = _Line(await self._pool.acquire())
+        line = _Line(await self._pool.acquire(), self._most_prepared)
         self._lines.append(line)
         return line
 
@@ -135,8 +138,9 @@ class _Call:
 class _Line:
     """One connection in pipeline mode."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, most_prepared: int) -> None:
         self.connection = connection
+        self._most_prepared = most_prepared
         self.under_way: deque[_Call] = deque()
         self.closed = False
         self._pgconn = connection.pgconn
@@ -146,6 +150,8 @@ class _Line:
         self._prepared: dict[_Form, bytes] = {}
         self._names = count()
         self._is_flushing = False
+        self._broken = select.poll()
+        self._broken.register(self._socket, 0)  # errors and hang-ups alone
         self._pgconn.nonblocking = 1
         self._pgconn.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._read)
@@ -170,7 +176,7 @@ class _Line:
         name = self._prepared.get(form)
         call = _Call(self._loop.create_future(), is_packed=is_packed)
         try:
-            if name is None and len(self._prepared) < _MOST_PREPARED:
+            if name is None and len(self._prepared) < self._most_prepared:
                 call.preparing = form
                 name = self._prepared[form] = b"plexus_%d" % next(self._names)
                 self._pgconn.send_prepare(name, query, types)
@@ -217,9 +223,15 @@ class _Line:
         self._flush()
 
     def _read(self) -> None:
+        if self.closed:
+            return
         pgconn = self._pgconn
         try:
             pgconn.consume_input()
+            if self._broken.poll(0):
+                # uvloop (libuv) tells of a reset connection once, though answers may still lie before the
+                # reset.
+                self._loop.call_soon(self._read)
             while self.under_way and not pgconn.is_busy():
                 result = pgconn.get_result()
                 if result is not None:
