@@ -20,8 +20,10 @@ from plexus.platform.context import Platform
 from plexus.platform.drain import DrainSignal
 from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.ephemeral import MemoryEphemeral
-from plexus.platform.lanes import LaneLog, MemoryFanout, Segments, read_lane_map
+from plexus.platform.kafka import KafkaFanout
+from plexus.platform.lanes import LaneFanout, LaneLog, LaneMap, MemoryFanout, Segments, read_lane_map
 from plexus.platform.lanes.metrics import observe_segments
+from plexus.platform.lanes.torture import tortured
 from plexus.platform.leadership import LeasedRows
 from plexus.platform.limits import RateLimiter
 from plexus.platform.marks import Marks, MemoryMarks
@@ -33,8 +35,10 @@ from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
 from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 from plexus.platform.settings import DatabaseSettings, Settings
+from plexus.platform.settings.cluster import KafkaSettings
 from plexus.platform.signing import SigningKeys, create_signing_key
 from plexus.platform.telemetry import Telemetry
+from plexus.platform.telemetry.metrics import Metrics
 from plexus.platform.watch import Watcher
 
 logger = logging.getLogger(__name__)
@@ -73,7 +77,7 @@ async def open_platform(
         lanes = await read_lane_map(db)
         log = LaneLog(db, lanes)
         await log.start(embedded=settings.embedded)
-        fanout = MemoryFanout()
+        fanout = tortured(_fanout(settings.kafka, lanes, telemetry.metrics))
         await fanout.start()
         stack.push_async_callback(fanout.stop)
 
@@ -161,6 +165,10 @@ async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, st
     if applied:
         logger.info("Applied %d migrations", len(applied))
     return server.dsn(WRITER), server.dsn(READER)
+
+
+def _fanout(settings: KafkaSettings, lanes: LaneMap, metrics: Metrics) -> LaneFanout:
+    return KafkaFanout(settings, lanes, metrics) if settings.bootstrap_servers else MemoryFanout()
 
 
 async def _shared_state(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Literal, Protocol
 
-from plexus.platform.lanes.facts import Fact, Group
+from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import LaneFanout, Subscription
 from plexus.platform.lanes.log import LaneLog
 from plexus.platform.lanes.order import LaneKey, LaneOrder
@@ -105,6 +105,8 @@ class Follower:
         self._held = True  # nothing is delivered from the fan-out's call-back while this holds
         self._new_generation = False
         self._lagging_until = 0.0
+        self._heads: dict[LaneKey, int] = {}
+        self._heads_read = 0.0
         self._waiters: dict[LaneKey, list[tuple[int, int, asyncio.Future[bool]]]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
@@ -117,7 +119,7 @@ class Follower:
         self.generation = self._log.generation()
         heads = await self._log.heads()
         now = time.monotonic()
-        head = {(family, lane): p for family in self.families for lane, p in enumerate(heads.of(family))}
+        head = self._take_heads(heads)
         self._order = LaneOrder({key: self._start.get(key, position) for key, position in head.items()})
         for key, position in head.items():
             self._order.note_behind(key, position, now - self._hole_wait)
@@ -143,6 +145,17 @@ class Follower:
     def positions(self, family: str) -> tuple[int, ...]:
         """The last position delivered of every lane of the family."""
         return tuple(position for key, position in self._order.position.items() if key[0] == family)
+
+    @property
+    def lag(self) -> int:
+        """Facts that PostgreSQL had when its heads were last read and that are still not delivered."""
+        positions = self._order.position
+        return sum(max(0, head - positions[key]) for key, head in self._heads.items())
+
+    @property
+    def heads_age(self) -> float:
+        """Seconds since PostgreSQL's heads were last read; 0 before the start."""
+        return time.monotonic() - self._heads_read if self._heads_read else 0.0
 
     async def wait_for(self, family: str, lane: int, position: int, timeout: float) -> bool:
         """Wait until the lane has reached ``position``: True, or False after ``timeout`` seconds or when a
@@ -301,9 +314,13 @@ class Follower:
             await self._change_generation(heads.generation)
             return
         now = time.monotonic()
-        for family in self.families:
-            for lane, head in enumerate(heads.of(family)):
-                self._order.note_behind((family, lane), head, now)
+        for key, head in self._take_heads(heads).items():
+            self._order.note_behind(key, head, now)
+
+    def _take_heads(self, heads: Heads) -> dict[LaneKey, int]:
+        self._heads = {(f, lane): head for f in self.families for lane, head in enumerate(heads.of(f))}
+        self._heads_read = time.monotonic()
+        return self._heads
 
     async def _read(self, due: Mapping[LaneKey, int]) -> bool:
         """Read what these lanes lack; True if there was something, so the fan-out does not bring all."""
@@ -367,8 +384,8 @@ class Follower:
         self._order = LaneOrder(positions)
         self.generation = heads.generation
         now = time.monotonic()
-        for key in positions:
-            self._order.note_behind(key, heads.of(key[0])[key[1]], now - self._hole_wait)
+        for key, head in self._take_heads(heads).items():
+            self._order.note_behind(key, head, now - self._hole_wait)
         self._refuse_waiters()
         log.warning("follower %s: generation %d after %d", self.name, self.generation, old)
         await self._tell_generation(old)

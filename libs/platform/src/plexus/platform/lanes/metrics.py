@@ -17,8 +17,12 @@ def observe_follower(metrics: Metrics, follower: Follower) -> None:
     def read(name: str) -> Callable[[], dict[Attributes, float]]:
         return lambda: {(("follower", follower.name),): getattr(follower.stats, name)}
 
-    for name in _COUNTS:
-        metrics.gauge(f"plexus.lanes.follower.{name}", read(name), "1", "Since the start of the follower.")
+    for count in _COUNTS:
+        metrics.gauge(f"plexus.lanes.follower.{count}", read(count), "1", "Since the start of the follower.")
+    name = (("follower", follower.name),)
+    lag, age = "plexus.lanes.follower.lag", "plexus.lanes.follower.heads_age"
+    metrics.gauge(lag, lambda: {name: follower.lag}, "{fact}", "Behind PostgreSQL, as of the last look.")
+    metrics.gauge(age, lambda: {name: follower.heads_age}, "s", "Since the last look at PostgreSQL's heads.")
 
 
 def observe_segments(metrics: Metrics, segments: Segments) -> None:
