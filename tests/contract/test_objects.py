@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from obstore.store import MemoryStore
 from plexus.platform.objects import Objects, open_objects
 from plexus.platform.ports import ObjectStore
+from plexus.platform.settings import MediaSettings
+
+from tests.support.s3 import BUCKET, Moto, moto
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return open_objects(None, tmp_path) if request.param == "folder" else Objects(MemoryStore())
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    with moto(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    if request.param == "folder":
+        yield open_objects(MediaSettings(), tmp_path)
+    elif request.param == "memory":
+        yield Objects(MemoryStore())
+    else:
+        server: Moto = request.getfixturevalue("s3")
+        # A prefix of the test's own: what the others left is not seen.
+        prefix = f"s3://{BUCKET}/of/{tmp_path.name}"
+        yield open_objects(MediaSettings(**server.settings(store_url=prefix)), tmp_path)
+        assert "Uploads" not in server.client().list_multipart_uploads(Bucket=BUCKET)
 
 
 async def read(stream: AsyncIterator[bytes] | None) -> bytes:
@@ -70,6 +89,24 @@ async def test_a_stream_that_fails_leaves_nothing(store: ObjectStore, tmp_path: 
     assert await store.get("k") == b"old"
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.name for path in left] in ([], ["k"])
+
+
+async def test_an_upload_that_is_given_up_leaves_nothing(store: ObjectStore, tmp_path: Path) -> None:
+    waits = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield os.urandom(12 * 1024 * 1024)
+        waits.set()
+        await asyncio.Event().wait()
+
+    upload = asyncio.create_task(store.put("k", endless()))
+    await waits.wait()
+    await asyncio.sleep(0.2)
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    assert await store.head("k") is None
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 async def test_lists_are_by_folder(store: ObjectStore) -> None:

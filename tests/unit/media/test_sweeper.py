@@ -29,6 +29,13 @@ class Turns:
         raise AssertionError("nothing was held")
 
 
+class Full:
+    """A store in trouble: said at the start, and no reason to stop."""
+
+    async def trouble(self) -> str:
+        return "no such bucket"
+
+
 async def test_an_unexpected_error_does_not_end_the_sweeper(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -36,9 +43,10 @@ async def test_an_unexpected_error_does_not_end_the_sweeper(
     monkeypatch.setattr(sweep, "INTERVAL_SECONDS", 0.01)
     errors = (OSError("no route"), GenericError("the bucket says 500"), RuntimeError("of no known kind"))
     turns = Turns(*errors)
-    sweeper = Sweeper(cast(Platform, SimpleNamespace(leadership=turns)))
+    sweeper = Sweeper(cast(Platform, SimpleNamespace(leadership=turns, objects=Full())))
     await sweeper.start()
     await asyncio.wait_for(turns.fine.wait(), 5)
     await sweeper.stop()
-    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR", "ERROR"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING", "ERROR", "ERROR"]
+    assert "no such bucket" in caplog.text
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == list(errors)

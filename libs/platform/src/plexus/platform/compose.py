@@ -115,7 +115,7 @@ async def open_platform(
             marks=marks,
             cache=cache,
             ephemeral=ephemeral,
-            objects=open_objects(settings.media.store_url, settings.data_dir),
+            objects=open_objects(settings.media, settings.data_dir),
             limits=RateLimiter(ephemeral, settings.rate_limits),
             leadership=leadership,
             calls=calls,

@@ -102,7 +102,10 @@ class ObjectMeta:
 
 
 class ObjectStore(Protocol):
-    """Bytes by key. Keys are relative paths of ``[A-Za-z0-9._-]`` segments; others raise ValueError."""
+    """Bytes by key. Keys are relative paths of ``[A-Za-z0-9._-]`` segments; others raise ValueError.
+
+    Each raises `Unavailable` when the store cannot be reached or refuses; never does it wait without end.
+    """
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> int:
         """Store, replacing what was there, and return the size. A stream that raises leaves nothing
@@ -126,6 +129,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str = "") -> AsyncIterator[ObjectMeta]:
         """All objects below the folder ``prefix``, in no order."""
+        ...
+
+    async def trouble(self) -> str | None:
+        """What keeps the store from answering, in its own words, for the operator; None if it does."""
         ...
 
 

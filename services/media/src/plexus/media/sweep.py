@@ -74,6 +74,10 @@ class Sweeper:
             self._task = None
 
     async def _run(self) -> None:
+        trouble = await self._platform.objects.trouble()
+        if trouble is not None:
+            # It may come back: the service starts all the same, and answers 503 until then.
+            log.error("The store of media (media.store_url) does not answer: %s", trouble)
         await asyncio.sleep(FIRST_SECONDS)
         while True:
             try:
@@ -82,7 +86,6 @@ class Sweeper:
                 # The store, the database or the lease is not there now: the next run finds the same.
                 log.warning("The media sweep was cut short", exc_info=True)
             except Exception:
-                # A bucket's errors among them: they have no type of their own in the port.
                 log.exception("The media sweep failed; the next one is in %g s", INTERVAL_SECONDS)
             await asyncio.sleep(INTERVAL_SECONDS)
 

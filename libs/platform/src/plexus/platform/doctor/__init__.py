@@ -10,6 +10,7 @@ run is started for the time of the examination.
     policy       who may register, rate limits, the server's name
     keys         signing key, TLS certificate, certificate authorities
     disk         the data folder
+    media        the bucket, if media are kept in one
     ports        free, or taken by Plexus, or by somebody else
     database     PostgreSQL: reachable, its version, unsafe settings, locale, roles, clock, migrations
     lanes        deployment, lanes, segments of facts, generation

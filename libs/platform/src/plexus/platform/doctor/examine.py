@@ -12,6 +12,7 @@ from plexus.platform.compose import embedded_postgres, postgres_folder
 from plexus.platform.doctor import database, disk, keys, lanes, policy
 from plexus.platform.doctor.database import Store
 from plexus.platform.doctor.findings import Finding, failure, ok
+from plexus.platform.doctor.media import media
 from plexus.platform.doctor.ports import ports
 from plexus.platform.embedded import EmbeddedPostgresError, running
 from plexus.platform.settings import Settings, SettingsError
@@ -51,6 +52,7 @@ async def examine(settings: Settings, *, clock: Clock | None = None) -> list[Fin
     clock = clock or SystemClock()
     found = [finding for check in _HERE for finding in _tell_here(check, settings, clock)]
     found += await ports(settings, runs=_runs(settings))
+    found += await media(settings)
     if settings.embedded and not (postgres_folder(settings) / "data").exists():
         found.append(ok("database", "there is none yet: the first `plexus up` makes it"))
         return found

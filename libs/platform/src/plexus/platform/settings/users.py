@@ -103,6 +103,34 @@ class MediaSettings(Section):
         pattern=r"^(file|s3|gs|az)://\S+$",
         description="Where media are kept, as a URL of a folder or bucket; empty: ``<data_dir>/media``.",
     )
+    store_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s?#@]+/?$",
+        description="Address of an S3 that is not Amazon's, for ``s3://`` URLs.",
+    )
+    store_region: str | None = Field(
+        default=None, description="The bucket's region; empty: ``AWS_REGION``, or ``us-east-1``."
+    )
+    store_access_key_id: str | None = Field(
+        default=None,
+        description="Name of the S3 key; empty: ``AWS_ACCESS_KEY_ID``, or the role of the machine or pod.",
+    )
+    store_secret_access_key: SecretStr | None = Field(
+        default=None, description="The S3 key itself; empty: ``AWS_SECRET_ACCESS_KEY``."
+    )
+    store_path_style: bool = Field(
+        default=True,
+        description="The bucket stands in the path of an S3 address; false: in its host name.",
+    )
+    store_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=10, description="Longest wait for a bucket to send or take the next bytes."
+    )
+
+    @model_validator(mode="after")
+    def _s3_only(self) -> MediaSettings:
+        if self.store_endpoint is not None and not (self.store_url or "").startswith("s3://"):
+            raise ValueError("store_endpoint is for an s3:// store_url")
+        return self
 
 
 class Limit(Section):
