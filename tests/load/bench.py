@@ -23,6 +23,7 @@ from typing import Any
 import matplotlib as mpl
 import uvloop
 
+from tests.load.meter import Embedded
 from tests.load.workloads import Figures, World, fanout, held_polls, sends
 from tests.support.server import PlexusServer
 
@@ -31,7 +32,7 @@ OUT = Path(__file__).parent / "out"
 
 async def measure(server: PlexusServer, quick: bool) -> dict[str, Any]:
     """All workloads, the one that wants a fresh server last (it restarts it)."""
-    world = World(server)
+    world = World(Embedded(server))
     messages = 1_000 if quick else 4_000
     rates = (2, 10) if quick else (2, 10, 25, 50)
     results: dict[str, Any] = {}
@@ -42,7 +43,7 @@ async def measure(server: PlexusServer, quick: bool) -> dict[str, Any]:
     print("· from send to sync, 50 members", flush=True)
     results["fanout"] = await fanout(world, members=50, rates=rates, seconds=5 if quick else 10)
     print("· held polls", flush=True)
-    results["held_polls"] = await held_polls(world, count=500 if quick else 2_000)
+    results["held_polls"] = await held_polls(world, server, count=500 if quick else 2_000)
     return results
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tests.load.meter import memory_bytes, usage
+from tests.load.meter import System, Used, memory_bytes, usage
 from tests.load.wire import Device
 from tests.support.server import PlexusServer
 
 Figures = dict[str, float]
+"""By name: ``per_s``, ``p99_ms``, ``<process>_ms_per_send``, ``harness_cpu_pct``."""
 SYNC_FILTER = quote(
     '{"presence":{"not_types":["*"]},"account_data":{"not_types":["*"]},"room":{"timeline":{"limit":100},'
     '"state":{"lazy_load_members":true},"ephemeral":{"not_types":["*"]},"account_data":{"not_types":["*"]}}}'
@@ -38,12 +39,12 @@ def latencies(seconds: Sequence[float]) -> Figures:
 class World:
     """A running server and the devices made on it so far."""
 
-    server: PlexusServer
+    system: System
     made: int = 0
 
     async def device(self) -> Device:
         self.made += 1
-        device = Device(self.server.base_url)
+        device = Device(self.system.base_url)
         name = f"bench{self.made}-{secrets.token_hex(3)}"
         auth = {"type": "m.login.dummy"}
         body = {"username": name, "password": "a long enough pass phrase", "auth": auth}
@@ -96,29 +97,37 @@ async def sends(world: World, *, senders: int, messages: int, one_room: bool) ->
 
     await asyncio.gather(*(loop(device, room, 10, []) for device, room in pairs))  # warm
     each = messages // senders
-    before, started = usage(world.server), time.perf_counter()
+    before = usage(world.system)
     await asyncio.gather(*(loop(device, room, each, times) for device, room in pairs))
-    elapsed, used = time.perf_counter() - started, usage(world.server) - before
+    used = Used.between(before, usage(world.system))
     count = each * senders
+    for device in devices:
+        device.close()
     return {
-        "per_s": round(count / elapsed, 1),
+        "per_s": round(count / used.elapsed, 1),
         **latencies(times),
-        "plexus_ms_per_send": round(used.plexus / count * 1000, 3),
-        "postgres_ms_per_send": round(used.postgres / count * 1000, 3),
-        "harness_cpu_pct": round(used.harness / elapsed * 100, 1),
+        **used.per("send", count),
+        **used.shares(),
     }
 
 
-async def fanout(world: World, *, members: int, rates: Sequence[float], seconds: float) -> dict[str, Figures]:
-    """Open loop: sends at a fixed rate into a room where every member holds a poll; from send to sync."""
-    devices = await world.devices(members)
-    room_id = await create_room(devices[0])
-    await asyncio.gather(*(join(device, room_id) for device in devices[1:]))
+async def fanout(
+    world: World, *, members: int, rates: Sequence[float], seconds: float, rooms: int = 1
+) -> dict[str, Figures]:
+    """Open loop: sends at fixed rates into rooms where every member holds a poll; from send to sync.
+
+    ``members`` in each of the ``rooms``, which take the sends in turn; nobody is in two of them.
+    """
+    groups = [await world.devices(members) for _ in range(rooms)]
+    room_ids = [await create_room(group[0]) for group in groups]
+    for group, room_id in zip(groups, room_ids, strict=True):
+        await asyncio.gather(*(join(device, room_id) for device in group[1:]))
+    watched = [(device, room_id) for group, room_id in zip(groups, room_ids, strict=True) for device in group]
     sent_at: dict[str, float] = {}
     arrivals: list[float] = []
     seen: set[tuple[int, str]] = set()
 
-    async def receive(number: int, device: Device, since: str) -> None:
+    async def receive(number: int, device: Device, room_id: str, since: str) -> None:
         while True:
             answer = await sync(device, since, 30_000)
             now, since = time.perf_counter(), answer["next_batch"]
@@ -130,10 +139,10 @@ async def fanout(world: World, *, members: int, rates: Sequence[float], seconds:
                     seen.add((number, body))
                     arrivals.append(now - sent_at[body])
 
-    positions = [(await sync(device, None, 0))["next_batch"] for device in devices]
+    positions = [(await sync(device, None, 0))["next_batch"] for device, _ in watched]
     receivers = [
-        asyncio.create_task(receive(number, device.twin(), since))
-        for number, (device, since) in enumerate(zip(devices, positions, strict=True))
+        asyncio.create_task(receive(number, device.twin(), room_id, since))
+        for number, ((device, room_id), since) in enumerate(zip(watched, positions, strict=True))
     ]
     results: dict[str, Figures] = {}
 
@@ -144,38 +153,42 @@ async def fanout(world: World, *, members: int, rates: Sequence[float], seconds:
         count = max(1, int(rate * length))
         begun = time.perf_counter()
         pending: list[Awaitable[str]] = []
-        twins = [device.twin() for device in devices[:16]]
-        free: asyncio.Queue[Device] = asyncio.Queue()
-        for twin in twins:
-            free.put_nowait(twin)
+        acks: list[float] = []
+        twins = [[device.twin() for device in group[:16]] for group in groups]
+        free: list[asyncio.Queue[Device]] = [asyncio.Queue() for _ in groups]
+        for queue, waiting in zip(free, twins, strict=True):
+            for twin in waiting:
+                queue.put_nowait(twin)
 
-        async def one(body: str) -> str:
-            device = await free.get()
+        async def one(room: int, body: str) -> str:
+            device = await free[room].get()
             sent_at[body] = time.perf_counter()
             try:
-                return await send(device, room_id, body)
+                event_id = await send(device, room_ids[room], body)
+                acks.append(time.perf_counter() - sent_at[body])
+                return event_id
             finally:
-                free.put_nowait(device)
+                free[room].put_nowait(device)
 
-        before = usage(world.server)
+        before = usage(world.system)
         for number in range(count):
             await asyncio.sleep(max(0, begun + number / rate - time.perf_counter()))
-            pending.append(asyncio.ensure_future(one(f"{label} {number}")))
+            pending.append(asyncio.ensure_future(one(number % rooms, f"{label} {number}")))
         await asyncio.gather(*pending)
         deadline = time.perf_counter() + 20
         while len(seen) < count * members and time.perf_counter() < deadline:
             await asyncio.sleep(0.02)
-        elapsed, used = time.perf_counter() - begun, usage(world.server) - before
+        used = Used.between(before, usage(world.system))
         assert len(seen) == count * members, f"{count * members - len(seen)} deliveries never came"
         results[label] = {
             "rate": rate,
             **latencies(arrivals),
-            "plexus_ms_per_send": round(used.plexus / count * 1000, 3),
-            "plexus_ms_per_delivery": round(used.plexus / len(seen) * 1000, 3),
-            "postgres_ms_per_send": round(used.postgres / count * 1000, 3),
-            "harness_cpu_pct": round(used.harness / elapsed * 100, 1),
+            "ack_p50_ms": latencies(acks)["p50_ms"],
+            **used.per("send", count),
+            **used.per("delivery", len(seen)),
+            **used.shares(),
         }
-        for twin in twins:
+        for twin in (twin for waiting in twins for twin in waiting):
             twin.close()
 
     try:
@@ -187,24 +200,67 @@ async def fanout(world: World, *, members: int, rates: Sequence[float], seconds:
         for receiver in receivers:
             receiver.cancel()
         ended = await asyncio.gather(*receivers, return_exceptions=True)
+        for device, _ in watched:
+            device.close()
     for outcome in ended:
         if not isinstance(outcome, asyncio.CancelledError) and isinstance(outcome, BaseException):
             raise outcome
     return results
 
 
-async def held_polls(world: World, *, count: int) -> Figures:
+async def steady_sends(world: World, *, rooms: int, rate: float, seconds: float) -> tuple[Used, float]:
+    """Sends at a fixed rate into many rooms while nobody syncs: what that took, and the rate that was
+    reached. A send is a fact.
+
+    A sender a room, whose sends do not wait for the answers to the ones before, but for a free connection.
+    """
+    devices = await world.devices(rooms)
+    room_ids = await asyncio.gather(*(create_room(device) for device in devices))
+    free = [asyncio.Queue[Device]() for _ in devices]
+    twins = [[device, device.twin(), device.twin()] for device in devices]
+    for queue, waiting in zip(free, twins, strict=True):
+        for twin in waiting:
+            queue.put_nowait(twin)
+
+    async def one(number: int) -> None:
+        room = number % rooms
+        device = await free[room].get()
+        try:
+            await send(device, room_ids[room], f"message {number}")
+        finally:
+            free[room].put_nowait(device)
+
+    async def run(count: int) -> None:
+        begun, pending = time.perf_counter(), []
+        for number in range(count):
+            late = begun + number / rate - time.perf_counter()
+            if late > 0:
+                await asyncio.sleep(late)
+            pending.append(asyncio.ensure_future(one(number)))
+        await asyncio.gather(*pending)
+
+    await run(int(rate))  # warm
+    count = int(rate * seconds)
+    before = usage(world.system)
+    await run(count)
+    used = Used.between(before, usage(world.system))
+    for twin in (twin for waiting in twins for twin in waiting):
+        twin.close()
+    return used, count / used.elapsed
+
+
+async def held_polls(world: World, server: PlexusServer, *, count: int) -> Figures:
     """Memory of a server that was just started, before and while it holds `count` polls of as many users."""
     devices = await world.devices(count)
     since = [(await sync(device, None, 0))["next_batch"] for device in devices]
     for device in devices:
         device.close()
-    await asyncio.to_thread(world.server.stop)
-    await asyncio.to_thread(world.server.start)
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
     witness = await world.device()
     await sync(witness, None, 0)
     await asyncio.sleep(2)
-    before = memory_bytes(world.server.tree()[0])
+    before = memory_bytes(server.tree()[0])
     polls = []
     for number, (device, token) in enumerate(zip(devices, since, strict=True)):
         polls.append(asyncio.create_task(sync(device, token, 110_000)))
@@ -213,11 +269,10 @@ async def held_polls(world: World, *, count: int) -> Figures:
     await asyncio.sleep(5)
     early = sum(poll.done() for poll in polls)
     assert not early, f"{early} of {count} polls were answered though nothing happened"
-    held = memory_bytes(world.server.tree()[0])
-    idle_before, started = usage(world.server), time.perf_counter()
+    held = memory_bytes(server.tree()[0])
+    before_idle = usage(world.system)
     await asyncio.sleep(5)
-    idle = usage(world.server) - idle_before
-    elapsed = time.perf_counter() - started
+    idle = Used.between(before_idle, usage(world.system)).percent()
     for poll in polls:
         poll.cancel()
     await asyncio.gather(*polls, return_exceptions=True)
@@ -228,6 +283,6 @@ async def held_polls(world: World, *, count: int) -> Figures:
         "fresh_mib": round(before / 2**20, 1),
         "held_mib": round(held / 2**20, 1),
         "kb_per_poll": round((held - before) / count / 1000, 1),
-        "idle_plexus_cpu_pct": round(idle.plexus / elapsed * 100, 2),
-        "idle_postgres_cpu_pct": round(idle.postgres / elapsed * 100, 2),
+        "idle_plexus_cpu_pct": idle["plexus"],
+        "idle_postgres_cpu_pct": idle["postgres"],
     }
