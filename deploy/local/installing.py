@@ -13,6 +13,7 @@ PACKAGES = {
     "redis-server": "redis-server",
     "pgbouncer": "pgbouncer",
     "haproxy": "haproxy",
+    "nginx": "nginx-light",
     "promtool": "prometheus",
     "pg_ctl": "postgresql-15",
     "java": "openjdk-17-jre-headless",
