@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-status test lint unit contract integration interop fault fault-long bench bench-peer proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status test lint unit contract integration interop fault fault-long bench bench-cluster bench-peer proto lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
@@ -33,10 +33,14 @@ lint unit contract integration interop fault: .venv/.dev ## one part of `make te
 fault-long: .venv/.dev ## the fault tests with the proof of the lanes at full length: a minute of kills and freezes each
 	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest tests/fault --timeout 600
 
-bench: .venv/.dev ## measure Plexus: table, JSON and plot in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
+bench: .venv/.dev ## measure Plexus, one process and a cluster: tables, JSON and plots in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
 	@.venv/bin/python -m tests.load.bench $(BENCH)
+	@.venv/bin/python -m tests.load.cluster $(BENCH)
 
-bench-peer: .venv/.dev ## Plexus beside Synapse: HSBENCH=folder of the hsbench harness (BENCH= flags)
+bench-cluster: .venv/.dev ## measure a cluster only (BENCH= flags)
+	@.venv/bin/python -m tests.load.cluster $(BENCH)
+
+bench-peer: .venv/.dev ## Plexus beside Synapse: HSBENCH=folder of the hsbench harness (BENCH= flags; BENCH=--cluster for both as clusters)
 	@test -n "$(HSBENCH)" || { echo "say where the hsbench harness is: make bench-peer HSBENCH=path"; exit 2; }
 	@.venv/bin/python -m tests.load.peer --hsbench "$(HSBENCH)" $(BENCH)
 

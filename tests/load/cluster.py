@@ -1,0 +1,169 @@
+"""`make bench-cluster`: what a cluster does on this machine, as tables, JSON and a plot in tests/load/out.
+
+    python -m tests.load.cluster              about eight minutes
+    python -m tests.load.cluster --quick      about three
+
+Each cluster is one of its own on an empty folder, as `make cluster` starts it, with rate limits off and cheap
+password hashes; PostgreSQL runs with its safe settings. All requests go through the gateway. The rounds with
+other numbers of sync replicas, and the one that is traced, have clusters of their own.
+docs/performance.md says how to read the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from deploy.local.program import ProgramError
+from tests.load import cluster_report
+from tests.load.hops import by_hop
+from tests.load.systems import Clustered, running_cluster
+from tests.load.workloads import Figures, World, fanout, sends, steady_sends
+from tests.support.otlp import OtlpReceiver
+
+OUT = Path(__file__).parent / "out"
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    messages: int
+    rates: tuple[float, ...]
+    seconds: float
+    follow_seconds: float
+    rooms: int
+    """With 50 members each, in the round over the replicas."""
+    room_rate: float
+    """Sends a second into these rooms together."""
+    traced: int
+    """Sends."""
+
+
+FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, 20, 100)
+QUICK = Sizes(1_000, (2, 10), 5, 6, 2, 10, 25)
+MEMBERS = 50
+ROUNDS = ("followers", "sends", "fanout", "replicas", "hops")
+FACTS_PER_SECOND = (200, 1_000)
+
+
+async def followers(system: Clustered, sizes: Sizes) -> dict[str, Any]:
+    """What everybody takes while nobody syncs: the sync replicas do nothing but follow."""
+    world, results = World(system), {}
+    for rate in FACTS_PER_SECOND:
+        used, reached = await steady_sends(world, rooms=64, rate=rate, seconds=sizes.follow_seconds)
+        results[f"{rate}/s"] = {"reached": round(reached), "cpu_pct": used.percent(), **used.shares()}
+    return results
+
+
+async def spread(system: Clustered, sizes: Sizes) -> Figures:
+    """The load that is the same for every number of sync replicas."""
+    found = await fanout(
+        World(system), members=MEMBERS, rooms=sizes.rooms, rates=(sizes.room_rate,), seconds=sizes.seconds
+    )
+    [figures] = found.values()
+    return figures
+
+
+async def traced(system: Clustered, sizes: Sizes) -> None:
+    """A low rate, so that nothing queues; every request is traced."""
+    await fanout(World(system), members=MEMBERS, rates=(5,), seconds=sizes.traced / 5)
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def measure(folder: Path, sizes: Sizes, rounds: Collection[str]) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    if {"followers", "sends", "fanout"} & set(rounds):
+        print("· a cluster with two sync replicas", flush=True)
+        with running_cluster(folder / "main") as system:
+            results |= measure_one(system, sizes, rounds)
+    if "replicas" in rounds:
+        results["replicas"] = {}
+        for count in (1, 2, 3):
+            print(f"· {sizes.rooms} rooms of {MEMBERS} members, sync replicas: {count}", flush=True)
+            with running_cluster(folder / f"sync-{count}", sync=count) as system:
+                results["replicas"][str(count)] = run(spread(system, sizes))
+    if "hops" in rounds:
+        print("· from send to sync by hop", flush=True)
+        results["hops"] = measure_hops(folder / "traced", sizes)
+    return results
+
+
+def measure_one(system: Clustered, sizes: Sizes, rounds: Collection[str]) -> dict[str, Any]:
+    """What can be measured on one cluster; the followers first, while nobody has synced."""
+    results: dict[str, Any] = {}
+    if "followers" in rounds:
+        print("· followers without users", flush=True)
+        results["followers"] = run(followers(system, sizes))
+    if "sends" in rounds:
+        for name, one_room in (("send_one_room", True), ("send_many_rooms", False)):
+            print(f"· {name.replace('_', ' ')}", flush=True)
+            sending = sends(World(system), senders=16, messages=sizes.messages, one_room=one_room)
+            results[name] = run(sending)
+    if "fanout" in rounds:
+        print(f"· from send to sync, {MEMBERS} members", flush=True)
+        listening = fanout(World(system), members=MEMBERS, rates=sizes.rates, seconds=sizes.seconds)
+        results["fanout"] = run(listening)
+    return results
+
+
+def measure_hops(folder: Path, sizes: Sizes) -> dict[str, Figures]:
+    with OtlpReceiver() as receiver:
+        settings = {
+            "PLEXUS_TELEMETRY__OTLP_ENDPOINT": receiver.url,
+            "PLEXUS_TELEMETRY__TRACE_RATIO": "1",
+        }
+        with running_cluster(folder, settings=settings) as system:
+            run(traced(system, sizes))
+        # What had not been exported yet came when the services stopped.
+        return by_hop(receiver.spans())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--rounds", nargs="+", choices=ROUNDS, default=ROUNDS, help="which to run")
+    known = parser.parse_args()
+    quick: bool = known.quick
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="plexus-bench-") as folder:
+        Path(folder).chmod(0o755)
+        try:
+            results = measure(Path(folder), QUICK if quick else FULL, known.rounds)
+        except ProgramError as error:
+            sys.exit(f"no cluster: {error}")
+    about = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "quick": quick,
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+    (OUT / "cluster.json").write_text(json.dumps(about | results, indent=2) + "\n")
+    print(cluster_report.tables(results))
+    cluster_report.plot(results, OUT / "cluster.png")
+    print(f"written: {OUT / 'cluster.json'}, {OUT / 'cluster.png'}")
+    if "hops" in results and not results["hops"]:
+        sys.exit("no trace reached a sync replica: the facts came through PostgreSQL, not Kafka")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""A cluster under load: which processes it has, by the names that the figures use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.cluster import REPLICAS, Cluster
+from tests.load.meter import with_children
+from tests.support.server import OPEN
+
+BELOW = ("postgres", "pgbouncer", "kafka", "redis", "gateway")
+"""Programs of a cluster that are not ours. All others are services of Plexus."""
+
+STORE = ("postgres", "pgbouncer")
+"""What a service does not do itself, and a leaner service could not save."""
+
+QUIET = OPEN | {"PLEXUS_TELEMETRY__LOG_LEVEL": "warning"}
+"""No rate limits, cheap password hashes, no log of requests."""
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """Each program by its name: ``client-api-1``, ``sync-2``, ``postgres``, ``gateway``."""
+
+    cluster: Cluster
+
+    @property
+    def base_url(self) -> str:
+        return self.cluster.base_url
+
+    def processes(self) -> Mapping[str, Sequence[int]]:
+        return {program.name: with_children(program.pid) for program in self.cluster.programs}
+
+
+@contextmanager
+def running_cluster(
+    folder: Path, *, sync: int = REPLICAS["sync"], settings: Mapping[str, str] | None = None
+) -> Iterator[Clustered]:
+    """A cluster of one's own on an empty folder, with this many sync replicas."""
+    replicas = {**REPLICAS, "sync": sync}
+    with Cluster(folder, replicas=replicas, settings=QUIET | dict(settings or {})) as cluster:
+        yield Clustered(cluster)
+
+
+def service_of(program: str) -> str:
+    """``sync`` of ``sync-2``; what is not a service of Plexus is itself."""
+    return program if program in BELOW else program.rpartition("-")[0]
+
+
+def by_service(figures: Mapping[str, float]) -> dict[str, float]:
+    """The sum over the replicas of each."""
+    sums: dict[str, float] = {}
+    for program, value in figures.items():
+        name = service_of(program)
+        sums[name] = sums.get(name, 0.0) + value
+    return sums
