@@ -7,6 +7,7 @@ failure is logged, and the write is answered as what it is.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -54,8 +55,12 @@ async def announce(
 async def leave_marks(ground: Ground, lane: int, marks: Mapping[str, int]) -> None:
     """A mark at a position of the lane for each user. Never raises."""
     try:
-        for user_id, position in marks.items():
-            await ground.marks.set(user_id, {(ROOM, lane): position})
+        # Together: with Redis they travel in one batch, and the lane's next group waits for them.
+        setting = [ground.marks.set(user_id, {(ROOM, lane): position}) for user_id, position in marks.items()]
+        if len(setting) == 1:
+            await setting[0]
+        else:
+            await asyncio.gather(*setting)
     except Exception:
         log.exception("marks of lane %d could not be left", lane)
 

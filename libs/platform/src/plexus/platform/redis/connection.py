@@ -149,7 +149,13 @@ class RedisConnection:
     async def ask_all(self, *commands: Command) -> list[Any]:
         """The answers to commands that travel together, in order."""
         answers = [self._call(command, None) for command in commands]
-        return list(await asyncio.gather(*answers))
+        try:
+            return [await answer for answer in answers]
+        finally:
+            # One that raises is told; the others that failed with it have nothing to add.
+            for answer in answers:
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()
 
     async def run(self, script: Script, *words: bytes | str | int | float) -> Any:
         """Run a script: first its keys, then its arguments."""
