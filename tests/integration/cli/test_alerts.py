@@ -1,23 +1,55 @@
-"""The alert rules speak of metrics that a running server shows."""
+"""The alert rules speak of metrics that a running server shows, and fire when they should."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from deploy.local.installing import need
+from deploy.local.program import ProgramError
 from tests.support.server import PlexusServer
 
-RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "alerts.yaml"
+FOLDER = Path(__file__).parents[3] / "deploy" / "prometheus"
+RULES = FOLDER / "alerts.yaml"
+
+OUTSIDE = {"up", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
+"""Metrics that Prometheus and its node_exporter have."""
+
+CLUSTER = {"plexus_kafka_dropped_total", "plexus_kafka_up", "plexus_redis_up"}
+"""Metrics that only a cluster has to show."""
+
+_WORDS = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b|\bup\b")
+_NO_METRIC = {"histogram_quantile", "http_route", "http_response_status_code"}
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def metrics_of(rule: dict[str, Any]) -> set[str]:
+    return set(_WORDS.findall(re.sub(r'"[^"]*"', "", rule["expr"]))) - _NO_METRIC
 
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, float]]:
+    """What a server shows that has answered an initial sync."""
     with PlexusServer(tmp_path_factory.mktemp("alerts") / "data") as server:
+        client = f"{server.base_url}/_matrix/client/v3"
+        body = {"username": "alice", "password": "a long pass phrase", "auth": {"type": "m.login.dummy"}}
+        with urllib.request.urlopen(f"{client}/register", json.dumps(body).encode()) as answer:
+            token = json.load(answer)["access_token"]
+        sync = urllib.request.Request(f"{client}/sync", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(sync):
+            pass
         with urllib.request.urlopen(f"{server.internal_url}/metrics") as answer:
             text = answer.read().decode()
         series = re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
@@ -25,16 +57,39 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, floa
 
 
 def test_every_rule_has_its_metrics_and_a_runbook(metrics: dict[str, float]) -> None:
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    assert len(rules) >= 3
-    for rule in rules:
-        names = set(re.findall(r"\bplexus_\w+", rule["expr"]))
+    assert len({rule["alert"] for rule in rules()}) == len(rules()) >= 20
+    for rule in rules():
+        names = metrics_of(rule)
         assert names, rule["alert"]
-        assert names <= metrics.keys(), rule["alert"]
-        assert rule["annotations"]["runbook"]
+        assert names - OUTSIDE - CLUSTER <= metrics.keys(), rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
+        assert rule["annotations"]["summary"], rule["alert"]
+        assert rule["annotations"]["runbook"], rule["alert"]
 
 
 def test_a_sound_server_raises_none(metrics: dict[str, float]) -> None:
+    assert metrics["plexus_ready"] == 1
+    assert metrics["plexus_eventloop_stalls_total"] == 0
     assert metrics["plexus_lanes_segments_ahead"] >= 1
     assert metrics["plexus_lanes_segment_age_seconds"] < 600
     assert metrics["plexus_lanes_follower_broken"] == 0
+    assert metrics["plexus_lanes_follower_failures"] == 0
+
+
+def test_promtool_accepts_the_rules_and_plays_them() -> None:
+    try:
+        promtool = need("promtool")["promtool"]
+    except ProgramError as error:
+        pytest.skip(str(error))
+    for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
+        done = subprocess.run(
+            [promtool, *command], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_critical_alert_is_played() -> None:
+    played = (FOLDER / "alerts.test.yaml").read_text()
+    for rule in rules():
+        if rule["labels"]["severity"] == "critical":
+            assert f'alertname="{rule["alert"]}"' in played

@@ -40,7 +40,7 @@ async def test_embedded_from_nothing_and_from_a_copy(tmp_path: Path) -> None:
         assert lease is not None
         gateway = Gateway([Service("t", make_app("t"))], first)
         assert (await AsgiClient(gateway).get("/")).status == 404
-        assert b"plexus_postgres_connections_max" in first.telemetry.prometheus()
+        assert b"db_client_connection_max" in first.telemetry.prometheus()
     assert stat.S_IMODE((data / "signing.key").stat().st_mode) == 0o600
 
     copy = tmp_path / "copy"

@@ -198,11 +198,13 @@ async def test_the_pools_are_seen_by_the_metrics(small: Database) -> None:
     metrics = Metrics()
     observe(metrics, small)
     gauges = {gauge.name: dict(gauge.readings()) for gauge in metrics.all() if isinstance(gauge, Gauge)}
-    assert gauges["plexus.postgres.connections.max"] == {
-        (("pool", "writer"),): 2,
-        (("pool", "call"),): 8,
-        (("pool", "reader"),): 1,
+    pool, state = "db.client.connection.pool.name", "db.client.connection.state"
+    assert gauges["db.client.connection.max"] == {
+        ((pool, "writer"),): 2,
+        ((pool, "call"),): 8,
+        ((pool, "reader"),): 1,
     }
     async with small.write():
         gauges = {gauge.name: dict(gauge.readings()) for gauge in metrics.all() if isinstance(gauge, Gauge)}
-        assert gauges["plexus.postgres.connections.used"][("pool", "writer"),] == 1
+        assert gauges["db.client.connection.count"][(pool, "writer"), (state, "used")] == 1
+        assert gauges["db.client.connection.pending_requests"][(pool, "writer"),] == 0

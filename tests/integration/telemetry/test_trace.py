@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-import aiohttp
-import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.matrix import Client
 from tests.support.otlp import OtlpReceiver, attributes_of
 from tests.support.server import PlexusServer
-
-SETTINGS = {
-    "PLEXUS_TELEMETRY__TRACE_RATIO": "1",
-    "PLEXUS_TELEMETRY__METRICS_INTERVAL_SECONDS": "1",
-    "PLEXUS_HTTP__TRUSTED_PROXIES": '["127.0.0.1/32"]',
-}
-"""Of a server, or of every service of a cluster, that is to be followed; with ``OTLP_ENDPOINT`` beside."""
+from tests.support.traced import Traced, send_to_a_held_sync
 
 CHAIN = (
     "PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
@@ -30,40 +18,6 @@ CHAIN = (
     "deliver",
 )
 """Each the parent of the next."""
-
-
-@dataclass
-class Traced:
-    """A message that was sent with a ``traceparent``, and how long it took to arrive."""
-
-    trace_id: bytes
-    caller: bytes
-    seconds: float
-
-
-async def send_to_a_held_sync(writer_url: str, reader_url: str) -> Traced:
-    """Alice sends at one address while Bob's sync is held at another, or the same."""
-    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
-    loop = asyncio.get_running_loop()
-    async with aiohttp.ClientSession() as session:
-        alice = await Client(session, writer_url).register(f"alice{secrets.token_hex(4)}")
-        bob = await Client(session, reader_url).register(f"bob{secrets.token_hex(4)}")
-        room_id = await alice.create_room(preset="public_chat")
-        await bob.join(room_id)
-        since = (await bob.sync())["next_batch"]
-        while (answer := await bob.sync(since, timeout_ms=300))["next_batch"] != since:
-            since = answer["next_batch"]
-            if not answer.get("rooms"):
-                break
-        held = asyncio.create_task(bob.sync(since, timeout_ms=20_000))
-        await asyncio.sleep(0.5)
-        assert not held.done()
-        alice.headers["traceparent"] = f"00-{trace_id}-{caller}-01"
-        started = loop.time()
-        event_id = await alice.send(room_id, "follow me")
-        timeline = (await held)["rooms"]["join"][room_id]["timeline"]["events"]
-        assert [event["event_id"] for event in timeline] == [event_id]
-        return Traced(bytes.fromhex(trace_id), bytes.fromhex(caller), loop.time() - started)
 
 
 def the_chain(receiver: OtlpReceiver, traced: Traced) -> list[Span]:
@@ -79,19 +33,6 @@ def the_chain(receiver: OtlpReceiver, traced: Traced) -> list[Span]:
     while (parent := by_id.get(chain[-1].parent_span_id)) is not None:
         chain.append(parent)
     return chain[::-1]
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, receiver: OtlpReceiver) -> Iterator[PlexusServer]:
-    settings = SETTINGS | {"PLEXUS_TELEMETRY__OTLP_ENDPOINT": receiver.url}
-    with PlexusServer(tmp_path_factory.mktemp("trace") / "data", settings) as made:
-        yield made
 
 
 async def test_one_trace_from_put_to_sync(server: PlexusServer, receiver: OtlpReceiver) -> None:

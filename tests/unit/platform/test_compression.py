@@ -137,6 +137,7 @@ async def test_a_stream_arrives_part_by_part(around: Surroundings) -> None:
     scope = {
         "type": "http",
         "method": "GET",
+        "scheme": "http",
         "path": "/streamed",
         "raw_path": b"/streamed",
         "query_string": b"",

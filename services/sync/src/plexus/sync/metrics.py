@@ -17,6 +17,9 @@ class Metrics:
         self.unmarked = metrics.counter(
             "plexus.sync.unmarked", "1", "Syncs that read the lane heads, for want of marks."
         ).labels()
+        self.full_seconds = metrics.histogram(
+            "plexus.sync.full.duration", "s", "Syncs that tell everything, with the time they queue."
+        ).labels()
         metrics.gauge("plexus.sync.held", lambda: replica.held, "1", "Long polls held.")
         metrics.gauge("plexus.sync.views", lambda: len(replica.interest.views), "1", "Users kept in memory.")
         metrics.gauge("plexus.sync.tail", lambda: replica.rooms.bytes, "By", "Recent facts of rooms.")

@@ -106,9 +106,12 @@ class SyncService:
             response = await self._incremental(asker, since, request)
             if response is not None:
                 return response
+        started = asyncio.get_running_loop().time()
         async with self._initial:
             await authenticate()
-            return await self._full(asker, since, request, progress)
+            response = await self._full(asker, since, request, progress)
+        self.metrics.full_seconds.record(asyncio.get_running_loop().time() - started)
+        return response
 
     async def _reach_writes(self, user_id: str) -> None:
         """Wait until this view has seen what the user wrote: up to their marks, or if those are not known up

@@ -63,7 +63,7 @@ class Surroundings(Protocol):
 
 
 class _Target:
-    """A route's handler with its series of the duration metric, by status."""
+    """A route's handler with its series of the duration metric, by status, which is negative for https."""
 
     __slots__ = ("cells", "handler", "method", "template")
 
@@ -95,7 +95,7 @@ class Gateway:
             "http.server.request.duration", "s", "Duration of requests, by route and status."
         )
         self._active = metrics.up_down(
-            "http.server.active_requests", "1", "Requests under way, held syncs included."
+            "http.server.active_requests", "{request}", "Requests under way, held syncs included."
         ).labels()
         for service in services:
             self._add(service)
@@ -223,12 +223,20 @@ class Gateway:
             target = self._unrouted.get(name)
             if target is None:
                 target = self._unrouted[name] = _Target(None, name, "")
-        cell = target.cells.get(status)
+        scheme: str = scope["scheme"]
+        key = status if scheme == "http" else -status
+        cell = target.cells.get(key)
         if cell is None:
-            attributes = {"http.request.method": target.method, "http.response.status_code": status}
+            attributes = {
+                "http.request.method": target.method,
+                "http.response.status_code": status,
+                "url.scheme": scheme,
+            }
             if target.template:
                 attributes["http.route"] = target.template
-            cell = target.cells[status] = self._durations.labels(attributes)
+            if status >= 500:
+                attributes["error.type"] = str(status)
+            cell = target.cells[key] = self._durations.labels(attributes)
         if request.span is None:
             cell.record(seconds)
         else:

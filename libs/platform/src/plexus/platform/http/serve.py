@@ -39,6 +39,7 @@ from plexus.platform.http.sockets import ListenError, bind
 from plexus.platform.logs import configure_logging
 from plexus.platform.settings import HttpSettings, Listener, TelemetrySettings
 from plexus.platform.telemetry import LoopWatch
+from plexus.platform.telemetry.metrics import Attributes
 from plexus.platform.tls import ReloadingTls
 from plexus.platform.watch import Watcher
 
@@ -142,6 +143,14 @@ async def serve(
     listeners = settings.listeners
     starting = True
     watch = LoopWatch(platform.telemetry.metrics, settings.telemetry.loop_stall_seconds)
+
+    def ready() -> dict[Attributes, float]:
+        up = not starting and not platform.drain.draining
+        return {
+            (("service", service.name),): float(up and not service.ready()) for service in gateway.services
+        }
+
+    platform.telemetry.metrics.gauge("plexus.ready", ready, "1", "1 if the service is ready, else 0.")
     inside = internal_app(
         platform, gateway.services, starting=lambda: starting, why_not_live=watch.why_not_live
     )

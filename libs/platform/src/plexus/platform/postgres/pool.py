@@ -66,6 +66,10 @@ class ConnectionPool:
         return self._open - len(self._free)
 
     @property
+    def idle(self) -> int:
+        return len(self._free)
+
+    @property
     def waiting(self) -> int:
         return len(self._waiters)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import Observation
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -54,11 +56,16 @@ class Telemetry:
         self._meters = MeterProvider(readers, resource=resource)
         # The SDK calls its readers only when it has an instrument of its own.
         started = time.monotonic()
-        self._meters.get_meter("plexus").create_observable_gauge(
+        meter = self._meters.get_meter("plexus")
+        meter.create_observable_gauge(
             "process.uptime",
             [lambda _: [Observation(time.monotonic() - started)]],
             "s",
             "The time the process has been running.",
+        )
+        meter.create_observable_counter("process.cpu.time", [_cpu_time], "s", "CPU seconds, by mode.")
+        meter.create_observable_up_down_counter(
+            "process.memory.usage", [_memory], "By", "Physical memory in use."
         )
 
     def begin(self, request: RequestContext, name: str, attributes: Mapping[str, str]) -> Span | None:
@@ -149,3 +156,17 @@ def _remote(parent: tuple[str, str, bool]) -> Context:
     flags = TraceFlags(TraceFlags.SAMPLED)
     remote = SpanContext(int(parent[0], 16), int(parent[1], 16), is_remote=True, trace_flags=flags)
     return trace.set_span_in_context(NonRecordingSpan(remote))
+
+
+def _cpu_time(_: CallbackOptions) -> list[Observation]:
+    used = os.times()
+    return [Observation(used.user, {"cpu.mode": "user"}), Observation(used.system, {"cpu.mode": "system"})]
+
+
+def _memory(_: CallbackOptions) -> list[Observation]:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        # Not a Linux: nothing is reported.
+        return []
+    return [Observation(pages * os.sysconf("SC_PAGE_SIZE"))]

@@ -1,0 +1,52 @@
+"""A message that can be followed: what a server has to be set to, and the story, for any topology."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+import aiohttp
+
+from tests.support.matrix import Client
+
+SETTINGS = {
+    "PLEXUS_TELEMETRY__TRACE_RATIO": "1",
+    "PLEXUS_TELEMETRY__METRICS_INTERVAL_SECONDS": "1",
+    "PLEXUS_HTTP__TRUSTED_PROXIES": '["127.0.0.1/32"]',
+}
+"""Of a server, or of every service of a cluster, that is to be followed; with ``OTLP_ENDPOINT`` beside."""
+
+
+@dataclass
+class Traced:
+    """A message that was sent with a ``traceparent``, and how long it took to arrive."""
+
+    trace_id: bytes
+    caller: bytes
+    seconds: float
+
+
+async def send_to_a_held_sync(writer_url: str, reader_url: str) -> Traced:
+    """Alice sends at one address while Bob's sync is held at another, or the same."""
+    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession() as session:
+        alice = await Client(session, writer_url).register(f"alice{secrets.token_hex(4)}")
+        bob = await Client(session, reader_url).register(f"bob{secrets.token_hex(4)}")
+        room_id = await alice.create_room(preset="public_chat")
+        await bob.join(room_id)
+        since = (await bob.sync())["next_batch"]
+        while (answer := await bob.sync(since, timeout_ms=300))["next_batch"] != since:
+            since = answer["next_batch"]
+            if not answer.get("rooms"):
+                break
+        held = asyncio.create_task(bob.sync(since, timeout_ms=20_000))
+        await asyncio.sleep(0.5)
+        assert not held.done()
+        alice.headers["traceparent"] = f"00-{trace_id}-{caller}-01"
+        started = loop.time()
+        event_id = await alice.send(room_id, "follow me")
+        timeline = (await held)["rooms"]["join"][room_id]["timeline"]["events"]
+        assert [event["event_id"] for event in timeline] == [event_id]
+        return Traced(bytes.fromhex(trace_id), bytes.fromhex(caller), loop.time() - started)
