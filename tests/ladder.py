@@ -119,7 +119,8 @@ RUNGS: dict[str, Callable[[], Tally]] = {
     "unit": pytest("tests/unit"),
     "contract": pytest("tests/contract"),
     "integration": pytest("tests/integration"),
-    "interop": pytest("tests/interop"),
+    "interop": pytest("tests/interop", "--topology", "embedded"),
+    "clustered": pytest("tests/cluster", "tests/interop", "--topology", "cluster"),
     "fault": pytest("tests/fault", "-m", "not slow"),
 }
 

@@ -41,6 +41,7 @@ from deploy.local.pgbouncer import Pgbouncer
 from deploy.local.ports import Ports
 from deploy.local.postgres import PostgresServer
 from deploy.local.program import Program, ProgramError
+from deploy.local.redis import RedisServer
 from deploy.local.routes import SERVICES
 from deploy.local.service import ServiceProcess
 from deploy.local.settings import Values, write_settings
@@ -67,8 +68,8 @@ def _quietly(what: str) -> Iterator[None]:
 class Cluster:
     """``port`` 0 takes a free one. ``server_name``: of a new folder; else "localhost". ``replicas`` of each
     service; ``settings``: environment variables (``PLEXUS_...``) of all services. ``mode``: how the gateway
-    chooses a replica. ``kafka`` off: the services find one another's facts by asking PostgreSQL. ``step`` is
-    entered with the name of what is being done.
+    chooses a replica. ``kafka`` or ``redis`` off: the services do without. ``step`` is entered with the name
+    of what is being done.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Cluster:
         settings: Mapping[str, str] = MappingProxyType({}),
         mode: Mode = "hint",
         kafka: bool = True,
+        redis: bool = True,
         step: Step = _quietly,
     ) -> None:
         self.folder = folder.absolute()
@@ -123,6 +125,11 @@ class Cluster:
         if kafka:
             self.kafka = KafkaBroker(self.folder / "kafka", port=ports.free(), log=logs / "kafka.log")
             self._below.append(self.kafka)
+        self.redis: RedisServer | None = None
+        if redis:
+            self.redis = RedisServer(self.folder / "redis", port=ports.free())
+            self.redis.log = logs / "redis.log"
+            self._below.append(self.redis)
         for program in (*self._below, *self.services, self.gateway):
             self._supervisor.add(program)
 
@@ -160,8 +167,8 @@ class Cluster:
         began = time.monotonic()
         self._take_folder()
         try:
-            with self._step("looking for PostgreSQL, pgbouncer, HAProxy" + ", Kafka" * bool(self.kafka)):
-                need("pg_ctl", "pgbouncer", "haproxy")
+            with self._step("looking for PostgreSQL, pgbouncer, HAProxy, Kafka, Redis"):
+                need("pg_ctl", "pgbouncer", "haproxy", *(["redis-server"] if self.redis else []))
                 if self.kafka is not None:
                     jars()
             self._write_settings()
@@ -288,6 +295,7 @@ class Cluster:
                 },
             },
             "kafka": {"bootstrap_servers": [self.kafka.address]} if self.kafka else {},
+            "redis": {"url": self.redis.url} if self.redis else {},
             # The gateway asks twice a second.
             "shutdown": {"readiness_seconds": 1.5},
         }

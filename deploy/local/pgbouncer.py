@@ -33,7 +33,7 @@ auth_type = trust
 auth_file = {here}/users.txt
 stats_users = pgbouncer
 max_client_conn = 2000
-; For each role: together below PostgreSQL's max_connections.
+; For each role: together below PostgreSQL's max_connections. A process's calls keep theirs while it is busy.
 default_pool_size = {pool}
 ; A connection to PostgreSQL is made anew at once when it was down.
 server_login_retry = 0.2
@@ -56,7 +56,7 @@ class Pgbouncer(Program):
     stop_signal = signal.SIGTERM  # at once; SIGINT would wait for clients
 
     def __init__(
-        self, folder: Path, port: int, postgres_port: int, log: Path | None = None, pool: int = 60
+        self, folder: Path, port: int, postgres_port: int, log: Path | None = None, pool: int = 90
     ) -> None:
         super().__init__("pgbouncer", log or folder / "log")
         self.folder = folder.absolute()

@@ -63,7 +63,7 @@ def clusters() -> Iterator[ClusterServer]:
 def what_lacks() -> str | None:
     """What of a cluster's programs cannot be had on this machine; None if nothing."""
     try:
-        need("pg_ctl", "pgbouncer", "haproxy")
+        need("pg_ctl", "pgbouncer", "haproxy", "redis-server")
         jars()
     except ProgramError as error:
         return str(error)

@@ -66,7 +66,7 @@ class Database:
         )
         self.callers = ConnectionPool("call", writer_dsn, size=callers, wait=wait, prepared=prepared)
         self._pipelined = (
-            PipelinedCalls(self.callers, most_under_way=most_waiting) if callers and prepared else None
+            PipelinedCalls(self.callers, most_under_way=most_waiting, prepared=prepared) if callers else None
         )
         self._renew: Callable[[], Awaitable[object]] | None = None
         self._renewing: asyncio.Future[object] | None = None

@@ -164,7 +164,8 @@ class ConnectionPool:
             autocommit=True,
             prepare_threshold=5 if self._prepared else None,
             connect_timeout=max(1, round(deadline - time.monotonic())),
-            application_name=f"plexus-{self.name}",
+            # A pooler would say SET each time it hands a connection from one name to another.
+            application_name=f"plexus-{self.name}" if self._prepared else "plexus",
         )
         # One type for every integer, alone or in a list: a statement has one prepared form, and one plan.
         connection.adapters.register_dumper(int, Int8BinaryDumper)
