@@ -10,22 +10,26 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from plexus.platform.lanes import Fact, Follower, LaneLog, LaneMap, SyncToken
+from plexus.platform.lanes.torture import Shares, TortureFanout
 from plexus.platform.postgres import Database, StoreUnavailable
 
-from tests.fault.lanes.lossy import LossyFanout
 from tests.fault.lanes.notes import Notes
+from tests.fault.lanes.sockets import SocketFanout
+
+SHARES = Shares(dropped=0.05, repeated=0.05, late=0.2, latest=0.06)
 
 
 @dataclass
 class Lanes:
     log: LaneLog
-    fanout: LossyFanout
+    fanout: TortureFanout
 
 
 async def main(arguments: argparse.Namespace) -> None:
@@ -40,7 +44,8 @@ async def main(arguments: argparse.Namespace) -> None:
         except StoreUnavailable:
             await asyncio.sleep(0.1)
     start = await starting_positions(log, before, out)
-    fanout = LossyFanout(arguments.sockets, arguments.name)
+    sockets = SocketFanout(arguments.sockets, arguments.name)
+    fanout = TortureFanout(sockets, random.randrange(1 << 32), SHARES)
     await fanout.start()
 
     def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
@@ -60,7 +65,7 @@ async def main(arguments: argparse.Namespace) -> None:
         await asyncio.sleep(0.05)
     await follower.stop()
     os.write(out, f"broken {follower.stats.broken}\n".encode())
-    os.write(out, f"# {follower.stats} received {fanout.received}\n".encode())
+    os.write(out, f"# {follower.stats} received {sockets.received}\n".encode())
     await fanout.stop()
     await db.close()
 

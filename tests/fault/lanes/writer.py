@@ -18,7 +18,7 @@ import psycopg
 from plexus.platform.lanes import Fact, Group, LaneLog, LaneMap
 from plexus.platform.postgres import Database, StoreUnavailable
 
-from tests.fault.lanes.lossy import LossyFanout
+from tests.fault.lanes.sockets import SocketFanout
 
 LANES = [("r", 0), ("r", 1), ("r", 2), ("r", 3), ("u", 0), ("u", 1)]
 AT_ONCE = 3
@@ -44,7 +44,7 @@ async def write(db: Database, way: str, family: str, lane: int, subjects: list[s
 
 
 async def write_on(
-    db: Database, log: LaneLog, fanout: LossyFanout, way: str, names: str, notes: int, pause: float
+    db: Database, log: LaneLog, fanout: SocketFanout, way: str, names: str, notes: int, pause: float
 ) -> None:
     for number in count():
         family, lane = random.choice(LANES)
@@ -66,7 +66,7 @@ async def main(arguments: argparse.Namespace) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     notes = os.open(arguments.notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    fanout = LossyFanout(arguments.sockets, "unused")
+    fanout = SocketFanout(arguments.sockets, "unused")
     db = Database(arguments.dsn, writers=AT_ONCE + 1, readers=1, wait=20.0)
     log = LaneLog(db, LaneMap())
     await log.start()

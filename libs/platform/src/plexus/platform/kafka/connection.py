@@ -122,7 +122,7 @@ async def ended(task: asyncio.Task[None]) -> None:
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=0.25)
+        await asyncio.wait([task], timeout=1.0)
     if not task.cancelled():
         task.exception()  # looked at, so that asyncio does not complain that nobody did
 

@@ -1,13 +1,12 @@
-"""A fan-out between processes that is as bad as it may be: it loses, repeats and reorders.
+"""A fan-out between processes without a broker: datagrams to one Unix socket a follower.
 
-Datagrams to one Unix socket a follower. Nothing is retried; what finds no room is lost.
+Nothing is retried; what finds no room is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,13 +14,8 @@ from pathlib import Path
 from plexus.platform.lanes import Group
 from plexus.platform.lanes.records import decode_group, encode_group
 
-LOST = 0.05
-REPEATED = 0.05
-LATE = 0.2
-LATEST = 0.06  # seconds
 
-
-class LossyFanout:
+class SocketFanout:
     """``folder`` has the sockets of those who subscribe; ``name`` is the one of this process."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -50,16 +44,9 @@ class LossyFanout:
     def publish(self, group: Group) -> None:
         record = encode_group(group)
         for path in self._folder.iterdir():
-            for _ in range(2 if random.random() < REPEATED else 1):
-                if random.random() < LOST:
-                    continue
-                if random.random() < LATE:
-                    loop = asyncio.get_running_loop()
-                    loop.call_later(random.random() * LATEST, self._send, record, path)
-                else:
-                    self._send(record, path)
+            self._send(record, path)
 
-    def subscribe(self, families: Sequence[str], callback: Callable[[Group], None]) -> LossyFanout:
+    def subscribe(self, families: Sequence[str], callback: Callable[[Group], None]) -> SocketFanout:
         self._families = frozenset(families)
         self._callback = callback
         return self
