@@ -1,4 +1,4 @@
-"""`plexus db`: migrations, backup and restore."""
+"""`plexus db`: migrations, backup and restore, the way to a cluster."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from plexus.cli.data_folder import begin_folder, kept_name
+from plexus.cli.moving import move_to_cluster
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
 from plexus.cli.store import beside, must_exist, owner_dsn
@@ -18,7 +19,7 @@ from plexus.platform.backup import restore as bring_back
 from plexus.platform.compose import role_settings
 from plexus.platform.migrate import migrate as run_migrations
 
-commands = typer.Typer(help="The database: migrate, backup, restore.", no_args_is_help=True)
+commands = typer.Typer(help="The database: migrate, backup, restore, move.", no_args_is_help=True)
 
 Place = Annotated[Path, typer.Argument(help="A new folder, or a file that ends in .tar.", metavar="PLACE")]
 
@@ -81,6 +82,22 @@ def restore(
             report=show,
         )
     say(f"{settings.server_name} is as it was at {restored.manifest.created}; start it with `plexus up`")
+
+
+@commands.command("move")
+def move(
+    to: Annotated[Path, typer.Option("--to", help="The cluster's settings.", exists=True, dir_okay=False)],
+    data: Data = DEFAULT_DATA,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="What the target database holds now may be lost.")
+    ] = False,
+) -> None:
+    """Copy the server in the folder, which must not run, into a cluster's PostgreSQL and object store.
+
+    The folder stays as it is. Until this ends well the target holds nothing; then it may be repeated. Clients
+    go on with their tokens.
+    """
+    move_to_cluster(data, to, replace=replace, report=show)
 
 
 def show(step: Step) -> None:

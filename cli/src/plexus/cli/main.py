@@ -3,7 +3,7 @@
 plexus up               start everything in one process
 plexus serve SERVICE…   start some services, as a process of a cluster
 plexus user …           accounts: add, token, reset-password, deactivate
-plexus db …             migrate, backup, restore
+plexus db …             migrate, backup, restore, move
 plexus doctor           what is wrong, in plain words
 """
 

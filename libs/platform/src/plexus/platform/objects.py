@@ -38,8 +38,13 @@ _TAKE_BACK_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0
 
 
+def is_key(key: str) -> bool:
+    """Whether an object can have this name. What a store writes half of has others."""
+    return all(_SEGMENT.fullmatch(segment) for segment in key.split("/"))
+
+
 def _check(key: str) -> str:
-    if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
+    if not is_key(key):
         raise ValueError(f"{key!r} is no object key")
     return key
 

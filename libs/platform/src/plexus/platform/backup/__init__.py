@@ -18,6 +18,8 @@ one transaction, make the tables anew as they were when the backup was made, loa
 generation; at last apply the migrations that are newer than the backup. The target is as before if anything
 goes wrong.
 
+A move (`move`) does what a restore does, with the rows read from another database and no file in between.
+
 The text of a backup contains secrets (password hashes, keys), so only its owner may read it.
 """
 
@@ -32,6 +34,8 @@ from plexus.platform.backup.errors import (
 )
 from plexus.platform.backup.files import data_files
 from plexus.platform.backup.manifest import Manifest, StoredFile, Table
+from plexus.platform.backup.moving import Moved, check_target, move
+from plexus.platform.backup.objects import copy_objects
 from plexus.platform.backup.progress import Report, Step
 from plexus.platform.backup.restoring import Restored, restore
 from plexus.platform.backup.saving import backup
@@ -42,6 +46,7 @@ __all__ = [
     "BrokenBackupError",
     "FileInTheWayError",
     "Manifest",
+    "Moved",
     "NewerBackupError",
     "OtherServerError",
     "Report",
@@ -52,7 +57,10 @@ __all__ = [
     "TargetInUseError",
     "TargetNotEmptyError",
     "backup",
+    "check_target",
+    "copy_objects",
     "data_files",
+    "move",
     "restore",
     "verify",
 ]

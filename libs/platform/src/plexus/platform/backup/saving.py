@@ -9,7 +9,6 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +28,7 @@ from plexus.platform.backup.manifest import (
     Table,
 )
 from plexus.platform.backup.progress import REPORT_EVERY, Report, Step, silent
+from plexus.platform.backup.reading import read_rows, segments, snapshot
 from plexus.platform.backup.schema import (
     Connection,
     TableInfo,
@@ -38,23 +38,6 @@ from plexus.platform.backup.schema import (
     tables,
 )
 from plexus.platform.migrate import OWNERS
-from psycopg import sql
-
-TEXT_FORM: tuple[str, ...] = (
-    "SET LOCAL datestyle = 'ISO, YMD'",
-    "SET LOCAL timezone = 'UTC'",
-    "SET LOCAL intervalstyle = 'postgres'",
-    "SET LOCAL bytea_output = 'hex'",
-    "SET LOCAL extra_float_digits = 1",
-)
-"""Values that change how a row is written as text: the same when it is written and when it is read."""
-
-# A copy takes as long as it takes. Through a pooler only what is local to the transaction holds.
-_PATIENCE = (
-    "SET LOCAL statement_timeout = 0",
-    "SET LOCAL idle_in_transaction_session_timeout = 0",
-    "SET LOCAL lock_timeout = '10s'",
-)
 
 _LEVEL = 1  # a fifth of the size for little time: JSON in hexadecimal packs well
 
@@ -104,7 +87,7 @@ def _fill(
     schemas: Sequence[str],
 ) -> Manifest:
     (folder / "tables").mkdir(mode=0o700)
-    with _snapshot(dsn, schemas) as connection:
+    with snapshot(dsn, schemas, name="plexus-backup") as connection:
         generation, room_heads, user_heads = _lanes(connection)
         found = tables(connection, schemas)
         manifest = Manifest(
@@ -117,7 +100,7 @@ def _fill(
             generation=generation,
             room_heads=room_heads,
             user_heads=user_heads,
-            segments=[row[0] for row in connection.execute("SELECT number FROM lanes.segment ORDER BY 1")],
+            segments=segments(connection),
             tables=[
                 _copy(connection, table, folder, number, len(found), report)
                 for number, table in enumerate(found, start=1)
@@ -136,27 +119,6 @@ def _fill(
     return manifest
 
 
-@contextmanager
-def _snapshot(dsn: str, schemas: Sequence[str]) -> Iterator[Connection]:
-    with psycopg.connect(
-        dsn, autocommit=True, prepare_threshold=None, application_name="plexus-backup"
-    ) as connection:
-        if "platform/0001-lanes" not in applied_migrations(connection):
-            raise BackupError("there is nothing to back up: the database has no tables of Plexus")
-        before = tables(connection, schemas)
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        with connection.transaction():
-            for line in (*_PATIENCE, *TEXT_FORM):
-                connection.execute(line.encode())
-            # Before the snapshot: else a partition of facts could be dropped between the two.
-            names = sql.SQL(", ").join(table.identifier for table in before)
-            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
-            if tables(connection, schemas) != before:
-                raise BackupError("a migration is changing the tables: try again when it is done")
-            yield connection
-
-
 def _lanes(connection: Connection) -> tuple[int, list[int], list[int]]:
     rows = connection.execute("SELECT family, head FROM lanes.lane ORDER BY family, lane").fetchall()
     newest = connection.execute("SELECT id FROM lanes.generation ORDER BY number DESC LIMIT 1").fetchone()
@@ -170,11 +132,6 @@ def _copy(
     connection: Connection, table: TableInfo, folder: Path, number: int, total: int, report: Report
 ) -> Table:
     report(Step("copy", table.full_name, number, total))
-    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
-    # A query, because a partitioned table itself cannot be copied before PostgreSQL 18.
-    statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT text, ENCODING 'UTF8')").format(
-        columns, table.identifier
-    )
     name = f"tables/{table.full_name}.copy.gz"
     told = 0
 
@@ -185,8 +142,7 @@ def _copy(
             report(Step("copy", table.full_name, number, total, size))
 
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            stored = write_file(folder / name, name, _gzip(bytes(block) for block in copy), tell)
+        stored = write_file(folder / name, name, _gzip(read_rows(cursor, table)), tell)
         rows = cursor.rowcount
     report(Step("copy", table.full_name, number, total, stored.size, done=True))
     return Table(table.schema, table.name, list(table.columns), rows, stored)

@@ -17,6 +17,7 @@ from plexus.platform.migrate import OWNERS
 from psycopg import sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 BOOK = "_yoyo_migration"
 """The table in which `plexus.platform.migrate` keeps what is applied."""
