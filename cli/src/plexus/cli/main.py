@@ -17,6 +17,7 @@ from plexus.platform.backup import BackupError
 from plexus.platform.embedded import EmbeddedPostgresError
 from plexus.platform.http import ListenError
 from plexus.platform.postgres import StoreUnavailable
+from plexus.platform.schema import SchemaError
 from plexus.platform.settings import SettingsError
 from plexus.platform.signing import SigningKeysError
 from plexus.protocol.errors import MatrixError
@@ -38,6 +39,7 @@ MENDABLE = (
     SigningKeysError,
     EmbeddedPostgresError,
     StoreUnavailable,
+    SchemaError,
     ListenError,
     BackupError,
 )

@@ -34,6 +34,7 @@ from plexus.platform.ports import Cache, Ephemeral
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
 from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
+from plexus.platform.schema import require_schema
 from plexus.platform.settings import DatabaseSettings, Settings
 from plexus.platform.settings.cluster import KafkaSettings
 from plexus.platform.signing import SigningKeys, create_signing_key
@@ -54,7 +55,8 @@ async def open_platform(
     """Everything a service stands on, for the time of the block.
 
     ``service`` names the process in traces (``all``, ``client-api``, ``cli``). Raises `SigningKeysError`,
-    `EmbeddedPostgresError` or `StoreUnavailable` with a message for the operator when it cannot start.
+    `EmbeddedPostgresError`, `StoreUnavailable` or `SchemaError` with a message for the operator when it
+    cannot start.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -74,6 +76,7 @@ async def open_platform(
         db = await stack.enter_async_context(_database(settings.database, writer, reader))
         observe(telemetry.metrics, db)
 
+        await require_schema(db)
         lanes = await read_lane_map(db)
         log = LaneLog(db, lanes)
         await log.start(embedded=settings.embedded)

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from plexus.platform.backup.errors import BackupError
@@ -22,8 +22,8 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 BOOK = "_yoyo_migration"
 """The table in which `plexus.platform.migrate` keeps what is applied."""
 
-APPLIED = "SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id"
-BOOK_EXISTS = "SELECT to_regclass('_yoyo_migration') IS NOT NULL"
+APPLIED: LiteralString = "SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id"
+BOOK_EXISTS: LiteralString = "SELECT to_regclass('_yoyo_migration') IS NOT NULL"
 
 _CREATE_SCHEMA = re.compile(r"^CREATE SCHEMA (?:IF NOT EXISTS )?([a-z_]+);", re.MULTILINE)
 
