@@ -74,7 +74,9 @@ async def _move_media(source: Settings, target: Settings, report: Report) -> tup
     if stores[0] == stores[1] or (stores[0][0] is not None and stores[0][0] == stores[1][0]):
         return 0, 0  # one store, which both use
     try:
-        return await copy_objects(open_objects(*stores[0]), open_objects(*stores[1]), report)
+        return await copy_objects(
+            open_objects(source.media, source.data_dir), open_objects(target.media, target.data_dir), report
+        )
     except OSError as error:
         raise BackupError(f"the media could not be copied: {error}") from error
 
