@@ -10,10 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-status test lint unit contract integration interop clustered fault fault-long bench bench-cluster bench-peer proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status test lint unit contract integration interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer proto lock clean venv venv-dev
 
 help: ## list the commands
-	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
 
 run: .venv/.run ## start Plexus: PORT=8008 DATA=data
 	@exec .venv/bin/plexus up --port $(PORT) --data $(DATA)
@@ -29,6 +29,9 @@ test: .venv/.dev ## every check and test, fast ones first, with the time each pa
 
 lint unit contract integration interop clustered fault: .venv/.dev ## one part of `make test`
 	@.venv/bin/python tests/ladder.py $@
+
+interop-k8s: .venv/.dev ## leadership on a real API server of Kubernetes, which is built first (needs Go; a quarter of an hour, once)
+	@.venv/bin/python -m tests.interop.k8s.api_server
 
 fault-long: .venv/.dev ## the fault tests with the proof of the lanes at full length: a minute of kills and freezes each
 	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest tests/fault --timeout 600

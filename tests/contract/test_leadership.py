@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from plexus.platform.leadership import LeasedRows, fence
+from plexus.platform.leases import KubernetesLeases
 from plexus.platform.periodic import PeriodicJob
 from plexus.platform.ports import Leadership, LeaseLost
 from plexus.platform.postgres import Database
 
+from tests.support.k8s import ApiServer, lease_api
+
 MIGRATIONS = ("platform",)
+REAL = os.environ.get("PLEXUS_TEST_KUBECONFIG")
+"""Of a real API server (`make interop-k8s`); without it the Leases are those of ours."""
 
 
-@pytest.fixture(params=["leased row"])
-def leadership(request: pytest.FixtureRequest, db: Database) -> Leadership:
-    return LeasedRows(db)
+@pytest.fixture(params=["leased row", "Lease"])
+async def leadership(
+    request: pytest.FixtureRequest, db: Database, tmp_path: Path
+) -> AsyncIterator[Leadership]:
+    if request.param == "leased row":
+        yield LeasedRows(db)
+        return
+    async with AsyncExitStack() as stack:
+        if REAL is None:
+            server = await stack.enter_async_context(ApiServer())
+            api = lease_api(tmp_path, server.address)
+        else:
+            # Leases of the test's own: rows and Leases of one name belong together.
+            api = lease_api(tmp_path, "", prefix=f"t{os.urandom(4).hex()}-", kubeconfig=Path(REAL))
+        leases = KubernetesLeases(db, api)
+        leases.start()
+        stack.push_async_callback(leases.close)
+        yield leases
 
 
 async def test_one_holder_at_a_time(leadership: Leadership) -> None:
@@ -44,17 +68,17 @@ async def test_a_released_lease_is_free_at_once(leadership: Leadership) -> None:
 
 
 async def test_the_epoch_tells_a_zombie(leadership: Leadership) -> None:
-    lease = await leadership.acquire("zombie", "a", ttl_ms=50)
+    lease = await leadership.acquire("zombie", "a", ttl_ms=300)
     assert lease is not None
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.4)
     with pytest.raises(LeaseLost):
         await leadership.check(lease)
     with pytest.raises(LeaseLost):
         await leadership.renew(lease, ttl_ms=60_000)
-    taken = await leadership.acquire("zombie", "b", ttl_ms=50)
+    taken = await leadership.acquire("zombie", "b", ttl_ms=300)
     assert taken is not None
     assert taken.epoch > lease.epoch
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.4)
     # The first holder comes back: that is another epoch than the one it had.
     back = await leadership.acquire("zombie", "a", ttl_ms=60_000)
     assert back is not None
@@ -71,13 +95,14 @@ async def test_of_many_who_ask_at_once_one_gets_it(leadership: Leadership) -> No
     assert len([lease for lease in found if lease is not None]) == 1
 
 
-async def test_a_fenced_transaction_keeps_the_lease_until_it_ends(db: Database) -> None:
-    leadership = LeasedRows(db)
-    lease = await leadership.acquire("fence", "a", ttl_ms=200)
+async def test_a_fenced_transaction_keeps_the_lease_until_it_ends(
+    leadership: Leadership, db: Database
+) -> None:
+    lease = await leadership.acquire("fence", "a", ttl_ms=1_000)
     assert lease is not None
     async with db.write() as session:
         await fence(session, lease)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.1)
         # Expired by now, and still nobody else can take it: what this transaction writes is ours to write.
         taking = asyncio.create_task(leadership.acquire("fence", "b", ttl_ms=60_000))
         await asyncio.sleep(0.2)
@@ -99,7 +124,7 @@ async def test_a_periodic_job_runs_in_one_process(leadership: Leadership) -> Non
     assert await first.round()
     assert not await second.round()
     await first.start()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.4)
     await first.stop()
     assert await second.round()
     assert done == ["first", "first", "second"]

@@ -30,12 +30,12 @@ from plexus.platform.marks import Marks, MemoryMarks
 from plexus.platform.migrate import READER, WRITER, migrate
 from plexus.platform.objects import open_objects
 from plexus.platform.periodic import PeriodicJob
-from plexus.platform.ports import Cache, Ephemeral
+from plexus.platform.ports import Cache, Ephemeral, Leadership
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
 from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 from plexus.platform.schema import require_schema
-from plexus.platform.settings import DatabaseSettings, Settings
+from plexus.platform.settings import DatabaseSettings, LeadershipSettings, Settings
 from plexus.platform.settings.cluster import KafkaSettings
 from plexus.platform.signing import SigningKeys, create_signing_key
 from plexus.platform.telemetry import Telemetry
@@ -84,7 +84,8 @@ async def open_platform(
         await fanout.start()
         stack.push_async_callback(fanout.stop)
 
-        leadership = LeasedRows(db)
+        leadership = await _leadership(settings.leadership, db)
+        stack.push_async_callback(leadership.close)
         if service not in _WITHOUT_JOBS:
             facts = settings.facts
             segments = Segments(
@@ -191,6 +192,17 @@ async def _shared_state(
     stack.push_async_callback(cache.close)
     stack.push_async_callback(ephemeral.close)
     return marks, cache, ephemeral
+
+
+async def _leadership(settings: LeadershipSettings, db: Database) -> Leadership:
+    if settings.kind == "database":
+        return LeasedRows(db)
+    # Its client takes a second to import: only for those who asked for it.
+    from plexus.platform.leases import KubernetesLeases, connect
+
+    leases = KubernetesLeases(db, await asyncio.to_thread(connect, settings))
+    leases.start()
+    return leases
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,8 @@ the row, so the lease cannot change hands until the transaction has ended.
 
 from __future__ import annotations
 
+import asyncio
+
 from plexus.platform.ports import Lease, LeaseLost
 from plexus.platform.postgres import Database, WriteSession
 
@@ -38,7 +40,7 @@ _FENCE = "SELECT epoch = %s AND expires > clock_timestamp() FROM platform.lease 
 
 
 class LeasedRows:
-    """The `Leadership` of both topologies."""
+    """The `Leadership` of both topologies, unless the settings ask for Leases of Kubernetes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -53,6 +55,13 @@ class LeasedRows:
 
     async def release(self, lease: Lease) -> None:
         await self._db.call(_RELEASE, (lease.name, lease.holder, lease.epoch))
+
+    async def idle(self, name: str, seconds: float) -> None:
+        # Nobody tells when a row is given back.
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     async def check(self, lease: Lease) -> None:
         rows = await self._db.call(_CHECK, (lease.epoch, lease.name))

@@ -61,11 +61,15 @@ class PeriodicJob:
 
     async def _run(self) -> None:
         while True:
+            held = True
             try:
-                await self.round()
+                held = await self.round()
             except Exception:
                 logger.exception("A round of %s failed", self._name)
-            await asyncio.sleep(self._every)
+            if held:
+                await asyncio.sleep(self._every)
+            else:
+                await self._leadership.idle(self._name, self._every)
 
 
 def holder_name() -> str:

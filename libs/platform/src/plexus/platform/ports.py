@@ -168,6 +168,14 @@ class Leadership(Protocol):
         """`LeaseLost` unless this epoch holds the lease now."""
         ...
 
+    async def idle(self, name: str, seconds: float) -> None:
+        """Wait for so long before asking again for a lease that another has, or until it is known to be
+        free.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)

@@ -133,3 +133,11 @@ class LeadershipSettings(Section):
     namespace: str | None = Field(
         default=None, description="Of the Leases; empty: the one that the pod runs in."
     )
+    lease_prefix: str = Field(
+        default="plexus-",
+        pattern=r"^([a-z0-9][a-z0-9.-]{0,50})?$",
+        description="Put before the names of Leases; different for two deployments in one namespace.",
+    )
+    kubeconfig: Path | None = Field(
+        default=None, description="How to reach the API server; empty: as the pod's service account."
+    )
