@@ -30,6 +30,7 @@ import uvloop
 from deploy.local.program import ProgramError
 from tests.load import cluster_report
 from tests.load.hops import by_hop
+from tests.load.meter import Used, usage
 from tests.load.systems import Clustered, running_cluster
 from tests.load.workloads import Figures, World, fanout, sends, steady_sends
 from tests.support.otlp import OtlpReceiver
@@ -60,8 +61,15 @@ FACTS_PER_SECOND = (200, 1_000)
 
 
 async def followers(system: Clustered, sizes: Sizes) -> dict[str, Any]:
-    """What everybody takes while nobody syncs: the sync replicas do nothing but follow."""
+    """What everybody takes while nobody syncs: the sync replicas do nothing but follow. First with no facts
+    either: what a cluster costs that has nothing to do.
+    """
     world, results = World(system), {}
+    await asyncio.sleep(5)
+    before = usage(system)
+    await asyncio.sleep(sizes.follow_seconds)
+    used = Used.between(before, usage(system))
+    results["idle"] = {"reached": 0, "cpu_pct": used.percent(), **used.shares()}
     for rate in FACTS_PER_SECOND:
         used, reached = await steady_sends(world, rooms=64, rate=rate, seconds=sizes.follow_seconds)
         results[f"{rate}/s"] = {"reached": round(reached), "cpu_pct": used.percent(), **used.shares()}

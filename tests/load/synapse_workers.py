@@ -192,7 +192,8 @@ def running(recipe: PostgresRecipe, folder: Path) -> Iterator[Peer]:
         main = [str(python), "-m", "synapse.app.homeserver", "-c", str(shared)]
         subprocess.run([*main, "--generate-keys"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         processes = [SynapseProcess("main", main, ports["main"], folder / "main.log")]
-        stack.enter_context(processes[0])  # it makes the tables, so it comes first
+        stack.callback(processes[0].stop)
+        processes[0].start(180)  # it makes the tables, so it comes first
         for name in WORKERS:
             own = folder / f"{name}.yaml"
             own.write_text(yaml.safe_dump(worker_configuration(folder, name, ports, replication)))
@@ -201,7 +202,7 @@ def running(recipe: PostgresRecipe, folder: Path) -> Iterator[Peer]:
             stack.callback(processes[-1].stop)
             processes[-1].launch()
         for process in processes[1:]:
-            process.wait_ready(120)
+            process.wait_ready(180)
         nginx = stack.enter_context(Nginx(folder / "nginx", ports))
         yield Peer(
             f"http://127.0.0.1:{nginx.port}",
