@@ -101,6 +101,7 @@ def plot(results: Mapping[str, Any], target: Path) -> None:
     """The rounds that were run; the place of another stays empty."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
 
     figure, axes = plt.subplots(2, 3, figsize=(17, 9), layout="constrained")
     (latency, sending, delivering), (following, scaling, hops) = axes
@@ -118,6 +119,8 @@ def plot(results: Mapping[str, Any], target: Path) -> None:
         _plot_replicas(scaling, results["replicas"])
     if results.get("hops"):
         _plot_hops(hops, results["hops"])
+    patches = [Patch(color=colour, label=name) for name, colour in COLOURS.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
     figure.savefig(target, dpi=100)
 
 
@@ -159,4 +162,3 @@ def _stacked(axes: Any, bars: Mapping[str, Mapping[str, float]]) -> None:
         if any(heights):
             axes.bar(list(bars), heights, bottom=bottom, label=name, color=colour)
             bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
-    axes.legend(fontsize=8)
