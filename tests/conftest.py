@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import topology
 from tests.support.cluster import ClusterServer, clusters
 from tests.support.server import PlexusServer
 
@@ -31,8 +32,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--topology",
         choices=["embedded", "cluster", "both"],
         default="both",
-        help="where the tests of whole conversations run: one process, a cluster of services, or both",
+        help="where the tests of whole conversations run: one process, a cluster of services, or both; and "
+        "with cluster, those of stories (tests/integration) over Kafka and Redis",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    topology.CLUSTER = config.getoption("--topology") == "cluster"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -120,7 +120,12 @@ RUNGS: dict[str, Callable[[], Tally]] = {
     "contract": pytest("tests/contract"),
     "integration": pytest("tests/integration"),
     "interop": pytest("tests/interop", "--topology", "embedded"),
-    "clustered": pytest("tests/cluster", "tests/interop", "--topology", "cluster"),
+    "clustered": pytest(
+        "tests/cluster",
+        "tests/interop",
+        *(f"tests/integration/{story}" for story in ("accounts", "client_api", "keys", "media", "sync")),
+        *("--topology", "cluster"),
+    ),
     "fault": pytest("tests/fault", "-m", "not slow"),
 }
 

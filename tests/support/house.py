@@ -24,6 +24,7 @@ from plexus.users import NewDevice, Users
 
 from tests.support.http import AsgiClient, Json, seg
 from tests.support.postgres import TestDatabase
+from tests.support.topology import adapters
 
 SERVER = "here.example.org"
 V3 = "/_matrix/client/v3"
@@ -105,6 +106,7 @@ async def open_house(database: TestDatabase, data_dir: Path, /, **settings: Any)
         "rate_limits": {"enabled": False},
         "registration": {"mode": "open"},
         "database": {"dsn": database.writer, "reader_dsn": database.reader},
+        **adapters(),
         **settings,
     }
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)

@@ -24,6 +24,7 @@ from plexus.users import NewDevice, Users
 from tests.support.house import SERVER, V3, Person
 from tests.support.http import Json
 from tests.support.postgres import TestDatabase
+from tests.support.topology import adapters
 
 SYNC = f"{V3}/sync"
 
@@ -116,6 +117,7 @@ async def open_building(database: TestDatabase, data_dir: Path, **settings: Any)
         "rate_limits": {"enabled": False},
         "registration": {"mode": "open"},
         "database": {"dsn": database.writer, "reader_dsn": database.reader},
+        **adapters(),
         **settings,
     }
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)

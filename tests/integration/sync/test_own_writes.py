@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from plexus.platform.marks import TTL_SECONDS, MemoryMarks
+from plexus.platform.settings import KafkaSettings, RedisSettings
 
 from tests.integration.sync.building import Building, SyncPerson, open_building
 from tests.integration.sync.test_sync import ids, joined
@@ -59,10 +60,10 @@ class Two:
 
 @asynccontextmanager
 async def two(database: TestDatabase, folder: Path, place: Place | None, name: str) -> AsyncIterator[Two]:
-    shared = {} if place is None else {"redis": place.settings(timeout_ms=TIMEOUT_MS, retry_seconds=0.2)}
+    redis = RedisSettings() if place is None else place.settings(timeout_ms=TIMEOUT_MS, retry_seconds=0.2)
     async with (
-        open_building(database, folder / "here", **shared) as here,
-        open_building(database, folder / "there", **shared) as there,
+        open_building(database, folder / "here", redis=redis, kafka=KafkaSettings()) as here,
+        open_building(database, folder / "there", redis=redis, kafka=KafkaSettings()) as there,
     ):
         alice = await here.person(name)
         room_id = await alice.create_room()
