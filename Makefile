@@ -33,8 +33,8 @@ lint unit contract integration interop clustered fault: .venv/.dev ## one part o
 interop-k8s: .venv/.dev ## leadership on a real API server of Kubernetes, which is built first (needs Go; a quarter of an hour, once)
 	@.venv/bin/python -m tests.interop.k8s.api_server
 
-fault-long: .venv/.dev ## the fault tests with the proof of the lanes at full length: a minute of kills and freezes each
-	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest tests/fault --timeout 600
+fault-long: .venv/.dev ## the fault tests at full length: a minute of the lanes each, ten of a cluster's kills and freezes
+	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest -s tests/fault --timeout 600
 
 bench: .venv/.dev ## measure Plexus, one process and a cluster: tables, JSON and plots in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
 	@.venv/bin/python -m tests.load.bench $(BENCH)

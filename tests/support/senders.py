@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ class Ledger:
 
 async def make_ledgers(session: aiohttp.ClientSession, base_url: str, count: int) -> list[Ledger]:
     """`count` senders: the even ones share one room, each odd one has a room of its own."""
-    clients = [await Client(session, base_url).register(f"sender{number}") for number in range(count)]
+    run = secrets.token_hex(3)
+    clients = [await Client(session, base_url).register(f"sender{number}-{run}") for number in range(count)]
     shared = await clients[0].create_room(preset="public_chat")
     ledgers = []
     for number, client in enumerate(clients):

@@ -8,6 +8,7 @@ history holds from its first event on: nothing missing, nothing twice, in that o
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -92,8 +93,9 @@ async def make_watchers(
     """
     watchers = [Watcher(ledger.client) for ledger in ledgers]
     rooms = list(dict.fromkeys(ledger.room_id for ledger in ledgers))
+    run = secrets.token_hex(3)
     for number in range(count - len(watchers)):
-        client = await Client(session, base_url).register(f"watcher{number}")
+        client = await Client(session, base_url).register(f"watcher{number}-{run}")
         await client.join(rooms[0])
         if number % len(rooms):
             await client.join(rooms[number % len(rooms)])
