@@ -9,8 +9,6 @@ from plexus.users import AccountData, Users
 
 from tests.integration.users.conftest import NewUser, OpenUsers, facts, head
 
-MIGRATIONS = ("platform", "users")
-
 ROOM = "!room:here.example.org"
 
 

@@ -14,8 +14,6 @@ from plexus.users import NewDevice, Users
 
 from tests.integration.users.conftest import CHEAP, PASSWORD, NewUser, OpenUsers, facts
 
-MIGRATIONS = ("platform", "users")
-
 
 async def test_register_and_log_in(users: Users, new_user: NewUser) -> None:
     session = await new_user(NewDevice("PHONE", "My phone"))

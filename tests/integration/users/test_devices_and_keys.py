@@ -7,8 +7,6 @@ from plexus.users import KeyCounts, NewDevice, OneTimeKey, Users
 
 from tests.integration.users.conftest import NewUser, OpenUsers, facts, head
 
-MIGRATIONS = ("platform", "users")
-
 ALGORITHM = "signed_curve25519"
 
 

@@ -5,8 +5,6 @@ from plexus.users.uia_sessions import LIFE_MS, UiaSession
 
 from tests.integration.users.conftest import NewUser, facts, head
 
-MIGRATIONS = ("platform", "users")
-
 
 async def test_messages_reach_the_devices_that_exist(users: Users, new_user: NewUser) -> None:
     alice = (await new_user(NewDevice("A"))).user_id

@@ -8,8 +8,6 @@ from plexus.users import filters as filters_module
 
 from tests.integration.users.conftest import NewUser, OpenUsers, facts
 
-MIGRATIONS = ("platform", "users")
-
 
 async def test_fields_of_a_profile(users: Users, new_user: NewUser) -> None:
     user_id = (await new_user()).user_id
