@@ -162,6 +162,63 @@ async def test_facts_nobody_publishes_are_seen_by_polling(
     assert seen.positions(USER, 5) == list(range(start + 1, start + 7))
 
 
+async def test_what_is_still_on_its_way_is_not_read_while_groups_arrive(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    follower = follow(Seen(), idle_poll=0.02, patience=60.0)
+    await follower.start()
+    lanes.fanout.publish(await write(db, lanes, 9))
+    on_its_way = await write(db, lanes, 10)
+    polls = follower.stats.polls
+    await until(lambda: follower.stats.polls > polls + 10)  # long after the 25 ms of a hole
+    assert follower.stats.read == 0
+    assert follower.lag == 1
+    lanes.fanout.publish(on_its_way)
+    await until(lambda: follower.position(ROOM, 10) == on_its_way.last)
+    assert follower.stats.read == 0
+
+
+async def test_patience_ends(db: Database, lanes: Lanes, follow: Callable[..., Follower]) -> None:
+    follower = follow(Seen(), idle_poll=0.05, patience=0.3)
+    await follower.start()
+    lanes.fanout.publish(await write(db, lanes, 9))
+    began = asyncio.get_running_loop().time()
+    lost = await write(db, lanes, 10)
+    await until(lambda: follower.position(ROOM, 10) == lost.last)
+    assert 0.25 < asyncio.get_running_loop().time() - began < 3.0
+    assert follower.stats.read == 1
+
+
+async def test_a_hole_or_one_who_waits_ends_patience(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    follower = follow(Seen(), idle_poll=0.05, patience=60.0)
+    await follower.start()
+    lanes.fanout.publish(await write(db, lanes, 9))
+    lost = [await write(db, lanes, lane) for lane in (10, 11)]
+    after = await write(db, lanes, 10)
+    polls = follower.stats.polls
+    await until(lambda: follower.stats.polls > polls + 1)
+    assert follower.stats.read == 0
+    assert await follower.wait_for(ROOM, 11, lost[1].last, 5.0)
+    lanes.fanout.publish(after)
+    await until(lambda: follower.position(ROOM, 10) == after.last)
+
+
+async def test_a_group_that_comes_when_it_was_read_ends_the_frequent_looking(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    follower = follow(Seen(), idle_poll=0.5, busy_poll=0.02)
+    await follower.start()
+    late = await write(db, lanes, 9)
+    await until(lambda: follower.position(ROOM, 9) == late.last)
+    began, polls = asyncio.get_running_loop().time(), follower.stats.polls
+    lanes.fanout.publish(late)
+    await asyncio.sleep(0.45)
+    elapsed = asyncio.get_running_loop().time() - began
+    assert follower.stats.polls - polls <= 2 + elapsed / 0.5
+
+
 async def test_waiting_for_a_position_reads_it_if_nobody_brings_it(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:

@@ -64,6 +64,33 @@ def test_known_to_be_behind() -> None:
     assert order.behind_since() is None
 
 
+def test_what_is_on_its_way_is_waited_for_patiently_unless_somebody_misses_it() -> None:
+    order = LaneOrder({KEY: 4})
+    assert order.note_behind(KEY, 6, 5.0, patiently=True)
+    # Looking again finds the same and more: neither makes it more urgent, nor does the new wait for the old.
+    assert not order.note_behind(KEY, 9, 6.0, patiently=True)
+    assert order.due(4.9) == {}
+    assert order.due(5.0) == {KEY: 4}
+    assert offer(order, run(5, 2), now=4.0) == [5, 6]
+    assert order.behind_since() is None
+    # A hole in what arrives is a reason, and so is somebody who waits.
+    assert order.note_behind(KEY, 9, 5.0, patiently=True)
+    assert offer(order, run(8, 1), now=2.0) == []
+    assert order.due(2.0) == {KEY: 6}
+    assert not order.note_behind(KEY, 9, 1.0)
+    assert not order.note_behind(KEY, 9, 1.0, patiently=True)
+    assert order.behind_since() == 2.0
+    assert offer(order, run(7, 3)) == [7, 8, 9]
+    assert order.behind_since() is None
+
+
+def test_one_that_waits_does_not_make_it_later() -> None:
+    order = LaneOrder({KEY: 4})
+    order.note_behind(KEY, 6, 5.0, patiently=True)
+    assert order.note_behind(KEY, 7, 8.0)
+    assert order.behind_since() == 5.0
+
+
 def test_what_is_parked_is_bounded() -> None:
     order = LaneOrder({KEY: 0})
     for first in range(3, 5_000, 2):

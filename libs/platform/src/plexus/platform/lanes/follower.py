@@ -5,6 +5,8 @@
 2. After 25 ms the hole is read from PostgreSQL, all lanes in one query.
 3. Once a second all heads are read, so that facts whose publishing was lost, or of processes that do not
    publish here (the command line), are seen. While heads move and the fan-out does not, that is every 100 ms.
+   Facts of which only the heads tell are mostly on their way: while groups arrive they are given 200 ms, so
+   that reading them does not become the rule under load. From a fan-out that is silent nothing is expected.
 4. A generation that is new to us: the positions are cut back to where it began, `on_generation` is called so
    that the owner drops tails and caches, and the facts come again from there.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +39,7 @@ Handler = Callable[[str, int, Sequence[Fact]], Awaitable[None] | None]
 OnGeneration = Callable[[int, int], Awaitable[None] | None]
 
 _FAN_OUT_HEALS_AFTER = 1.0
+_FAN_OUT_SILENT_AFTER = 1.0
 _RETRY_AFTER = 1.0
 _MOST_ARRIVED = 10_000
 
@@ -83,6 +87,7 @@ class Follower:
         on_generation: OnGeneration | None = None,
         on_trace: Callable[[Group], None] | None = None,
         hole_wait: float = 0.025,
+        patience: float = 0.2,
         idle_poll: float = 1.0,
         busy_poll: float = 0.1,
     ) -> None:
@@ -97,6 +102,7 @@ class Follower:
         self._on_generation = on_generation
         self._on_trace = on_trace
         self._hole_wait = hole_wait
+        self._patience = patience
         self._idle_poll = idle_poll
         self._busy_poll = busy_poll
         self._order = LaneOrder({})
@@ -105,6 +111,8 @@ class Follower:
         self._held = True  # nothing is delivered from the fan-out's call-back while this holds
         self._new_generation = False
         self._lagging_until = 0.0
+        self._heard = -math.inf
+        self._read_upto: dict[LaneKey, int] = {}
         self._heads: dict[LaneKey, int] = {}
         self._heads_read = 0.0
         self._waiters: dict[LaneKey, list[tuple[int, int, asyncio.Future[bool]]]] = {}
@@ -185,6 +193,7 @@ class Follower:
     # --- the fan-out's side: synchronous, on the hot path ---
 
     def _on_group(self, group: Group) -> None:
+        self._heard = time.monotonic()
         if self._held:
             if len(self._arrived) < _MOST_ARRIVED:
                 self._arrived.append(group)
@@ -206,6 +215,9 @@ class Follower:
         elif group.first > self._order.position[key]:
             self.stats.overtaken += 1
             self._wake.set()
+        elif group.last <= self._read_upto.pop(key, 0):
+            # It was read because it was late, not lost: to look more often would only read more such.
+            self._lagging_until = 0.0
 
     def _deliver(self, key: LaneKey, facts: Sequence[Fact]) -> None:
         """Deliver ``facts`` and what was parked behind them; an asynchronous handler goes on in `_run`."""
@@ -314,8 +326,10 @@ class Follower:
             await self._change_generation(heads.generation)
             return
         now = time.monotonic()
+        arriving = now < self._heard + _FAN_OUT_SILENT_AFTER
+        since = now + self._patience - self._hole_wait if arriving else now
         for key, head in self._take_heads(heads).items():
-            self._order.note_behind(key, head, now)
+            self._order.note_behind(key, head, since, patiently=arriving)
 
     def _take_heads(self, heads: Heads) -> dict[LaneKey, int]:
         self._heads = {(f, lane): head for f in self.families for lane, head in enumerate(heads.of(f))}
@@ -345,6 +359,7 @@ class Follower:
                     log.error("lane %s%d has a hole after position %d", key[0], key[1], position)
                 found = True
                 self.stats.read += len(facts)
+                self._read_upto[key] = facts[-1].position
                 self._deliver(key, facts)
                 await self._finish_inflight()
             wanted = self._wanted(key)
@@ -382,6 +397,7 @@ class Follower:
             head = heads.of(key[0])[key[1]]
             positions[key] = head if cut is None else min(position, cut.heads_of(key[0])[key[1]])
         self._order = LaneOrder(positions)
+        self._read_upto.clear()
         self.generation = heads.generation
         now = time.monotonic()
         for key, head in self._take_heads(heads).items():

@@ -5,6 +5,7 @@ I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from plexus.platform.lanes.facts import Fact
 
@@ -13,13 +14,19 @@ LaneKey = tuple[str, int]
 _MOST_PARKED = 1_000
 
 
+class _Behind(NamedTuple):
+    since: float
+    known: int
+    patiently: bool
+
+
 class LaneOrder:
     """``position`` of a lane is the last one delivered. Facts come in any order, any number of times."""
 
     def __init__(self, positions: Mapping[LaneKey, int]) -> None:
         self.position = dict(positions)
         self._parked: dict[LaneKey, dict[int, Sequence[Fact]]] = {}
-        self._behind: dict[LaneKey, tuple[float, int]] = {}
+        self._behind: dict[LaneKey, _Behind] = {}
 
     def offer(self, key: LaneKey, facts: Sequence[Fact], now: float) -> Sequence[Fact]:
         """The part of ``facts`` (consecutive positions) that continues the lane; empty if there is none.
@@ -42,7 +49,7 @@ class LaneOrder:
         """Everything up to ``position`` is delivered."""
         self.position[key] = position
         behind = self._behind.get(key)
-        if behind is not None and behind[1] <= position:
+        if behind is not None and behind.known <= position:
             del self._behind[key]
 
     def unpark(self, key: LaneKey) -> Sequence[Fact]:
@@ -60,17 +67,30 @@ class LaneOrder:
             self._parked.pop(key, None)
         return ()
 
-    def note_behind(self, key: LaneKey, known: int, since: float) -> bool:
-        """The lane is known to reach ``known``. True if it was not known to be behind before."""
+    def note_behind(self, key: LaneKey, known: int, since: float, *, patiently: bool = False) -> bool:
+        """The lane is known to reach ``known``. True if it was not known to be behind, or less urgently.
+
+        ``patiently``: nothing points to a loss, the facts may just be on their way. Such a note is kept as it
+        is until its facts are here, or until somebody has reason to want them earlier.
+        """
         if known <= self.position[key]:
             return False
         before = self._behind.get(key)
-        self._behind[key] = (since, known) if before is None else (before[0], max(known, before[1]))
-        return before is None
+        if before is None:
+            self._behind[key] = _Behind(since, known, patiently)
+            return True
+        if patiently:
+            return False
+        if before.patiently:
+            self._behind[key] = _Behind(min(since, before.since), max(known, before.known), False)
+            return True
+        self._behind[key] = before._replace(known=max(known, before.known))
+        return False
 
     def wait_again(self, key: LaneKey, since: float) -> None:
-        if key in self._behind:
-            self._behind[key] = (since, self._behind[key][1])
+        behind = self._behind.get(key)
+        if behind is not None:
+            self._behind[key] = _Behind(since, behind.known, False)
 
     def parked(self, key: LaneKey) -> bool:
         """Something waits behind a hole."""
@@ -82,8 +102,10 @@ class LaneOrder:
 
     def due(self, noted_before: float) -> dict[LaneKey, int]:
         """Positions of the lanes that have been behind since ``noted_before`` or longer."""
-        return {key: self.position[key] for key, (since, _) in self._behind.items() if since <= noted_before}
+        return {
+            key: self.position[key] for key, behind in self._behind.items() if behind.since <= noted_before
+        }
 
     def behind_since(self) -> float | None:
         """Since when the lane longest behind is behind."""
-        return min((since for since, _ in self._behind.values()), default=None)
+        return min((behind.since for behind in self._behind.values()), default=None)
