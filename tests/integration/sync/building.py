@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from plexus.client_api import root as client_api
 from plexus.platform.compose import open_platform
 from plexus.platform.context import Platform
 from plexus.platform.http import Gateway
+from plexus.platform.lanes import ROOM, USER
+from plexus.platform.lanes.torture import VARIABLE, TortureFanout
 from plexus.platform.service import Service
 from plexus.platform.settings import Settings
 from plexus.platform.signing import create_signing_key
@@ -27,6 +31,11 @@ from tests.support.postgres import TestDatabase
 from tests.support.topology import adapters
 
 SYNC = f"{V3}/sync"
+
+SOON = 3.0 if VARIABLE in os.environ else 1.0
+"""Seconds in which what is published is told. A follower looks for what a tortured fan-out has lost once a
+second, and then reads it.
+"""
 
 
 @dataclass
@@ -45,7 +54,7 @@ class Building:
         made = build(self.platform, rooms=self.rooms, users=self.users)
         await made.start()
         service: SyncService = made.app.state.sync
-        replica = Replica(made, service, Gateway([self.client_api, made], self.platform))
+        replica = Replica(self.platform, made, service, Gateway([self.client_api, made], self.platform))
         self.replicas.append(replica)
         self.stack.push_async_callback(replica.end)
         return replica
@@ -60,17 +69,42 @@ class Building:
         return self._person(session.user_id, session.device_id, session.access_token)
 
     def _person(self, user_id: str, device_id: str, token: str) -> SyncPerson:
-        person = SyncPerson(self.replicas[0].gateway, token)
+        person = SyncPerson(self.replicas[0], token)
         person.user_id, person.device_id = user_id, device_id
         return person
 
 
 @dataclass
 class Replica:
+    """A sync replica and, in front of it, the gateway to everything: what its people are clients of."""
+
+    platform: Platform
     service: Service
     sync: SyncService
     gateway: Gateway
+    asked: int = 0
     ended: bool = False
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        self.asked += 1
+        try:
+            await self.gateway(scope, receive, send)
+        finally:
+            self.asked -= 1
+
+    async def reach_heads(self) -> bool:
+        """Wait until this replica has seen all that is written; False if it does not come so far."""
+        heads = await self.platform.log.heads(primary=True)
+        positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
+        positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
+        return await self.sync.replica.reach(positions, 5)
+
+    async def finish(self) -> None:
+        """End as a server that is told to: what was asked is answered first."""
+        async with asyncio.timeout(5):
+            while self.asked:
+                await asyncio.sleep(0.01)
+        await self.end()
 
     async def end(self) -> None:
         if not self.ended:
@@ -80,7 +114,16 @@ class Replica:
 
 
 class SyncPerson(Person):
-    """A user who syncs, by the replica that ``app`` leads to."""
+    """A user who syncs, by the replica that ``app`` is."""
+
+    app: Replica
+
+    async def hear(self) -> None:
+        """Wait for what others have written, if the fan-out is tortured: nobody promises then that it is
+        told at once. An ordinary one has brought it before its writer is answered, so nothing is waited for.
+        """
+        if isinstance(self.app.platform.fanout, TortureFanout):
+            assert await self.app.reach_heads()
 
     async def sync(self, since: str | None = None, **query: Any) -> Json:
         found = query.pop("filter", None)
@@ -105,7 +148,7 @@ class SyncPerson(Person):
 
     def at(self, replica: Replica) -> SyncPerson:
         """The same device, by another replica."""
-        person = SyncPerson(replica.gateway, self.token)
+        person = SyncPerson(replica, self.token)
         person.user_id, person.device_id = self.user_id, self.device_id
         return person
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plexus.platform.lanes import ROOM, USER
 
 from tests.integration.sync.building import Building, Replica, SyncPerson, open_building
 from tests.integration.sync.folding import Fold, differences
@@ -143,10 +142,7 @@ class Town:
         """Everybody syncs once more, and then afresh, and compares. Nobody acts meanwhile, and the replica
         has seen everything: between the two nothing happens.
         """
-        heads = await self.building.platform.log.heads(primary=True)
-        positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
-        positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
-        assert await replica.sync.replica.reach(positions, 5)
+        assert await replica.reach_heads()
         for index, person in enumerate(self.people):
             await self.look(index, replica)
             fresh = Fold()
@@ -158,7 +154,7 @@ class Town:
         made = (await self.building.replica()).sync.replica
         made.rooms.limit, made.users.limit = self.rng.choice([(2**24, 2**24), (5_000, 500), (0, 0)])
         if len(self.building.replicas) > 2:
-            await self.building.replicas[-3].end()
+            await self.building.replicas[-3].finish()
 
     def some_replica(self) -> Replica:
         return self.rng.choice(self.building.replicas[-2:])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from plexus.platform.lanes import SyncToken
 
-from tests.integration.sync.building import SYNC, Building, SyncPerson
+from tests.integration.sync.building import SOON, SYNC, Building, SyncPerson
 from tests.support.house import V3
 from tests.support.http import Json, seg
 
@@ -74,7 +74,7 @@ async def test_a_held_poll_ends_with_the_event_that_it_waits_for(alice: SyncPers
     began = time.monotonic()
     event_id = await alice.send(room_id, "wake up")
     answer = await asyncio.wait_for(waiting, 5)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON
     assert ids(joined(answer, room_id)) == [event_id]
     assert joined(answer, room_id)["timeline"]["limited"] is False
     assert "state" not in joined(answer, room_id) and "summary" not in joined(answer, room_id)
@@ -104,6 +104,7 @@ async def test_a_gap_is_limited_and_messages_fills_it(alice: SyncPerson, bob: Sy
     topic = await alice.set_state(room_id, "m.room.topic", {"topic": "in the gap"})
     after = [await alice.send(room_id, f"shown {number}") for number in range(4)]
     wanted = {"room": {"timeline": {"limit": 4}}}
+    await bob.hear()
     room = joined(await bob.sync(since, filter=wanted), room_id)
     assert room["timeline"]["limited"] is True
     assert ids(room) == after
@@ -121,6 +122,7 @@ async def test_state_before_and_after_the_timeline(alice: SyncPerson, bob: SyncP
     first = await alice.set_state(room_id, "m.room.topic", {"topic": "one"})
     await alice.send(room_id, "between")
     second = await alice.set_state(room_id, "m.room.topic", {"topic": "two"})
+    await bob.hear()
     room = joined(await bob.sync(since), room_id)
     assert "state" not in room and "state_after" not in room
     room = joined(await bob.sync(since, use_state_after="true"), room_id)
@@ -134,8 +136,10 @@ async def test_state_before_and_after_the_timeline(alice: SyncPerson, bob: SyncP
     wanted = {"room": {"timeline": {"types": ["m.room.message"]}}}
     assert ids(joined(await bob.sync(since, filter=wanted), room_id), "state") == [second]
     await alice.send(room_id, "no state in sight")
+    await bob.hear()
     since = (await bob.sync(since))["next_batch"]
     await alice.send(room_id, "nor here")
+    await bob.hear()
     room = joined(await bob.sync(since, use_state_after="true"), room_id)
     assert room["state_after"] == {"events": []}
 
@@ -165,6 +169,7 @@ async def test_an_invite_shows_the_room_stripped_and_is_told_once(alice: SyncPer
 async def test_a_declined_invite_is_left_without_showing_the_room(alice: SyncPerson, bob: SyncPerson) -> None:
     room_id = await alice.create_room(invite=[bob.user_id])
     await alice.send(room_id, "secret")
+    await bob.hear()
     since = (await bob.sync())["next_batch"]
     assert await bob.act(room_id, "leave") == 200
     answer = await bob.sync(since)
@@ -201,6 +206,7 @@ async def test_history_that_a_newcomer_may_not_see_is_not_shown(alice: SyncPerso
     since = (await bob.sync())["next_batch"]
     await bob.join(room_id)
     after = await alice.send(room_id, "after bob")
+    await bob.hear()
     for answer in (await bob.sync(since), await bob.sync()):
         room = joined(answer, room_id)
         assert secret not in ids(room)
@@ -216,6 +222,7 @@ async def test_who_is_removed_sees_what_there_was_until_then(alice: SyncPerson, 
     last = await alice.send(room_id, "goodbye")
     assert await alice.act(room_id, "kick", bob.user_id) == 200
     secret = await alice.send(room_id, "now that bob is gone")
+    await bob.hear()
     answer = await bob.sync(since)
     assert room_id not in answer["rooms"]["join"]
     left = answer["rooms"]["leave"][room_id]
@@ -236,10 +243,12 @@ async def test_only_the_sending_device_gets_its_transaction_id(
     room_id = await alice.create_room(preset="public_chat")
     await bob.join(room_id)
     tablet = await building.device(alice)
+    await alice.hear()
     tokens = [(await person.sync())["next_batch"] for person in (alice, tablet, bob)]
     await alice.send(room_id, "mine", "transaction1")
     seen = []
     for person, since in zip((alice, tablet, bob), tokens, strict=True):
+        await person.hear()
         [event] = joined(await person.sync(since), room_id)["timeline"]["events"]
         seen.append(event["unsigned"].get("transaction_id"))
     assert seen == ["transaction1", None, None]
@@ -343,24 +352,29 @@ async def test_lazy_loading_sends_the_members_that_are_needed_and_not_twice(
         section = answer["rooms"]["join"].get(room_id, {})
         return {key for kind, key in state(section) if kind == "m.room.member"}
 
+    await carol.hear()
     answer = await carol.sync(filter=lazy)
     # The sender, oneself, and the heroes.
     assert members(answer) == {alice.user_id, bob.user_id, carol.user_id}
     other = await building.device(carol)
     since = (await other.sync(filter=lazy | {"room": lazy["room"] | {"rooms": []}}))["next_batch"]
     await alice.send(room_id, "one")
+    await other.hear()
     answer = await other.sync(since, filter=lazy)
     assert members(answer) == {alice.user_id}
     await alice.send(room_id, "two")
+    await other.hear()
     # The first answer may have been lost: then it is sent again.
     assert members(await other.sync(since, filter=lazy)) == {alice.user_id}
     answer = await other.sync(answer["next_batch"], filter=lazy)
     assert joined(answer, room_id)["timeline"]["events"] and members(answer) == {alice.user_id}
     since = answer["next_batch"]
     await alice.send(room_id, "three")
+    await other.hear()
     answer = await other.sync(since, filter=lazy)
     assert joined(answer, room_id)["timeline"]["events"] and members(answer) == set()
     await bob.send(room_id, "four")
+    await other.hear()
     answer = await other.sync(answer["next_batch"], filter=lazy)
     assert members(answer) == {bob.user_id}
     redundant = {"room": {"state": {"lazy_load_members": True, "include_redundant_members": True}}}
@@ -374,8 +388,10 @@ async def test_a_redacted_event_is_redacted_for_all_who_come_later(
     await bob.join(room_id)
     since = (await bob.sync())["next_batch"]
     event_id = await alice.send(room_id, "regretted")
+    await bob.hear()
     assert joined(await bob.sync(since), room_id)["timeline"]["events"][0]["content"]["body"] == "regretted"
     (await alice.put(f"{alice.room(room_id)}/redact/{seg(event_id)}/r1", {"reason": "oops"})).ok()
+    await bob.hear()
     target, redaction = joined(await bob.sync(since), room_id)["timeline"]["events"]
     assert target["event_id"] == event_id and target["content"] == {}
     assert target["unsigned"]["redacted_because"]["event_id"] == redaction["event_id"]
@@ -474,6 +490,7 @@ async def test_messages_to_a_device_stay_until_it_says_that_it_has_them(
     answer = await asyncio.wait_for(waiting, 5)
     first = answer["to_device"]["events"]
     assert first[0] == {"type": "org.example.note", "sender": alice.user_id, "content": {"n": 0}}
+    await bob.hear()
     # Without its token nothing is gone.
     again = await bob.sync(since)
     assert [event["content"]["n"] for event in again["to_device"]["events"]] == [0, 1]
@@ -491,6 +508,7 @@ async def test_more_messages_than_fit_come_one_answer_after_the_other(
     for number in range(130):
         contents = {bob.user_id: {bob.device_id: {"n": number}}}
         await building.users.put_messages(alice.user_id, "org.example.note", contents)
+    await bob.hear()
     got: list[int] = []
     for _ in range(4):
         answer = await bob.sync(since, timeout=0)
@@ -504,6 +522,7 @@ async def test_a_change_of_devices_is_told_to_those_who_share_a_room(
 ) -> None:
     room_id = await alice.create_room(preset="public_chat")
     await bob.join(room_id)
+    await alice.hear()
     tokens = {person.user_id: (await person.sync())["next_batch"] for person in (alice, bob, carol)}
     waiting = asyncio.create_task(alice.sync(tokens[alice.user_id], timeout=20_000))
     await asyncio.sleep(0.05)
@@ -521,6 +540,7 @@ async def test_a_change_of_devices_is_told_to_those_who_share_a_room(
     assert answer["device_lists"]["changed"] == [bob.user_id]
     since = answer["next_batch"]
     assert await bob.act(room_id, "leave") == 200
+    await alice.hear()
     answer = await alice.sync(since)
     assert answer["device_lists"] == {"changed": [], "left": [bob.user_id]}
 
