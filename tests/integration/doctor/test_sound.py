@@ -15,15 +15,19 @@ def bad(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level != "ok"]
 
 
-async def test_a_server_by_address(patient: Patient) -> None:
-    findings = await examine(patient.settings(database={"reader_dsn": patient.owner}))
-    assert bad(findings) == []
-    assert worst(findings) == "ok"
+async def test_a_server_by_address(patient: Patient, tmp_path: Path) -> None:
+    media = {"store_url": f"file://{tmp_path / 'bucket'}"}
+    few = {"writer_pool": 4, "reader_pool": 4, "call_pool": 4}
+    findings = await examine(patient.settings(media=media, database={"reader_dsn": patient.owner, **few}))
+    # One process over one PostgreSQL, nothing else.
+    assert [finding.topic for finding in bad(findings)] == ["redis", "kafka", "standby"]
+    assert worst(findings) == "warning"
     assert {finding.topic for finding in findings} == {
         *("name", "registration", "limits", "keys", "disk", "database"),
         *("locale", "roles", "clock", "migrations", "lanes"),
+        *("pooler", "standby", "connections", "media", "redis", "kafka"),
     }
-    assert not any(finding.do for finding in findings)
+    assert [finding for finding in findings if finding.do] == bad(findings)
 
 
 def embedded(plexus: PlexusServer) -> Settings:

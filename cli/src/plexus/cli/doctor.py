@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say
 from plexus.cli.store import must_exist
-from plexus.cli.terminal import open_for_command, overrides
+from plexus.cli.terminal import for_a_terminal, open_for_command, overrides
 from plexus.platform.doctor import Finding, Level, examine, settings_findings, worst
-from plexus.platform.settings import SettingsError
+from plexus.platform.logs import configure_logging
+from plexus.platform.settings import Settings, SettingsError, load_settings
 
 MARKS: dict[Level, str] = {"ok": "✓", "warning": "!", "failure": "✗"}
 
 
-def doctor(data: Data = DEFAULT_DATA, port: Port = None) -> None:
+def doctor(
+    data: Data = DEFAULT_DATA,
+    port: Port = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML file with settings: of a cluster.", dir_okay=False)
+    ] = None,
+) -> None:
     """Check settings, keys, disk, ports and database; exit code 1 if something must be mended."""
-    findings = look(data, port)
+    findings = look(data, port, config)
     for finding in findings:
         say(f"{MARKS[finding.level]} {finding.topic}: {finding.says}")
         if finding.do:
@@ -26,10 +36,19 @@ def doctor(data: Data = DEFAULT_DATA, port: Port = None) -> None:
     sys.exit(1 if worst(findings) == "failure" else 0)
 
 
-def look(data: Data, port: int | None) -> Sequence[Finding]:
+def look(data: Path, port: int | None, config: Path | None) -> Sequence[Finding]:
     try:
-        settings = open_for_command(data, overrides=overrides(port=port))
+        settings = _settings(data, port, config)
     except SettingsError as error:
         return settings_findings(error)
     must_exist(settings)
     return asyncio.run(examine(settings))
+
+
+def _settings(data: Path, port: int | None, config: Path | None) -> Settings:
+    """Of the folder; of a cluster if a file is named, which says itself where its data are."""
+    if config is None:
+        return open_for_command(data, overrides=overrides(port=port))
+    settings = for_a_terminal(load_settings(config, overrides=overrides(port=port)))
+    configure_logging(settings.telemetry)
+    return settings

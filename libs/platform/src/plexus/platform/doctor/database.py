@@ -16,7 +16,7 @@ from plexus.platform.settings import Settings
 
 OLDEST, NEWEST = 15, 18
 
-_LITTLE_SKEW, _MUCH_SKEW = 2.0, 60.0  # seconds
+_LITTLE_SKEW, _MUCH_SKEW = 1.0, 60.0  # seconds
 
 # Off means that what was answered can be gone, or the whole database.
 _UNSAFE = {

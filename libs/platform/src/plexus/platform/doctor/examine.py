@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import psycopg
 from plexus.platform.clock import Clock, SystemClock
 from plexus.platform.compose import embedded_postgres, postgres_folder
-from plexus.platform.doctor import database, disk, keys, lanes, policy
+from plexus.platform.doctor import cluster, database, disk, keys, lanes, policy, primary
 from plexus.platform.doctor.database import Store
 from plexus.platform.doctor.findings import Finding, failure, ok
+from plexus.platform.doctor.kafka import kafka
 from plexus.platform.doctor.media import media
 from plexus.platform.doctor.ports import ports
 from plexus.platform.embedded import EmbeddedPostgresError, running
@@ -38,21 +39,29 @@ _SERVER: tuple[Check, ...] = (
     database.locale,
     database.roles,
     database.clock,
+    primary.pooler,
+    primary.replication,
+    primary.connections,
     database.replica,
     database.migrations,
 )
-_LANES: tuple[Check, ...] = (lanes.deployment, lanes.segments, lanes.generation)
+_LANES: tuple[Check, ...] = (primary.roles, lanes.deployment, lanes.segments, lanes.generation)
 
 _OWNER = "run this as the user that Plexus runs as, and let that user own the data folder"
 _CONNECT_SECONDS = 5
 
 
 async def examine(settings: Settings, *, clock: Clock | None = None) -> list[Finding]:
-    """Look at everything, and change nothing. Raises nothing that is wrong with the server."""
+    """Look at everything, and change nothing: what it writes to try whether it may, it takes away again.
+    Raises nothing that is wrong with the server.
+    """
     clock = clock or SystemClock()
     found = [finding for check in _HERE for finding in _tell_here(check, settings, clock)]
     found += await ports(settings, runs=_runs(settings))
     found += await media(settings)
+    found += await cluster.calls(settings)
+    found += await cluster.redis(settings, clock)
+    found += await kafka(settings)
     if settings.embedded and not (postgres_folder(settings) / "data").exists():
         found.append(ok("database", "there is none yet: the first `plexus up` makes it"))
         return found

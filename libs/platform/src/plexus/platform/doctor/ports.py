@@ -32,7 +32,8 @@ async def ports(settings: Settings, *, runs: bool | None) -> list[Finding]:
 def _listeners(settings: Settings) -> Iterator[tuple[str, str, int]]:
     for name in _QUESTIONS:
         listener = getattr(settings.listeners, name)
-        if listener.enabled:
+        # A process of a cluster may be told its own by the environment: only what is named here is known.
+        if listener.enabled and (settings.embedded or "port" in listener.model_fields_set):
             for address in listener.addresses:
                 yield name, address, listener.port
 

@@ -12,6 +12,21 @@ and cannot be told to give up: see ``docs/decisions/0012-kafka-by-requests.md``.
 """
 
 from plexus.platform.kafka.fanout import KafkaFanout
-from plexus.platform.kafka.topics import KafkaReport, TopicReport, ensure_topics, inspect, topic_names
+from plexus.platform.kafka.topics import (
+    MOST_BYTES,
+    KafkaReport,
+    TopicReport,
+    ensure_topics,
+    inspect,
+    topic_names,
+)
 
-__all__ = ["KafkaFanout", "KafkaReport", "TopicReport", "ensure_topics", "inspect", "topic_names"]
+__all__ = [
+    "MOST_BYTES",
+    "KafkaFanout",
+    "KafkaReport",
+    "TopicReport",
+    "ensure_topics",
+    "inspect",
+    "topic_names",
+]

@@ -27,17 +27,19 @@ MOST_BYTES = 1_048_588
 """Of a batch of records: Kafka's own default, and enough for a record of 900 KB."""
 
 _RETENTION = "retention.ms"
+_SEGMENT = "segment.ms"
 _MAX_BYTES = "max.message.bytes"
 _CREATING = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """``retention_hours`` is None where records are kept for ever."""
+    """``retention_hours`` is None where records are kept for ever. Only whole segments are dropped."""
 
     partitions: int
     replication: int
     retention_hours: float | None
+    segment_hours: float
     max_message_bytes: int
 
 
@@ -95,7 +97,7 @@ def _new_topic(name: str, settings: KafkaSettings) -> NewTopic:
         "cleanup.policy": "delete",
         _RETENTION: str(retention),
         # Only whole segments are dropped: with the default of a week nothing would be.
-        "segment.ms": str(max(60_000, retention // 4)),
+        _SEGMENT: str(max(60_000, retention // 4)),
         _MAX_BYTES: str(MOST_BYTES),
     }
     return NewTopic(name, settings.partitions, settings.replication, topic_configs=configs)
@@ -121,7 +123,7 @@ async def _describe(admin: Any, settings: KafkaSettings) -> dict[str, dict[str, 
 
 
 async def _report(admin: Any, name: str, found: Mapping[str, Any]) -> TopicReport:
-    wanted = {_RETENTION: None, _MAX_BYTES: None}
+    wanted = {_RETENTION: None, _SEGMENT: None, _MAX_BYTES: None}
     resource = ConfigResource(ConfigResourceType.TOPIC, name, wanted)
     [response] = await admin.describe_configs([resource])
     [(code, message, _, _, entries)] = [entry[:5] for entry in response.resources]
@@ -133,5 +135,6 @@ async def _report(admin: Any, name: str, found: Mapping[str, Any]) -> TopicRepor
         partitions=len(found["partitions"]),
         replication=min((len(partition["replicas"]) for partition in found["partitions"]), default=0),
         retention_hours=None if retention < 0 else retention / 3_600_000,
+        segment_hours=int(configs[_SEGMENT]) / 3_600_000,
         max_message_bytes=int(configs[_MAX_BYTES]),
     )

@@ -1,0 +1,146 @@
+"""How a cluster's PostgreSQL is reached and kept: its three roles, a pooler in between, a second copy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from plexus.platform.doctor.database import Store
+from plexus.platform.doctor.findings import Finding, failure, ok, warning
+from plexus.platform.migrate import READER, WRITER
+
+_MAY: LiteralString = """
+SELECT current_user::text,
+       has_table_privilege('lanes.lane', 'UPDATE'),
+       has_table_privilege('lanes.lane', 'SELECT'),
+       pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'lanes.lane'::regclass), 'USAGE')
+"""
+
+_CONNECTIONS: LiteralString = """
+SELECT current_setting('max_connections')::integer
+       - current_setting('superuser_reserved_connections')::integer
+"""
+
+
+async def roles(store: Store) -> list[Finding]:
+    """The writer, the reader and the owner of the settings can connect, and may do what they must."""
+    if store.settings.embedded:
+        return []
+    given = store.settings.database
+    found = []
+    for name, dsn, column, needs in (
+        ("dsn", given.dsn, 1, ("may write", "may not write")),
+        ("reader_dsn", given.reader_dsn, 2, ("may read", "may not read")),
+        ("owner_dsn", given.owner_dsn, 3, ("owns", "does not own")),
+    ):
+        if dsn is None:
+            continue
+        try:
+            async with _connected(dsn.get_secret_value()) as connection:
+                row = await (await connection.execute(_MAY)).fetchone()
+        except psycopg.OperationalError as error:
+            if name == "reader_dsn":
+                continue  # database.replica has said it
+            says = f"database.{name} leads nowhere: {' '.join(str(error).split())}"
+            found.append(failure("database", says, "mend its address, name or password"))
+            continue
+        assert row is not None
+        if row[column]:
+            found.append(ok("roles", f"database.{name} connects as {row[0]}, who {needs[0]} Plexus' tables"))
+        else:
+            wanted = {
+                "dsn": WRITER,
+                "reader_dsn": READER,
+                "owner_dsn": "the owner of its tables",
+            }
+            says = f"database.{name} connects as {row[0]}, who {needs[1]} Plexus' tables"
+            found.append(failure("roles", says, f"let it connect as {wanted[name]}"))
+    return found
+
+
+async def pooler(store: Store) -> list[Finding]:
+    """Whether a pooler is in between, and prepared statements survive it."""
+    if store.settings.embedded:
+        return []
+    if not await _is_pooled(store):
+        return [ok("pooler", "no pooler is between Plexus and PostgreSQL")]
+    if not store.settings.database.prepared_statements:
+        return [ok("pooler", "a pooler is between, and nothing is prepared")]
+    dsn = store.settings.database.dsn
+    if dsn is not None and not await _carries_prepared(dsn.get_secret_value()):
+        return [
+            failure(
+                "pooler",
+                "the pooler in between loses prepared statements, and with them every other write",
+                "set database.prepared_statements = false, or take pgbouncer 1.22 or newer with "
+                "max_prepared_statements set",
+            )
+        ]
+    return [ok("pooler", "a pooler is between, and it carries prepared statements")]
+
+
+async def replication(store: Store) -> list[Finding]:
+    """A commit that was answered is on two machines."""
+    if store.settings.embedded:
+        return []
+    names = str(await store.value("SELECT current_setting('synchronous_standby_names')"))
+    if names.strip():
+        return [ok("standby", f"commits wait for a standby ({names})")]
+    return [
+        warning(
+            "standby",
+            "commits wait for no standby: a failover loses the last messages that were answered",
+            "set synchronous_standby_names, so that a second machine has what was answered",
+        )
+    ]
+
+
+async def connections(store: Store) -> list[Finding]:
+    """PostgreSQL takes the connections of one process of each service. Behind a pooler it need not."""
+    given = store.settings.database
+    if store.settings.embedded or await _is_pooled(store):
+        return []
+    most = int(await store.value(_CONNECTIONS))
+    each = given.writer_pool + given.reader_pool + given.call_pool
+    if each * 6 > most:
+        return [
+            warning(
+                "connections",
+                f"a process takes up to {each} connections, and PostgreSQL has {most}: enough for "
+                f"{most // each} processes",
+                "raise max_connections, make database.writer_pool, reader_pool and call_pool smaller, or put "
+                "a pgbouncer in between",
+            )
+        ]
+    return [ok("connections", f"PostgreSQL has connections for {most // each} processes")]
+
+
+async def _is_pooled(store: Store) -> bool:
+    """A pooler tells its client of a backend that PostgreSQL does not have."""
+    told = store.connection.info.backend_pid
+    return int(await store.value("SELECT pg_backend_pid()")) != told
+
+
+async def _carries_prepared(dsn: str) -> bool:
+    """Prepare on one server connection, and use it while somebody else has that one."""
+    query: LiteralString = "SELECT 'plexus-doctor'"
+    async with _connected(dsn) as first, _connected(dsn) as second:
+        first.prepare_threshold = 0
+        try:
+            await first.execute(query, prepare=True)
+            await second.execute("BEGIN")
+            await second.execute("SELECT 1")
+            await first.execute(query, prepare=True)
+        except (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement):
+            return False
+        return True
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    async with await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, prepare_threshold=None, connect_timeout=5, application_name="plexus-doctor"
+    ) as connection:
+        yield connection
