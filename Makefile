@@ -18,8 +18,8 @@ help: ## list the commands
 run: .venv/.run ## start Plexus: PORT=8008 DATA=data
 	@exec .venv/bin/plexus up --port $(PORT) --data $(DATA)
 
-cluster: .venv/.run ## start a whole cluster on this machine: PORT=8008 DATA=data-cluster
-	@exec .venv/bin/python -m deploy.local.up --port $(PORT) --data $(CLUSTER_DATA)
+cluster: .venv/.run ## start a whole cluster on this machine: PORT=8008 DATA=data-cluster (FROM=data moves that server into it)
+	@exec .venv/bin/python -m deploy.local.up --port $(PORT) --data $(CLUSTER_DATA) $(if $(FROM),--from $(FROM))
 
 cluster-status: .venv/.run ## what of it runs and is ready, how far the lanes are, where the logs are: DATA=data-cluster
 	@.venv/bin/python -m deploy.local.status --data $(CLUSTER_DATA)

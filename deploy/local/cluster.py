@@ -21,7 +21,6 @@ import os
 import secrets
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +28,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, Self
 
+from plexus.cli.data_folder import kept_name
+from plexus.cli.db import show
+from plexus.cli.moving import move_to_cluster
 from plexus.platform.compose import role_settings
 from plexus.platform.migrate import READER, WRITER, migrate
 from plexus.platform.settings import load_settings
@@ -69,7 +71,8 @@ class Cluster:
     """``port`` 0 takes a free one. ``server_name``: of a new folder; else "localhost". ``replicas`` of each
     service; ``settings``: environment variables (``PLEXUS_...``) of all services. ``mode``: how the gateway
     chooses a replica. ``kafka`` or ``redis`` off: the services do without. ``step`` is entered with the name
-    of what is being done.
+    of what is being done. ``origin``: the folder of a stopped `plexus up`, which the first start moves here;
+    a cluster that holds anything refuses.
     """
 
     def __init__(
@@ -84,9 +87,12 @@ class Cluster:
         kafka: bool = True,
         redis: bool = True,
         step: Step = _quietly,
+        origin: Path | None = None,
     ) -> None:
         self.folder = folder.absolute()
-        self.server_name = server_name or self._kept_name() or "localhost"
+        self._origin = origin
+        moved = None if origin is None else kept_name(origin)
+        self.server_name = server_name or kept_name(self.folder) or moved or "localhost"
         self._step = step
         self._lock: IO[str] | None = None
         self._state_lock = threading.Lock()
@@ -178,6 +184,9 @@ class Cluster:
                         # Nobody waits for these here: they start beside the migrations.
                         self._supervisor.launch(program.name)
                 self._begin(self.postgres)
+            if self._origin is not None:
+                # Nothing of the cluster looks at the database yet.
+                move_to_cluster(self._origin, self.config, replace=False, report=show)
             with self._step("bringing the tables up to date"):
                 self._migrate()
             with self._step(f"starting {_listed(self.services)}"):
@@ -268,7 +277,7 @@ class Cluster:
         self._lock = lock
 
     def _write_settings(self) -> None:
-        kept = self._kept_name()
+        kept = kept_name(self.folder)
         if kept not in (None, self.server_name):
             raise ProgramError(
                 f"{self.folder} is the server {kept!r} and cannot become {self.server_name!r}: the name is "
@@ -276,7 +285,8 @@ class Cluster:
             )
         if kept is None and (self.folder / "postgres" / "lock").exists():
             raise ProgramError(f"{self.folder} is the folder of a `plexus up`: take another")
-        create_signing_key(self.folder / "signing.key")
+        if self._origin is None:  # else the server has one, which comes with it
+            create_signing_key(self.folder / "signing.key")
         sections: dict[str, Values] = {
             "": {"server_name": self.server_name, "data_dir": str(self.folder)},
             "http": {"public_base_url": self.base_url, "trusted_proxies": ["127.0.0.1/32"]},
@@ -300,12 +310,6 @@ class Cluster:
             "shutdown": {"readiness_seconds": 1.5},
         }
         write_settings(self.config, sections)
-
-    def _kept_name(self) -> str | None:
-        if not self.config.exists():
-            return None
-        name = tomllib.loads(self.config.read_text(encoding="utf-8")).get("server_name")
-        return name if isinstance(name, str) else None
 
     def _migrate(self) -> None:
         """What `plexus db migrate` does, without the time to start it."""

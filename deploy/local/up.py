@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from plexus.cli.main import MENDABLE
 from plexus.cli.progress import say, step
 
 from deploy.local.cluster import Cluster
@@ -19,19 +20,27 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8008, help="where clients connect; 0 takes a free one")
     parser.add_argument("--data", type=Path, default=Path("data-cluster"), help="the folder with all state")
     parser.add_argument("--server-name", default=None, help="of a new folder; never changed later")
+    parser.add_argument(
+        "--from", dest="origin", type=Path, help="a stopped server's folder, to be moved into a new cluster"
+    )
     given = parser.parse_args()
     logging.basicConfig(format="· %(message)s", level=logging.WARNING)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     say("Plexus, as a cluster on this machine")
-    cluster = Cluster(given.data, given.port, server_name=given.server_name, step=step)
+    try:
+        cluster = Cluster(
+            given.data, given.port, server_name=given.server_name, step=step, origin=given.origin
+        )
+    except MENDABLE as error:
+        sys.exit(str(error))
     try:
         cluster.start()
         welcome(cluster)
         while True:
             signal.pause()
-    except ProgramError as error:
+    except (ProgramError, *MENDABLE) as error:
         sys.exit(str(error))
     except _Leave:
         say()
