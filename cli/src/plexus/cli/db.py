@@ -81,7 +81,8 @@ def restore(
             files=data_files(settings),
             report=show,
         )
-    say(f"{settings.server_name} is as it was at {restored.manifest.created}; start it with `plexus up`")
+    how = "start it with `plexus up`" if settings.embedded else "start its services"
+    say(f"{settings.server_name} is as it was at {restored.manifest.created}; {how}")
 
 
 @commands.command("move")

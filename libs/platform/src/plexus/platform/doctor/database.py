@@ -146,7 +146,7 @@ async def roles(store: Store) -> list[Finding]:
             tell(
                 "roles",
                 f"{role} has no {', '.join(lacking)}: a process that freezes can stop others for good",
-                "run `plexus db migrate`, or as an administrator: "
+                "run `plexus db migrate` with an owner who has CREATEROLE, or as an administrator: "
                 + "; ".join(f"ALTER ROLE {role} SET {name} = '{values[name]}'" for name in lacking),
             )
         )

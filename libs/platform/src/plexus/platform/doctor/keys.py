@@ -94,7 +94,9 @@ def authorities(settings: Settings) -> list[Finding]:
 def _no_key(settings: Settings, path: Path) -> Finding:
     if not settings.embedded or settings.signing.key_file is not None:
         return failure(
-            "keys", f"there is no signing key at {path}", "mount the one that all replicas share there"
+            "keys",
+            f"there is no signing key at {path}",
+            "mount the one that all replicas share there; docs/operations.md says how to make one",
         )
     if (postgres_folder(settings) / "data").exists():
         return failure(
