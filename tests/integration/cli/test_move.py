@@ -189,6 +189,7 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.mark.timeout(400)  # four starts of servers and five commands
 async def test_a_server_moves_into_a_cluster(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, postgres)
     async with aiohttp.ClientSession() as session:

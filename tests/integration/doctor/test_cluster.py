@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import tempfile
@@ -177,11 +178,19 @@ async def alter(address: str, topic: str, configs: dict[str, str]) -> None:
     """Give the topic these settings over those with which Plexus makes it."""
     made = {"retention.ms": "3600000", "segment.ms": "900000", "max.message.bytes": "1048588"}
     wanted = made | {name.replace("_", "."): value for name, value in configs.items()}
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, wanted)
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
-        [response] = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, wanted)])
+        [response] = await admin.alter_configs([resource])
         assert [code for code, *_ in response.resources] == [0]
+        async with asyncio.timeout(30):  # the broker hears of it a moment later
+            while True:
+                [response] = await admin.describe_configs([resource])
+                [(_, _, _, _, entries, *_)] = response.resources
+                if {entry[0]: entry[1] for entry in entries}.items() >= wanted.items():
+                    return
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
 
