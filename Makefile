@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-status test lint unit contract integration interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status test lint unit contract integration torture interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer proto lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ cluster-status: .venv/.run ## what of it runs and is ready, how far the lanes ar
 test: .venv/.dev ## every check and test, fast ones first, with the time each part takes
 	@.venv/bin/python tests/ladder.py
 
-lint unit contract integration interop clustered fault: .venv/.dev ## one part of `make test`
+lint unit contract integration torture interop clustered fault: .venv/.dev ## one part of `make test`
 	@.venv/bin/python tests/ladder.py $@
 
 interop-k8s: .venv/.dev ## leadership on a real API server of Kubernetes, which is built first (needs Go; a quarter of an hour, once)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import filecmp
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def lint() -> Tally:
     return tally
 
 
-def pytest(*arguments: str) -> Callable[[], Tally]:
+def pytest(*arguments: str, environment: Mapping[str, str] | None = None) -> Callable[[], Tally]:
     """A rung that runs pytest; its output is passed on as it comes, its counts come from a JUnit file."""
 
     def run() -> Tally:
@@ -91,7 +92,8 @@ def pytest(*arguments: str) -> Callable[[], Tally]:
                 "--durations=5",
                 *arguments,
             ]
-            code = subprocess.run(command, cwd=ROOT, check=False).returncode
+            variables = os.environ | (environment or {})
+            code = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
             tally = counts(report) if report.exists() else Tally()
         if code and not tally.failed:  # an interrupted or unstartable run has no failed test to show for it
             tally.failed += 1
@@ -99,6 +101,23 @@ def pytest(*arguments: str) -> Callable[[], Tally]:
         return tally
 
     return run
+
+
+TORTURE = "PLEXUS_TEST_TORTURE"
+
+TORTURED = ("accounts", "client_api", "keys", "media", "platform", "sync", "users", "wire")
+"""The folders of tests/integration whose platforms are composed in the process of the test. `rooms` and
+`lanes` bring a fan-out of their own, and a `plexus up` is not given the switch."""
+
+
+def torture() -> Tally:
+    """What has to do with the fan-out, while it loses, repeats and delays; the seed from the environment, or
+    another one each time.
+    """
+    seed = os.environ.get(TORTURE) or str(random.randrange(1_000_000))
+    print(f"{TORTURE}={seed}", flush=True)
+    folders = (f"tests/integration/{folder}" for folder in TORTURED)
+    return pytest(*folders, environment={TORTURE: seed})()
 
 
 def counts(report: Path) -> Tally:
@@ -119,6 +138,7 @@ RUNGS: dict[str, Callable[[], Tally]] = {
     "unit": pytest("tests/unit"),
     "contract": pytest("tests/contract"),
     "integration": pytest("tests/integration"),
+    "torture": torture,
     "interop": pytest("tests/interop", "--topology", "embedded"),
     "clustered": pytest(
         "tests/cluster",
