@@ -105,9 +105,11 @@ def pytest(*arguments: str, environment: Mapping[str, str] | None = None) -> Cal
 
 TORTURE = "PLEXUS_TEST_TORTURE"
 
-TORTURED = ("accounts", "client_api", "keys", "media", "platform", "sync", "users", "wire")
-"""The folders of tests/integration whose platforms are composed in the process of the test. `rooms` and
-`lanes` bring a fan-out of their own, and a `plexus up` is not given the switch."""
+TORTURED = (
+    "accounts", "client_api", "fuzz", "keys", "media", "platform", "sync", "telemetry", "users", "wire",
+)  # fmt: skip
+"""The folders of tests/integration that stand on a fan-out which the switch is for. `rooms` and `lanes` bring
+one of their own; the others are about PostgreSQL, commands and backups."""
 
 
 def torture() -> Tally:

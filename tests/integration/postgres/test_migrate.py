@@ -94,3 +94,20 @@ def test_what_the_owner_makes_later_the_roles_may_use() -> None:
         reader.execute("SET default_transaction_read_only = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("INSERT INTO later.thing (what) VALUES ('y')")
+
+
+def test_an_owner_who_may_not_make_the_roles_is_told_to_have_them_made(empty: str) -> None:
+    """The roles of this server are there already, so one that is not is asked for."""
+    with psycopg.connect(server().dsn("plexus", "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE ROLE humble_owner LOGIN")
+        database = psycopg.conninfo.conninfo_to_dict(empty)["dbname"]
+        connection.execute(SQL("ALTER DATABASE {} OWNER TO humble_owner").format(Identifier(str(database))))
+    humble = psycopg.conninfo.make_conninfo(empty, user="humble_owner")
+    before = dict(module.ROLE_SETTINGS)
+    module.ROLE_SETTINGS["plexus_nobody_made"] = {}
+    try:
+        with pytest.raises(module.RolesMissingError, match="plexus_nobody_made"):
+            migrate(humble)
+    finally:
+        module.ROLE_SETTINGS.clear()
+        module.ROLE_SETTINGS.update(before)

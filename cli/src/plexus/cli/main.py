@@ -16,6 +16,7 @@ from plexus.cli import db, doctor, serve, up, user
 from plexus.platform.backup import BackupError
 from plexus.platform.embedded import EmbeddedPostgresError
 from plexus.platform.http import ListenError
+from plexus.platform.migrate import RolesMissingError
 from plexus.platform.postgres import StoreUnavailable
 from plexus.platform.schema import SchemaError
 from plexus.platform.settings import SettingsError
@@ -40,6 +41,7 @@ MENDABLE = (
     EmbeddedPostgresError,
     StoreUnavailable,
     SchemaError,
+    RolesMissingError,
     ListenError,
     BackupError,
 )

@@ -66,6 +66,10 @@ ROLE_SETTINGS: dict[str, dict[str, str]] = {
 _RUN_LOCK = 0x706C6578  # any number that nobody else takes
 
 
+class RolesMissingError(Exception):
+    """The roles of the services are not there and cannot be made by who migrates."""
+
+
 def migrate(
     dsn: str,
     owners: Sequence[str] = OWNERS,
@@ -75,7 +79,7 @@ def migrate(
     """Apply what is missing and return its names ("rooms/0001-rooms"). Blocking.
 
     ``dsn`` leads to the owner of the database. The roles are made when that user may do so; otherwise they
-    must exist (``docs/operations.md``).
+    must exist (``docs/operations.md``), else `RolesMissingError`.
     """
     with psycopg.connect(dsn) as guard:
         # Held in a transaction and not in the session, so that it works through a pooler too.
@@ -169,7 +173,10 @@ def _make_roles(dsn: str, override: Mapping[str, Mapping[str, str]]) -> None:
                         )
                     )
             elif exists is None:
-                raise PermissionError(f"the role {role} is missing and may not be created by this user")
+                raise RolesMissingError(
+                    f"the role {role} is missing, and this user may not create it: docs/operations.md, "
+                    '"PostgreSQL", has the statements'
+                )
         _grant(connection, psycopg.sql.Identifier(database))
 
 

@@ -21,7 +21,7 @@ from plexus.platform.backup.schema import (
     sequences,
     tables,
 )
-from plexus.platform.migrate import OWNERS, migrate
+from plexus.platform.migrate import OWNERS, RolesMissingError, migrate
 
 OLDEST = 15
 
@@ -82,7 +82,7 @@ def move(
         analyze(target, owners)
     except psycopg.Error as error:
         raise BackupError(f"the database could not be moved: {error}") from error
-    except PermissionError as error:
+    except RolesMissingError as error:
         raise BackupError(f"the target cannot be prepared: {error}") from error
     return Moved(generation, sum(table.count() for table in found), len(found), migrated)
 
