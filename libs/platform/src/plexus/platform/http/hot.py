@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -120,9 +121,18 @@ def query(scope: Scope) -> dict[str, str]:
     return found
 
 
+_REMEMBERED = 2_000
+"""Longest encoded value that is kept decoded: a client says the same filter on each sync, and decoding it is
+a tenth of what a delivery costs the sync service. Tokens have no percent sign, and are not kept."""
+
+
 def _unquote(text: str) -> str:
     if "%" not in text:
         return text.replace("+", " ") if "+" in text else text
+    return _decode_again(text) if len(text) <= _REMEMBERED else _decode(text)
+
+
+def _decode(text: str) -> str:
     if _BAD_PERCENT.search(text):
         raise InvalidParam("The query string has a broken percent-encoding")
     try:
@@ -132,3 +142,6 @@ def _unquote(text: str) -> str:
     if "\0" in decoded:
         raise InvalidParam("The query string has a NUL")
     return decoded
+
+
+_decode_again = lru_cache(maxsize=1_000)(_decode)
