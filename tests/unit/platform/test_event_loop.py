@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 from plexus.platform.telemetry import LoopWatch, Metrics
+from plexus.platform.telemetry.event_loop import HEARTBEAT_SECONDS
 
 MAIN = """
 import asyncio, time
@@ -111,8 +112,8 @@ async def test_lag_is_recorded(caplog: pytest.LogCaptureFixture) -> None:
     watch = LoopWatch(metrics, 60)
     watch.start()
     await asyncio.sleep(0.3)
-    time.sleep(0.4)
-    await asyncio.sleep(0.2)
+    time.sleep(HEARTBEAT_SECONDS)
+    await asyncio.sleep(HEARTBEAT_SECONDS + 0.2)
     watch.stop()
     cell = metrics.histogram("plexus.eventloop.lag").labels()
     assert sum(cell.counts) >= 3

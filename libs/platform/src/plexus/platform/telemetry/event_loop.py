@@ -1,7 +1,7 @@
 """Whether the event loop turns: how late it is, and what it does when it stands still.
 
-1. A heartbeat ten times a second records how late the loop called it: ``plexus.eventloop.lag``.
-2. A thread watches the heartbeat. Once the loop has not turned for ``telemetry.loop_stall_seconds`` it writes
+1. A heartbeat twice a second records how late the loop called it: ``plexus.eventloop.lag``.
+2. A thread watches the heartbeat. Once one has been overdue for ``telemetry.loop_stall_seconds`` it writes
    where the loop's thread is, once a stall, and counts it: ``plexus.eventloop.stalls``.
 3. `why_not_live` has a reason for `SHOWN_SECONDS` after a stall. While the loop stands still no probe is
    answered anyway; this way each stall fails a probe also if it fell between two. An orchestrator that
@@ -24,7 +24,9 @@ from plexus.platform.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 0.1
+HEARTBEAT_SECONDS = 0.5
+"""Each costs an idle process a turn of the loop. That it is seldom does not blur the lag, which is how late
+this one was; it makes a stall known half a second later at most."""
 SHOWN_SECONDS = 15.0
 
 _LOOKS = 5
@@ -44,6 +46,7 @@ class LoopWatch:
         ).labels()
         self._beats = 0
         self._due = 0.0
+        self._expected = 0.0
         self._handle: asyncio.TimerHandle | None = None
         self._loop_thread = 0
         self._ended = threading.Event()
@@ -78,12 +81,14 @@ class LoopWatch:
         self._lag.record(max(0.0, now - self._due))
         self._beats += 1
         self._due = now + HEARTBEAT_SECONDS
+        # For the thread, which must not ask the loop for its time.
+        self._expected = time.monotonic() + HEARTBEAT_SECONDS
         self._handle = loop.call_at(self._due, self._beat)
 
     def _watch(self) -> None:
         seen, silent = -1, 0
         while not self._ended.wait(self._stall_seconds / _LOOKS):
-            if self._beats != seen:
+            if self._beats != seen or time.monotonic() < self._expected:
                 seen, silent = self._beats, 0
                 continue
             silent += 1
