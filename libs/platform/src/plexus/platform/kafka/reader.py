@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 _GAP = 0.010
 """Seconds from one fetch to the next. After a quiet moment a record comes at once; under load this bounds
 what fetching costs, which at 1,000 records a second would be most of it."""
-_LONG_POLL = 0.5
+_LONG_POLL = 2.0
+"""Seconds for which a broker with nothing new keeps a fetch. A connection serves one request at a time, so
+the look for other leaders waits as long; and it must be well below `ANSWER`, or a loaded broker seems gone.
+"""
 _MOST_BYTES = 16 << 20
 _PARTITION_BYTES = 1 << 20
 _LOOK = 15.0
