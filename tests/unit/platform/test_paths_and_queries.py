@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plexus.platform.http import bearer, query
+from plexus.platform.http.hot import _decode_again
 from plexus.platform.http.paths import segments_of
 from plexus.protocol.errors import InvalidParam, MissingToken
 
@@ -48,6 +49,23 @@ def test_query_forms() -> None:
 def test_queries_that_are_no_clean_text(raw: bytes) -> None:
     with pytest.raises(InvalidParam):
         query({"query_string": raw})
+
+
+def test_what_is_remembered_of_queries_is_bounded() -> None:
+    _decode_again.cache_clear()
+    for _ in range(2):
+        assert query({"query_string": b"filter=%7B%7D&since=s1_2&long=" + b"%41" * 1_000}) == {
+            "filter": "{}",
+            "since": "s1_2",
+            "long": "A" * 1_000,
+        }
+        with pytest.raises(InvalidParam):
+            query({"query_string": b"filter=%ff"})
+    # Neither what needs no decoding, nor what is long, nor what is refused.
+    assert _decode_again.cache_info().currsize == 1
+    for number in range(1_100):
+        query({"query_string": b"filter=%%7B%d" % number})
+    assert _decode_again.cache_info().currsize == 1_000
 
 
 def scope(headers: list[tuple[bytes, bytes]], raw: bytes = b"") -> dict[str, object]:
