@@ -24,9 +24,9 @@ from plexus.users.uia_sessions import UiaSessionStore
 
 log = logging.getLogger(__name__)
 
-CONFIRM_SECONDS = 0.3
-"""How often the token cache is confirmed while tokens are asked for or requests are held: a third of the time
-that an entry is good.
+CONFIRM_SECONDS = 0.45
+"""How often the token cache is confirmed while tokens are asked for or requests are held: half of the time
+that an entry is good. Each reads the primary's heads, in every process that serves clients.
 """
 
 

@@ -127,8 +127,8 @@ class LaneLog:
     async def heads(self, *, max_age: float = 0.0, primary: bool = False) -> Heads:
         """The last position of each lane: one query, shared by those who ask at the same time.
 
-        ``max_age``: seconds that a result may be old. ``primary``: not from a replica, and never older than
-        the question.
+        ``max_age``: seconds that a result may be old, whoever has asked for it. ``primary``: not from a
+        replica, and never older than the question.
         """
         if primary:
             return await self._primary_heads.get()
@@ -247,7 +247,8 @@ class LaneLog:
             tuple(row[2] for row in rows if row[0] == ROOM),
             tuple(row[2] for row in rows if row[0] == USER),
         )
-        self._heads = (began, heads)
+        if self._heads is None or began >= self._heads[0]:
+            self._heads = (began, heads)
         return heads
 
     async def _refresh_sometimes(self) -> None:
