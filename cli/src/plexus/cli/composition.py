@@ -1,6 +1,7 @@
 """The composition root: which services a process has, over one set of libraries, behind one gateway.
 
-`plexus up` has them all; `plexus serve` has those that it is told.
+`plexus up` has them all; `plexus serve` has those that it is told. A service is imported when it is built,
+and so is a library: a process of a cluster starts sooner without what it does not serve.
 """
 
 from __future__ import annotations
@@ -8,18 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from plexus.client_api import root as client_api
-from plexus.federation import root as federation
-from plexus.keys import root as keys
-from plexus.media import root as media
 from plexus.platform.context import Platform
 from plexus.platform.http import Gateway
 from plexus.platform.service import Service
-from plexus.rooms import Rooms
-from plexus.sync import root as sync
-from plexus.users import Users
-from plexus.wire import Wire
+
+if TYPE_CHECKING:
+    from plexus.rooms import Rooms
+    from plexus.users import Users
+    from plexus.wire import Wire
 
 
 class Libraries:
@@ -30,14 +29,20 @@ class Libraries:
 
     @cached_property
     def rooms(self) -> Rooms:
+        from plexus.rooms import Rooms
+
         return Rooms(self._platform)
 
     @cached_property
     def users(self) -> Users:
+        from plexus.users import Users
+
         return Users(self._platform)
 
     @cached_property
     def wire(self) -> Wire:
+        from plexus.wire import Wire
+
         return Wire(self._platform)
 
     def made(self) -> list[Rooms | Users | Wire]:
@@ -47,13 +52,50 @@ class Libraries:
 
 Build = Callable[[Platform, Libraries], Service]
 
+
+def _client_api(platform: Platform, has: Libraries) -> Service:
+    from plexus.client_api.root import build
+
+    return build(platform, rooms=has.rooms, users=has.users)
+
+
+def _sync(platform: Platform, has: Libraries) -> Service:
+    from plexus.sync.root import build
+
+    return build(platform, rooms=has.rooms, users=has.users)
+
+
+def _keys(platform: Platform, has: Libraries) -> Service:
+    from plexus.keys.root import build
+
+    return build(platform, users=has.users)
+
+
+def _federation(platform: Platform, has: Libraries) -> Service:
+    from plexus.federation.root import build
+
+    return build(platform, rooms=has.rooms, wire=has.wire)
+
+
+def _media(platform: Platform, has: Libraries) -> Service:
+    from plexus.media.root import build
+
+    return build(platform, users=has.users)
+
+
+def _worker(platform: Platform, has: Libraries) -> Service:
+    from plexus.client_api.worker import build
+
+    return build(platform, rooms=has.rooms, users=has.users)
+
+
 SERVICES: dict[str, Build] = {
-    "client-api": lambda platform, has: client_api.build(platform, rooms=has.rooms, users=has.users),
-    "sync": lambda platform, has: sync.build(platform, rooms=has.rooms, users=has.users),
-    "keys": lambda platform, has: keys.build(platform, users=has.users),
-    "federation": lambda platform, has: federation.build(platform, rooms=has.rooms, wire=has.wire),
-    "media": lambda platform, has: media.build(platform, users=has.users),
-    "worker": lambda platform, has: client_api.build_worker(platform, rooms=has.rooms, users=has.users),
+    "client-api": _client_api,
+    "sync": _sync,
+    "keys": _keys,
+    "federation": _federation,
+    "media": _media,
+    "worker": _worker,
 }
 """By the names that `plexus serve` takes. The worker answers nobody: it does what was begun and not ended."""
 

@@ -1,23 +1,22 @@
-"""`plexus db`: migrations, backup and restore, the way to a cluster."""
+"""`plexus db`: migrations, backup and restore, the way to a cluster.
+
+Each command imports what does the work: nobody who asks for help waits for it.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from plexus.cli.data_folder import begin_folder, kept_name
-from plexus.cli.moving import move_to_cluster
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
-from plexus.cli.store import beside, must_exist, owner_dsn
 from plexus.cli.terminal import open_for_command
-from plexus.platform.backup import Step, data_files, verify
-from plexus.platform.backup import backup as make_backup
-from plexus.platform.backup import restore as bring_back
-from plexus.platform.compose import role_settings
-from plexus.platform.migrate import migrate as run_migrations
+
+if TYPE_CHECKING:
+    from plexus.platform.backup import Step
 
 commands = typer.Typer(help="The database: migrate, backup, restore, move.", no_args_is_help=True)
 
@@ -27,6 +26,10 @@ Place = Annotated[Path, typer.Argument(help="A new folder, or a file that ends i
 @commands.command("migrate")
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Bring the database to the form that this code wants. Doing it again changes nothing."""
+    from plexus.cli.store import must_exist, owner_dsn
+    from plexus.platform.compose import role_settings
+    from plexus.platform.migrate import migrate as run_migrations
+
     settings = open_for_command(data)
     must_exist(settings)
     with owner_dsn(settings) as dsn:
@@ -43,6 +46,10 @@ def backup(
     only_database: Annotated[bool, typer.Option("--only-database", help="Without keys and media.")] = False,
 ) -> None:
     """Copy the server, as it is at one moment, to PLACE; it may run meanwhile. The copy contains secrets."""
+    from plexus.cli.store import must_exist, owner_dsn
+    from plexus.platform.backup import backup as make_backup
+    from plexus.platform.backup import data_files
+
     settings = open_for_command(data)
     must_exist(settings)
     files = {} if only_database else data_files(settings)
@@ -66,6 +73,10 @@ def restore(
 
     Clients go on from there: their newer sync tokens are cut back.
     """
+    from plexus.cli.store import beside, owner_dsn
+    from plexus.platform.backup import data_files, verify
+    from plexus.platform.backup import restore as bring_back
+
     new = kept_name(data) is None
     settings = open_for_command(data, overrides={"server_name": verify(place).server_name} if new else None)
     if beside(settings) is not None:
@@ -98,6 +109,8 @@ def move(
     The folder stays as it is. Until this ends well the target holds nothing; then it may be repeated. Clients
     go on with their tokens.
     """
+    from plexus.cli.moving import move_to_cluster
+
     move_to_cluster(data, to, replace=replace, report=show)
 
 

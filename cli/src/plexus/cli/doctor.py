@@ -6,16 +6,16 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say
-from plexus.cli.store import must_exist
 from plexus.cli.terminal import for_a_terminal, open_for_command, overrides
-from plexus.platform.doctor import Finding, Level, examine, settings_findings, worst
-from plexus.platform.logs import configure_logging
 from plexus.platform.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from plexus.platform.doctor import Finding, Level
 
 MARKS: dict[Level, str] = {"ok": "✓", "warning": "!", "failure": "✗"}
 
@@ -28,6 +28,9 @@ def doctor(
     ] = None,
 ) -> None:
     """Check settings, keys, disk, ports and database; exit code 1 if something must be mended."""
+    # Only now, here and below: what examines brings everything along.
+    from plexus.platform.doctor import worst
+
     findings = look(data, port, config)
     for finding in findings:
         say(f"{MARKS[finding.level]} {finding.topic}: {finding.says}")
@@ -37,6 +40,9 @@ def doctor(
 
 
 def look(data: Path, port: int | None, config: Path | None) -> Sequence[Finding]:
+    from plexus.cli.store import must_exist
+    from plexus.platform.doctor import examine, settings_findings
+
     try:
         settings = _settings(data, port, config)
     except SettingsError as error:
@@ -47,6 +53,8 @@ def look(data: Path, port: int | None, config: Path | None) -> Sequence[Finding]
 
 def _settings(data: Path, port: int | None, config: Path | None) -> Settings:
     """Of the folder; of a cluster if a file is named, which says itself where its data are."""
+    from plexus.platform.logs import configure_logging
+
     if config is None:
         return open_for_command(data, overrides=overrides(port=port))
     settings = for_a_terminal(load_settings(config, overrides=overrides(port=port)))

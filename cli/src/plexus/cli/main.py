@@ -13,15 +13,6 @@ import sys
 
 import typer
 from plexus.cli import db, doctor, serve, up, user
-from plexus.platform.backup import BackupError
-from plexus.platform.embedded import EmbeddedPostgresError
-from plexus.platform.http import ListenError
-from plexus.platform.migrate import RolesMissingError
-from plexus.platform.postgres import StoreUnavailable
-from plexus.platform.schema import SchemaError
-from plexus.platform.settings import SettingsError
-from plexus.platform.signing import SigningKeysError
-from plexus.protocol.errors import MatrixError
 
 commands = typer.Typer(
     help="Plexus, a Matrix homeserver.",
@@ -35,27 +26,44 @@ commands.command("doctor")(doctor.doctor)
 commands.add_typer(db.commands, name="db")
 commands.add_typer(user.commands, name="user")
 
-MENDABLE = (
-    SettingsError,
-    SigningKeysError,
-    EmbeddedPostgresError,
-    StoreUnavailable,
-    SchemaError,
-    RolesMissingError,
-    ListenError,
-    BackupError,
-)
-"""What the person at the terminal can do something about: said in a sentence, without a traceback."""
-
 
 def app() -> None:
     """Run the command; its exit code is 1 if it could not do what it was asked."""
     try:
         commands()
-    except MENDABLE as error:
-        sys.exit(str(error))
-    except MatrixError as error:
-        sys.exit(error.message)
+    except Exception as error:
+        said = mendable(error)
+        if said is None:
+            raise
+        sys.exit(said)
+
+
+def mendable(error: Exception) -> str | None:
+    """A sentence, if the person at the terminal can do something about it; else None, for a traceback."""
+    # Only now: these bring everything along, and most commands end well.
+    from plexus.platform.backup import BackupError
+    from plexus.platform.embedded import EmbeddedPostgresError
+    from plexus.platform.http import ListenError
+    from plexus.platform.migrate import RolesMissingError
+    from plexus.platform.postgres import StoreUnavailable
+    from plexus.platform.schema import SchemaError
+    from plexus.platform.settings import SettingsError
+    from plexus.platform.signing import SigningKeysError
+    from plexus.protocol.errors import MatrixError
+
+    if isinstance(error, MatrixError):
+        return error.message
+    told = (
+        SettingsError,
+        SigningKeysError,
+        EmbeddedPostgresError,
+        StoreUnavailable,
+        SchemaError,
+        RolesMissingError,
+        ListenError,
+        BackupError,
+    )
+    return str(error) if isinstance(error, told) else None
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from plexus.cli.init import become_init_if_first
-from plexus.cli.up import allow_many_connections
+from plexus.cli.up import allow_many_connections, without_collecting
 from plexus.platform.settings import SettingsError, load_settings
 
 Names = Annotated[
@@ -29,9 +29,10 @@ def serve(
         raise SettingsError(
             ["database.dsn: `plexus serve` needs a PostgreSQL; `plexus up` brings one and serves everything"]
         )
-    from plexus.cli.composition import SERVICES
-    from plexus.cli.serving import serve_some
-    from plexus.platform.http import run
+    with without_collecting():
+        from plexus.cli.composition import SERVICES
+        from plexus.cli.serving import serve_some
+        from plexus.platform.http import run
 
     unknown = sorted(set(services) - SERVICES.keys())
     if unknown:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from plexus.cli.data_folder import open_folder
-from plexus.platform.logs import configure_logging
 from plexus.platform.settings import Settings
 
 
@@ -15,6 +14,9 @@ def open_for_command(data: Path, *, overrides: Mapping[str, Any] | None = None) 
     """The settings of the folder (see `open_folder`) for a command that is here for a moment, and its logs:
     what is worth a warning goes to standard error, the answer alone to standard output.
     """
+    # Only now: it brings all telemetry, and a command that is only explained does not come here.
+    from plexus.platform.logs import configure_logging
+
     settings = for_a_terminal(open_folder(data, overrides=overrides))
     configure_logging(settings.telemetry)
     return settings

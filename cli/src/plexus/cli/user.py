@@ -8,15 +8,15 @@ import secrets
 import string
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
-from plexus.cli.store import must_exist, shared
 from plexus.cli.terminal import open_for_command
-from plexus.platform.compose import open_platform
-from plexus.users import Users
+
+if TYPE_CHECKING:
+    from plexus.users import Users
 
 T = TypeVar("T")
 DAY_MS = 86_400_000
@@ -95,6 +95,11 @@ def deactivate(
 
 def on_users(data: Data, work: Callable[[Users], Awaitable[T]]) -> T:
     """Run `work` on the accounts of the server in `data`, whether it runs or not."""
+    # Only now: whoever asks for help should not wait for it.
+    from plexus.cli.store import must_exist, shared
+    from plexus.platform.compose import open_platform
+    from plexus.users import Users
+
     settings = open_for_command(data)
     must_exist(settings)
 

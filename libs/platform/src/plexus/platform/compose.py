@@ -3,6 +3,9 @@
 `open_platform` opens everything in order and closes it in reverse order; tests and commands use the same.
 
     settings ─ telemetry ─ signing keys ─ PostgreSQL (embedded: started, migrated) ─ lanes ─ ports
+
+An adapter that not every process has is imported where it is opened: a server without Kafka and Redis starts
+sooner without their clients, and so does a cluster's process without the embedded PostgreSQL.
 """
 
 from __future__ import annotations
@@ -12,15 +15,14 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plexus.platform.cache import MemoryCache
 from plexus.platform.calls import HttpCalls, open_calls
 from plexus.platform.clock import Clock, SystemClock
 from plexus.platform.context import Platform
 from plexus.platform.drain import DrainSignal
-from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.ephemeral import MemoryEphemeral
-from plexus.platform.kafka import KafkaFanout
 from plexus.platform.lanes import LaneFanout, LaneLog, LaneMap, MemoryFanout, Segments, read_lane_map
 from plexus.platform.lanes.metrics import observe_segments
 from plexus.platform.lanes.torture import tortured
@@ -33,7 +35,6 @@ from plexus.platform.periodic import PeriodicJob
 from plexus.platform.ports import Cache, Ephemeral, Leadership
 from plexus.platform.postgres import Database
 from plexus.platform.postgres.metrics import observe
-from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 from plexus.platform.schema import require_schema
 from plexus.platform.settings import DatabaseSettings, LeadershipSettings, Settings
 from plexus.platform.settings.cluster import KafkaSettings
@@ -41,6 +42,9 @@ from plexus.platform.signing import SigningKeys, create_signing_key
 from plexus.platform.telemetry import Telemetry
 from plexus.platform.telemetry.metrics import Metrics
 from plexus.platform.watch import Watcher
+
+if TYPE_CHECKING:
+    from plexus.platform.embedded import EmbeddedPostgres
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +135,8 @@ async def open_platform(
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
     """The embedded server of these settings, not yet started; its folder is ``<data_dir>/postgres``."""
+    from plexus.platform.embedded import EmbeddedPostgres
+
     options = settings.database.embedded
     return EmbeddedPostgres(
         postgres_folder(settings),
@@ -172,7 +178,11 @@ async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, st
 
 
 def _fanout(settings: KafkaSettings, lanes: LaneMap, metrics: Metrics) -> LaneFanout:
-    return KafkaFanout(settings, lanes, metrics) if settings.bootstrap_servers else MemoryFanout()
+    if not settings.bootstrap_servers:
+        return MemoryFanout()
+    from plexus.platform.kafka import KafkaFanout
+
+    return KafkaFanout(settings, lanes, metrics)
 
 
 async def _shared_state(
@@ -185,6 +195,8 @@ async def _shared_state(
     if settings.redis.url is None:
         marks, cache, ephemeral = MemoryMarks(clock), MemoryCache(clock), MemoryEphemeral(clock)
     else:
+        from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
+
         redis = RedisConnection(settings.redis, telemetry.metrics)
         marks, cache, ephemeral = RedisMarks(redis), RedisCache(redis), RedisEphemeral(redis, clock)
         await redis.start()

@@ -14,17 +14,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
-from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import parse_uri
-from yoyo.migrations import Migration, MigrationList, default_migration_table
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +74,15 @@ def migrate(
     ``dsn`` leads to the owner of the database. The roles are made when that user may do so; otherwise they
     must exist (``docs/operations.md``), else `RolesMissingError`.
     """
+    # Only now, here and below: the services know these names and never migrate.
+    from plexus.platform.migration_book import Book, migrations_of
+
     with psycopg.connect(dsn) as guard:
         # Held in a transaction and not in the session, so that it works through a pooler too.
         guard.execute("SELECT pg_advisory_xact_lock(%s)", (_RUN_LOCK,))
         _make_roles(dsn, role_settings)
-        with _Book(dsn) as book:
-            missing = book.to_apply(_migrations(owners))
+        with Book(dsn) as book:
+            missing = book.to_apply(migrations_of(owners))
             for migration in missing:
                 log.info("migration %s", migration.id)
                 book.apply_one(migration)
@@ -95,62 +91,10 @@ def migrate(
 
 def pending(dsn: str, owners: Sequence[str] = OWNERS) -> list[str]:
     """The names of what `migrate` would apply. Blocking; changes nothing but yoyo's own tables."""
-    with _Book(dsn) as book:
-        return [migration.id for migration in book.to_apply(_migrations(owners))]
+    from plexus.platform.migration_book import Book, migrations_of
 
-
-def _migrations(owners: Sequence[str]) -> MigrationList:
-    found = MigrationList()
-    for owner in owners:
-        if find_spec(f"plexus.{owner}") is None:
-            continue  # a service that is not part of this image
-        folder = Path(str(files(f"plexus.{owner}"))) / "migrations"
-        found.extend(
-            _Whole(f"{owner}/{path.stem}", str(path), str(folder)) for path in sorted(folder.glob("*.sql"))
-        )
-    return found
-
-
-class _Whole(Migration):  # type: ignore[misc]
-    """A file sent to the server as it is. (yoyo would cut it into statements, and stumble over function
-    bodies.)
-    """
-
-    steps: list[object] | None
-    _depends: set[Migration]
-
-    def load(self) -> None:
-        if self.steps is None:
-            self.source = Path(self.path).read_text()
-            self._depends = set()
-            self.steps = []
-
-
-class _Book(PostgresqlPsycopgBackend):  # type: ignore[misc]
-    """yoyo's tables and book-keeping, over one connection of ours, each migration in one transaction with its
-    entry.
-
-    Runs are excluded by `migrate`, so yoyo's lock row, which a killed run leaves behind, is not used.
-    """
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        super().__init__(parse_uri("postgresql+psycopg:///"), default_migration_table)
-        self.has_transactional_ddl = True
-        self.ensure_internal_schema_updated()
-
-    def connect(self, dburi: object) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._dsn, autocommit=True)
-
-    def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
-        migration.load()
-        with self.transaction():
-            self.connection.execute(migration.source)
-            self.mark_one(migration, log=False)
-
-    @contextmanager
-    def lock(self, timeout: float = 0) -> Any:
-        yield
+    with Book(dsn) as book:
+        return [migration.id for migration in book.to_apply(migrations_of(owners))]
 
 
 def _make_roles(dsn: str, override: Mapping[str, Mapping[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 psycopg finds out the type of a list by looking at every element, which for fifty arrays costs more than the
 write itself. Here the type is known: each function returns bytes in PostgreSQL's binary array format, marked
-with the type of the array. Importing this module tells psycopg about the marks.
+with the type of the array.
 
 PostgreSQL, ``array_recv``: dimensions, whether there are NULLs, element type; length and lower bound; then
 for each element its length (-1 for NULL) and bytes.
@@ -13,31 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct, pack, unpack_from
 
-import psycopg
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
+from plexus.platform.postgres.packed import ByteaArray, Int4Array, Int8Array, TextArray, oid_of
+
+__all__ = ["INT2", "bytea", "int4", "int8", "oid_of", "text", "unpack_integers"]
 
 _HEADER = Struct(">iiIii")
 _LENGTH = Struct(">i")
 _NULL = b"\xff\xff\xff\xff"
 
 INT2, _INT4, _INT8, _TEXT, _BYTEA = 21, 23, 20, 25, 17
-
-
-class Int4Array(bytes):
-    """``integer[]``"""
-
-
-class Int8Array(bytes):
-    """``bigint[]``"""
-
-
-class TextArray(bytes):
-    """``text[]``"""
-
-
-class ByteaArray(bytes):
-    """``bytea[]``"""
 
 
 def _empty(element: int) -> bytes:
@@ -108,30 +92,3 @@ def unpack_integers(data: bytes) -> list[int]:
         int.from_bytes(data[at + 4 : at + 4 + width], "big", signed=True)
         for at in range(20, len(data), width + 4)
     ]
-
-
-# --- psycopg
-
-_OIDS: dict[type[bytes], int] = {Int4Array: 1007, Int8Array: 1016, TextArray: 1009, ByteaArray: 1001}
-
-
-def oid_of(packed: bytes) -> int:
-    """The type of a packed array, as PostgreSQL numbers it."""
-    return _OIDS[type(packed)]
-
-
-def _dumper(array_oid: int) -> type[Dumper]:
-    class PackedDumper(Dumper):
-        """Passes on what is packed already."""
-
-        format = Format.BINARY
-        oid = array_oid
-
-        def dump(self, obj: bytes) -> Buffer | None:
-            return obj
-
-    return PackedDumper
-
-
-for _type, _oid in _OIDS.items():
-    psycopg.adapters.register_dumper(_type, _dumper(_oid))

@@ -12,7 +12,6 @@ from plexus.client_api.discovery import routes as discovery
 from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
 from plexus.client_api.profiles import routes as profiles
-from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.sending import routes as sending
@@ -51,12 +50,3 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
             hot += feature.hot(api)
     tasks = api.room_tasks
     return Service("client-api", app, hot, drain=tasks.drain, stop=tasks.drain)
-
-
-def build_worker(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
-    """What goes on without a request: changes of an account that its rooms are still owed, because the
-    process that began them died or a room was not to be had.
-    """
-    tasks = RoomTasks(rooms, users)
-    app = make_app("Plexus worker")
-    return Service("worker", app, start=tasks.start, drain=tasks.drain, stop=tasks.drain)

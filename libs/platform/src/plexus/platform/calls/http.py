@@ -5,7 +5,7 @@ A service of this process is called directly. What others call is answered by th
 
 A call that could not be sent is tried again on another connection, whatever it is; one that may have been
 sent only if it is idempotent; both within the deadline, after a pause of random length. An answer of the
-method, a refusal among them, is final.
+method, a refusal among them, is final. One try, and aiohttp, which does it, are in `client`.
 """
 
 from __future__ import annotations
@@ -13,44 +13,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import aiohttp
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from plexus.platform.calls.direct import DirectCalls
-from plexus.platform.calls.messages import (
-    FAULT,
-    content_type,
-    context_headers,
-    credential,
-    decode_fault,
-)
+from plexus.platform.calls.messages import content_type, context_headers, credential
 from plexus.platform.calls.tls import CallsTls
+from plexus.platform.calls.tries import NotAnsweredError, OneCall
 from plexus.platform.ports import CallContext, Handler, RequestT, ResponseT
 from plexus.platform.settings import CallsSettings
 from plexus.platform.telemetry import REQUEST, HistogramCell, Telemetry
 from plexus.protocol.errors import MatrixError, TooLarge, Unavailable
 
+if TYPE_CHECKING:
+    from plexus.platform.calls.client import Client
+
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
-_CONNECT_SECONDS = 2.0
-# Shorter than any listener keeps an idle connection, so that it is we who close it.
-_KEEP_SECONDS = 15.0
-_ON_THE_WAY = frozenset({502, 503, 504})
-
-
-class _NotAnsweredError(Exception):
-    """The call got no answer of the method. ``unsent``: it certainly has not run."""
-
-    def __init__(self, why: str, *, unsent: bool) -> None:
-        super().__init__(why)
-        self.unsent = unsent
 
 
 class HttpCalls:
-    """To be made in a running event loop. ``tls`` is None without certificates."""
+    """``tls`` is None without certificates."""
 
     def __init__(self, settings: CallsSettings, telemetry: Telemetry, tls: CallsTls | None = None) -> None:
         self.direct = DirectCalls(telemetry.traceparent)
@@ -59,9 +44,7 @@ class HttpCalls:
         self._addresses = {name: address.rstrip("/") for name, address in settings.addresses.items()}
         self._most = settings.max_message_bytes
         self._guard = {"authorization": f"Bearer {credential(settings.secret)}"} if settings.secret else {}
-        self._session = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS))
-        # For another try: whatever broke one kept connection may have broken all of them.
-        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._client: Client | None = None
         self._durations = telemetry.metrics.histogram(
             "rpc.client.duration", "s", "Duration of calls to other services, tries included."
         )
@@ -78,8 +61,8 @@ class HttpCalls:
         self.direct.register(service, method, request, response, handler)
 
     async def close(self) -> None:
-        await self._session.close()
-        await self._fresh.close()
+        if self._client is not None:
+            await self._client.close()
 
     async def call(
         self,
@@ -103,7 +86,7 @@ class HttpCalls:
         loop = asyncio.get_running_loop()
         began = loop.time()
         headers = {"content-type": content_type(type(request)), "accept": content_type(response)}
-        one = _Call(f"{service}/{method}", f"{address}/{service}/{method}", body, headers)
+        one = OneCall(f"{service}/{method}", f"{address}/{service}/{method}", body, headers)
         outcome = "failed"
         try:
             with self._telemetry.span(one.name, {"rpc.service": service, "rpc.method": method}):
@@ -117,17 +100,18 @@ class HttpCalls:
         return answer
 
     async def _tried(
-        self, one: _Call, response: type[ResponseT], deadline: float, *, idempotent: bool
+        self, one: OneCall, response: type[ResponseT], deadline: float, *, idempotent: bool
     ) -> ResponseT:
         loop = asyncio.get_running_loop()
         for attempt in range(1, _ATTEMPTS + 1):
-            session = self._session if attempt == 1 else self._fresh
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await self._once(session, one, response, deadline - loop.time())
+                    client = self._client or await self._opened()
+                    headers = {**context_headers(self._context(deadline - loop.time())), **self._guard}
+                    return await client.once(one, response, headers, fresh=attempt > 1)
             except TimeoutError:
                 raise Unavailable(f"{one.name} did not answer in time") from None
-            except _NotAnsweredError as error:
+            except NotAnsweredError as error:
                 pause = _PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
                 again = error.unsent or idempotent
                 if not again or attempt == _ATTEMPTS or loop.time() + pause >= deadline:
@@ -136,51 +120,22 @@ class HttpCalls:
             await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    async def _once(
-        self, session: aiohttp.ClientSession, one: _Call, response: type[ResponseT], left: float
-    ) -> ResponseT:
+    async def _opened(self) -> Client:
+        """Not before the first call, because aiohttp is a fifth of the start of a process; in a thread,
+        because others would wait meanwhile.
+        """
+        made = await asyncio.to_thread(_client_class)
+        if self._client is None:
+            self._client = made(self.tls, self._most)
+        return self._client
+
+    def _context(self, left: float) -> CallContext:
         current = REQUEST.get()
-        context = CallContext(
+        return CallContext(
             max(1, round(left * 1000)),
             self._telemetry.traceparent(),
             current.request_id if current is not None else None,
         )
-        try:
-            async with session.post(
-                one.url,
-                data=one.body,
-                headers={**one.headers, **context_headers(context), **self._guard},
-                ssl=self.tls.calling if self.tls is not None else True,
-                allow_redirects=False,
-            ) as answer:
-                status, kind = answer.status, answer.headers.get("content-type", "")
-                data = await self._read(answer)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _NotAnsweredError(str(error), unsent=True) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise _NotAnsweredError(f"{type(error).__name__}: {error}", unsent=False) from None
-        if status == 200 and kind == one.headers["accept"]:
-            try:
-                return response.FromString(data)
-            except DecodeError:
-                raise _broken(one, "its answer cannot be decoded") from None
-        if kind == FAULT:
-            try:
-                fault = decode_fault(data)
-            except (DecodeError, ValueError):
-                raise _broken(one, "its fault cannot be decoded") from None
-            raise fault
-        raise _refused(one, status)
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        data = bytearray()
-        async for chunk in answer.content.iter_any():
-            data += chunk
-            if len(data) > self._most:
-                answer.close()
-                logger.error("%s answered more than %d bytes", answer.url.path, self._most)
-                raise Unavailable("The answer is too large")
-        return bytes(data)
 
     def _cell(self, service: str, method: str, outcome: str) -> HistogramCell:
         cell = self._cells.get((service, method, outcome))
@@ -190,43 +145,7 @@ class HttpCalls:
         return cell
 
 
-class _Call:
-    """What stays the same from try to try."""
+def _client_class() -> type[Client]:
+    from plexus.platform.calls.client import Client
 
-    __slots__ = ("body", "headers", "name", "url")
-
-    def __init__(self, name: str, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        self.name = name
-        self.url = url
-        self.body = body
-        self.headers = headers
-
-
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("user-agent",),
-    )
-
-
-def _broken(one: _Call, why: str) -> Exception:
-    logger.error("%s: %s", one.name, why)
-    return Unavailable(f"{one.name} failed")
-
-
-def _refused(one: _Call, status: int) -> Exception:
-    """What the way there says, or a listener before it looks at the method."""
-    if status in _ON_THE_WAY:
-        return _NotAnsweredError(f"HTTP status {status}", unsent=False)
-    if status in (406, 415):
-        return TypeError(f"{one.name} takes or gives another message than {one.headers['accept']}")
-    if status == 413:
-        return TooLarge()
-    if status == 404:
-        return Unavailable(f"Nobody answers {one.name}")
-    # 401 and 403: settings that differ between services. The caller's client can do nothing about it.
-    logger.error("%s was refused: %d; see calls.secret and calls.certificate", one.name, status)
-    return Unavailable(f"{one.name} failed")
+    return Client

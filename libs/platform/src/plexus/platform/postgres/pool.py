@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import psycopg
 from plexus.platform.postgres.errors import TRANSIENT, StoreUnavailable
+from plexus.platform.postgres.packed import register
 from psycopg.pq import TransactionStatus
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
@@ -170,6 +171,7 @@ class ConnectionPool:
         # One type for every integer, alone or in a list: a statement has one prepared form, and one plan.
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(list, ListBinaryDumper)
+        register(connection.adapters)
         try:
             for hook in self.on_connect:
                 await hook(connection)
