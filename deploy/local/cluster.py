@@ -123,6 +123,7 @@ class Cluster:
             ports.free(),
             {name: [process.replica for process in self.of(name)] for name in SERVICES},
             mode=mode,
+            calls_port=ports.free(),
             log=logs / "gateway.log",
         )
         self._supervisor = Supervisor(self._write_state)
@@ -299,7 +300,8 @@ class Cluster:
             "calls": {
                 "secret": secrets.token_urlsafe(32),
                 "addresses": {
-                    name: f"http://127.0.0.1:{self.of(name)[0].calls_port}"
+                    # One address, whatever replicas there are and live.
+                    name: f"http://127.0.0.1:{self.gateway.calls_port}"
                     for name in SERVICES
                     if self.of(name)
                 },
@@ -346,6 +348,8 @@ def _state_of(watched: Watched) -> ProgramState:
         ports |= {"internal": program.internal_port, "calls": program.calls_port}
     elif isinstance(program, Haproxy):
         ports["internal"] = program.metrics_port
+        if program.calls_port is not None:
+            ports["calls"] = program.calls_port
     return ProgramState(
         name=program.name,
         service=service,

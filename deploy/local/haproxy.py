@@ -3,6 +3,8 @@
 A replica is asked for its readiness twice a second. One that says no (it is leaving, or has no database) gets
 no new request and keeps what it has; one that does not answer at all (killed, frozen) loses its connections
 too, so that clients ask again elsewhere.
+
+On another port, for the services alone, calls from one to another (``calls.addresses``) find a replica too.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Replica:
     name: str
     port: int
     internal_port: int
+    calls_port: int
 
 
 CONFIG = """\
@@ -93,12 +96,21 @@ frontend clients
 
 {backends}
 
+{calls}
+
 frontend metrics
     bind 127.0.0.1:{metrics_port}
     http-request use-service prometheus-exporter if {{ path /metrics }}
     stats enable
     stats uri /stats
 """
+
+CALLS = """\
+frontend calls
+    bind 127.0.0.1:{port}
+    # /SERVICE/METHOD. Who calls knows what may be sent twice, and tries again.
+    http-request disable-l7-retry
+    use_backend calls-%[path,field(2,/)]"""
 
 _REASONS = {
     408: "The request took too long to arrive",
@@ -109,9 +121,7 @@ _REASONS = {
 
 
 class Haproxy(Program):
-    """``replicas`` by service; ``port`` is where clients connect. `configure` before the next start changes
-    either.
-    """
+    """``replicas`` by service; ``port`` is where clients connect, ``calls_port`` where services call."""
 
     stop_signal = signal.SIGTERM
 
@@ -123,6 +133,7 @@ class Haproxy(Program):
         replicas: Mapping[str, Sequence[Replica]],
         *,
         mode: Mode = "hint",
+        calls_port: int | None = None,
         log: Path | None = None,
     ) -> None:
         super().__init__("gateway", log or folder / "log")
@@ -131,6 +142,7 @@ class Haproxy(Program):
         self.metrics_port = metrics_port
         self.replicas = replicas
         self.mode = mode
+        self.calls_port = calls_port
 
     def prepare(self) -> None:
         self._program = need("haproxy")["haproxy"]
@@ -155,27 +167,22 @@ class Haproxy(Program):
             default=default,
             errors="\n".join(_error(status, reason) for status, reason in _REASONS.items()),
             backends="\n\n".join(_backend(name, of, self.mode) for name, of in self.replicas.items()),
+            calls="" if self.calls_port is None else _calls(self.calls_port, self.replicas),
         )
 
     def command(self) -> Sequence[str]:
-        return [str(self._program), "-db", "-q", "-f", str(self.folder / "haproxy.cfg")]
+        return [str(self._program), "-db", "-f", str(self.folder / "haproxy.cfg")]
 
     def is_ready(self) -> bool:
         return ask(self.metrics_port, "/stats;csv") is not None
 
     def servers(self) -> dict[str, str]:
         """How it sees each replica: ``UP``, ``NOLB`` (no new request for it), ``DOWN``, or on the way."""
-        answer = ask(self.metrics_port, "/stats;csv")
-        if answer is None:
+        found = servers(self.metrics_port)
+        if found is None:
             raise ProgramError(f"the gateway does not answer:\n{self.tail()}")
         names = {replica.name for replicas in self.replicas.values() for replica in replicas}
-        rows = csv.DictReader(io.StringIO(answer[1].removeprefix("# ")))
-        return {
-            # Before the first check every replica counts as up.
-            row["svname"]: row["status"] if row["check_status"] else "unknown"
-            for row in rows
-            if row["svname"] in names
-        }
+        return {name: status for name, status in found.items() if name in names}
 
     def wait_all_up(self, patience: float = 60, names: Collection[str] | None = None) -> None:
         """Until these replicas (or all) get requests; `ProgramError` if that takes longer."""
@@ -187,6 +194,16 @@ class Haproxy(Program):
             if time.monotonic() > deadline:
                 raise ProgramError(f"the gateway does not see all replicas: {seen}")
             time.sleep(0.05)
+
+
+def servers(metrics_port: int) -> dict[str, str] | None:
+    """What the HAProxy with this port says of each server, as `Haproxy.servers`; None if it is away."""
+    answer = ask(metrics_port, "/stats;csv")
+    if answer is None:
+        return None
+    rows = csv.DictReader(io.StringIO(answer[1].removeprefix("# ")))
+    # Before the first check every replica counts as up.
+    return {row["svname"]: row["status"] if row["check_status"] else "unknown" for row in rows}
 
 
 def _most_connections() -> int:
@@ -206,6 +223,20 @@ def _backend(name: str, replicas: Sequence[Replica], mode: Mode) -> str:
         for replica in replicas
     ]
     return "\n".join(lines)
+
+
+def _calls(port: int, replicas: Mapping[str, Sequence[Replica]]) -> str:
+    blocks = [CALLS.format(port=port)]
+    for name, of in replicas.items():
+        lines = [f"backend calls-{name}", "    balance leastconn"]
+        # As ready as the same process is for clients, and not asked twice.
+        lines += [
+            f"    server calls-{replica.name} 127.0.0.1:{replica.calls_port}"
+            f" no-check track {name}/{replica.name}"
+            for replica in of
+        ]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
 
 
 def _error(status: int, reason: str) -> str:

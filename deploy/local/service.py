@@ -54,7 +54,7 @@ class ServiceProcess(Program):
 
     @property
     def replica(self) -> Replica:
-        return Replica(self.name, self.port, self.internal_port)
+        return Replica(self.name, self.port, self.internal_port, self.calls_port)
 
     def command(self) -> Sequence[str]:
         return [str(self.plexus), "serve", self.service]

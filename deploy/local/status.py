@@ -1,4 +1,8 @@
-"""`make cluster-status`: who is up and ready, since when, how far the lanes are, where the logs are."""
+"""`make cluster-status`: who is up and ready, since when, how far the lanes are, where the logs are.
+
+LAG is in facts, as the process says it of its slowest follower; GATEWAY is how HAProxy sees a replica:
+``UP``, ``NOLB`` (no new request for it), ``DOWN``. The exit code is 1 unless all is ready.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -15,10 +20,12 @@ from plexus.cli.progress import say
 
 from deploy.local.asking import ask
 from deploy.local.cluster import STATE_FILE
+from deploy.local.haproxy import servers
 from deploy.local.program import listens
 from deploy.local.state import ProgramState, State, read_state
 
-COLUMNS = ("PROGRAM", "STATE", "SINCE", "RESTARTS", "PID", "PORT", "INTERNAL", "LANES", "LOG")
+COLUMNS = ("PROGRAM", "STATE", "GATEWAY", "LAG", "SINCE", "UP FOR", "RESTARTS", "PID", "PORT", "INTERNAL")
+_RIGHT = frozenset({"LAG", "UP FOR", "RESTARTS", "PID", "PORT", "INTERNAL"})
 
 _HEADS = "SELECT family::text, count(*), sum(head) FROM lanes.lane GROUP BY family ORDER BY family"
 _FAMILIES = {"r": "room", "u": "user"}
@@ -26,7 +33,7 @@ _LAG = re.compile(r"^plexus_lanes_follower_lag(?:_\w+)?(?:\{[^}]*\})? (\S+)$", r
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make cluster-status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make cluster-status", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data-cluster"), help="the cluster's folder")
     data: Path = parser.parse_args().data
     state = read_state(data / STATE_FILE)
@@ -36,47 +43,63 @@ def main() -> int:
     if not alive(state.launcher):
         say(f"the launcher (process {state.launcher}) is gone; everything ended with it")
         return 1
-    sound = True
-    rows = []
-    for program in state.programs:
-        state_of = condition(program)
-        sound = sound and state_of == "ready"
-        rows.append(row(program, state_of))
-    say(f"{state.base_url}    server name {state.server_name}    settings {state.config}")
+    seen = gateway_sees(state)
+    found = [(program, condition(program)) for program in state.programs]
+    say(f"{state.base_url}    server name {state.server_name}    {summary([what for _, (what, _) in found])}")
     say()
-    for line in table((COLUMNS, *rows)):
+    for line in table((COLUMNS, *(row(program, what, seen) for program, (what, _) in found))):
         say(line)
     say()
-    say(f"lanes: {heads(state)}")
-    return 0 if sound else 1
+    for program, (_, why) in found:
+        if why:
+            say(f"{program.name}: {why}")
+    say(f"lanes     {heads(state)}")
+    say(f"settings  {state.config}")
+    say(f"logs      {(data / 'logs').absolute()}/PROGRAM.log")
+    return 0 if all(what == "ready" for _, (what, _) in found) else 1
 
 
-def condition(program: ProgramState) -> str:
-    """``ready``, or what is in the way."""
+def summary(states: Sequence[str]) -> str:
+    """``14 of 14 ready``, and how many are what else."""
+    others = Counter(state for state in states if state != "ready")
+    ready = f"{states.count('ready')} of {len(states)} ready"
+    return ", ".join([ready, *(f"{count} {state}" for state, count in others.items())])
+
+
+def condition(program: ProgramState) -> tuple[str, str]:
+    """``ready``, or what is in the way: ``down``, ``frozen``, ``not ready``; and the process's own words."""
     if not alive(program.pid):
-        return "down"
+        return "down", ""
     if _frozen(program.pid):
-        return "frozen"
+        return "frozen", ""
     if program.service is None:
-        return "ready" if listens(program.ports["main"]) else "not ready"
+        return ("ready" if listens(program.ports["main"]) else "not ready"), ""
     answer = ask(program.ports["internal"], "/health/ready")
     if answer is None:
-        return "not ready"
-    return "ready" if answer[0] == 200 else f"not ready: {answer[1]}"
+        return "not ready", "does not answer on its internal port"
+    return ("ready", "") if answer[0] == 200 else ("not ready", answer[1])
 
 
-def row(program: ProgramState, state: str) -> tuple[str, ...]:
+def gateway_sees(state: State) -> Mapping[str, str]:
+    """How it sees each replica; empty if it does not answer."""
+    gateway = state.named("gateway")
+    return (gateway and servers(gateway.ports["internal"])) or {}
+
+
+def row(program: ProgramState, what: str, seen: Mapping[str, str]) -> tuple[str, ...]:
     internal = program.ports.get("internal")
+    up = what != "down"
     return (
         program.name,
-        state,
-        _duration(time.time() - program.since),
+        what,
+        seen.get(program.name, ""),
+        lag(program) if what != "frozen" else "",
+        _time(program.since) if up else "",
+        _duration(time.time() - program.since) if up else "",
         str(program.restarts),
-        str(program.pid),
+        str(program.pid) if up else "",
         str(program.ports["main"]),
         "" if internal is None else str(internal),
-        lag(program),
-        program.log,
     )
 
 
@@ -84,7 +107,7 @@ def lag(program: ProgramState) -> str:
     """How many facts its followers are behind; empty if it follows nothing, or does not say."""
     answer = ask(program.ports["internal"], "/metrics") if program.service else None
     found = _LAG.findall(answer[1]) if answer else []
-    return f"{max(float(value) for value in found):g} behind" if found else ""
+    return f"{max(float(value) for value in found):.0f}" if found else ""
 
 
 def heads(state: State) -> str:
@@ -100,9 +123,14 @@ def heads(state: State) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The first row has the headings."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for found in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(found, widths, strict=True)).rstrip()
+        cells = [
+            cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
+            for heading, cell, width in zip(rows[0], found, widths, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
 
 
 def alive(pid: int) -> bool:
@@ -127,9 +155,17 @@ def _state(pid: int) -> str:
     return text.rpartition(")")[2].split()[0]
 
 
+def _time(moment: float) -> str:
+    """Local time; the day alone of what began before today."""
+    when, now = time.localtime(moment), time.localtime()
+    return time.strftime("%H:%M:%S" if when[:3] == now[:3] else "%Y-%m-%d", when)
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24}d{hours % 24:02}h"
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 

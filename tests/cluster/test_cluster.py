@@ -155,12 +155,68 @@ def test_a_restart_fails_no_request(cluster: ClusterServer) -> None:
 def test_status(cluster: ClusterServer) -> None:
     told = status(cluster)
     assert told.returncode == 0, told.stdout + told.stderr
+    count = len(cluster.programs)
+    assert f"{count} of {count} ready" in told.stdout
+    rows = rows_of(told.stdout)
     for program in cluster.programs:
-        assert re.search(
-            rf"^{program.name} +ready .*{re.escape(str(program.log))}$", told.stdout, re.MULTILINE
-        )
+        row = rows[program.name]
+        assert row["STATE"] == "ready"
+        assert (row["PID"], row["PORT"]) == (str(program.pid), str(program.port))
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", row["SINCE"])
+    for process in cluster.services:
+        row = rows[process.name]
+        assert row.get("GATEWAY") == (None if process.service == "worker" else "UP")
+        # Each but federation follows something, and says how far it is.
+        assert row.get("LAG", "").isdecimal() == (process.service != "federation"), process.name
+    assert max(len(line) for line in told.stdout.splitlines()[: count + 3]) <= 110
+    assert f"{cluster.folder}/logs/PROGRAM.log" in told.stdout
     assert "64 room lanes with " in told.stdout
     assert "16 user lanes with " in told.stdout
+
+
+def test_status_of_an_unsound_cluster(cluster: ClusterServer) -> None:
+    restarts = cluster.restarts("sync-2")
+    cluster.hold("sync-2", kill=True)
+    cluster["keys-1"].freeze()
+    try:
+        deadline = time.monotonic() + 30
+        while {cluster.gateway.servers()[name] for name in ("sync-2", "keys-1")} != {"DOWN"}:
+            assert time.monotonic() < deadline, cluster.gateway.servers()
+            time.sleep(0.1)
+        told = status(cluster)
+    finally:
+        cluster["keys-1"].thaw()
+        cluster.release("sync-2")
+    assert told.returncode == 1
+    count = len(cluster.programs)
+    assert f"{count - 2} of {count} ready" in told.stdout.splitlines()[0]
+    rows = rows_of(told.stdout)
+    assert rows["keys-1"]["STATE"] == "frozen"
+    assert rows["keys-1"]["GATEWAY"] == "DOWN"
+    # It was told to stay down, so nobody has started it again.
+    down = {"PROGRAM": "sync-2", "STATE": "down", "GATEWAY": "DOWN", "RESTARTS": str(restarts)}
+    assert rows["sync-2"].items() >= down.items()
+    assert not rows["sync-2"].keys() & {"PID", "SINCE", "LAG"}
+    cluster.wait_ready()
+    assert status(cluster).returncode == 0
+
+
+def rows_of(text: str) -> dict[str, dict[str, str]]:
+    """The table of the status: its cells by program and heading, without those that are empty."""
+    lines = text.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("PROGRAM "))
+    words = re.compile(r"\S+(?: \S+)*")
+    headings = list(words.finditer(lines[begin]))
+    rows = {}
+    for line in lines[begin + 1 : lines.index("", begin)]:
+        cells = {
+            heading.group(): cell.group()
+            for cell in words.finditer(line)
+            for heading in headings
+            if cell.start() == heading.start() or cell.end() == heading.end()
+        }
+        rows[cells["PROGRAM"]] = cells
+    return rows
 
 
 @pytest.mark.timeout(300)

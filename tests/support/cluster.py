@@ -19,17 +19,28 @@ from deploy.local.cluster import Cluster
 from deploy.local.installing import need
 from deploy.local.kafka import jars
 from deploy.local.program import ProgramError
+from tests.support.otlp import OtlpReceiver
 from tests.support.server import OPEN
+
+# Whatever a client asks to be traced is; nothing else, for it costs.
+_TRACE_RATIO = "0.000001"
 
 
 class ClusterServer(Cluster):
     """On a folder; `start` and `stop` may be called again and again, the ports stay the same.
 
     :param settings: environment variables laid over `OPEN`; others as of `Cluster`.
+
+    ``receiver`` gets the traces of those requests whose client says so in its ``traceparent``.
     """
 
     def __init__(self, data: Path, settings: dict[str, str] | None = None, **options: Any) -> None:
-        super().__init__(data, settings=OPEN | (settings or {}), **options)
+        self.receiver = OtlpReceiver()
+        traced = {
+            "PLEXUS_TELEMETRY__OTLP_ENDPOINT": self.receiver.url,
+            "PLEXUS_TELEMETRY__TRACE_RATIO": _TRACE_RATIO,
+        }
+        super().__init__(data, settings=OPEN | traced | (settings or {}), **options)
 
     @property
     def data(self) -> Path:
@@ -52,7 +63,8 @@ def clusters() -> Iterator[ClusterServer]:
     folder = Path(tempfile.mkdtemp(prefix="plexus-cluster-"))
     folder.chmod(0o711)
     try:
-        with ClusterServer(folder / "data") as made:
+        made = ClusterServer(folder / "data")
+        with made.receiver, made:
             yield made
     finally:
         if os.environ.get("PLEXUS_TEST_KEEP") != "1":

@@ -33,6 +33,7 @@ class OtlpReceiver:
 
     def __init__(self) -> None:
         self._spans: list[Span] = []
+        self._services: dict[bytes, str] = {}
         self._metrics: list[Metric] = []
         self.headers: list[dict[str, str]] = []
         """Of each request, with names in lower case."""
@@ -69,7 +70,9 @@ class OtlpReceiver:
         if path == "/v1/traces":
             traces = ExportTraceServiceRequest.FromString(body)
             for resource in traces.resource_spans:
+                service = str(attributes_of(resource.resource.attributes)["service.name"])
                 for scope in resource.scope_spans:
+                    self._services |= {span.span_id: service for span in scope.spans}
                     self._spans += scope.spans
         elif path == "/v1/metrics":
             metrics = ExportMetricsServiceRequest.FromString(body)
@@ -81,6 +84,10 @@ class OtlpReceiver:
         """All spans so far, or those of one trace, in the order of their start."""
         found = [span for span in self._spans if trace_id is None or span.trace_id == trace_id]
         return sorted(found, key=lambda span: span.start_time_unix_nano)
+
+    def service_of(self, span: Span) -> str:
+        """The ``service.name`` of the process that made it."""
+        return self._services[span.span_id]
 
     def metrics(self, name: str | None = None) -> list[Metric]:
         """All metrics so far, or all reports of one."""

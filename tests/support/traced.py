@@ -7,8 +7,10 @@ import secrets
 from dataclasses import dataclass
 
 import aiohttp
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.matrix import Client
+from tests.support.otlp import OtlpReceiver
 
 SETTINGS = {
     "PLEXUS_TELEMETRY__TRACE_RATIO": "1",
@@ -16,6 +18,15 @@ SETTINGS = {
     "PLEXUS_HTTP__TRUSTED_PROXIES": '["127.0.0.1/32"]',
 }
 """Of a server, or of every service of a cluster, that is to be followed; with ``OTLP_ENDPOINT`` beside."""
+
+CHAIN = (
+    "PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
+    "write group",
+    "send rooms",
+    "process rooms",
+    "deliver",
+)
+"""Each the parent of the next."""
 
 
 @dataclass
@@ -50,3 +61,18 @@ async def send_to_a_held_sync(writer_url: str, reader_url: str) -> Traced:
         timeline = (await held)["rooms"]["join"][room_id]["timeline"]["events"]
         assert [event["event_id"] for event in timeline] == [event_id]
         return Traced(bytes.fromhex(trace_id), bytes.fromhex(caller), loop.time() - started)
+
+
+def the_chain(receiver: OtlpReceiver, traced: Traced) -> list[Span]:
+    """The spans from the PUT to the delivery, each the parent of the next."""
+    delivered = receiver.wait(lambda: any(span.name == "deliver" for span in receiver.spans(traced.trace_id)))
+    # They come from several processes, whose exports may overtake each other.
+    complete = receiver.wait(lambda: set(CHAIN) <= {span.name for span in receiver.spans(traced.trace_id)})
+    spans = receiver.spans(traced.trace_id)
+    assert delivered, [span.name for span in spans]
+    assert complete, [span.name for span in spans]
+    by_id = {span.span_id: span for span in spans}
+    chain = [next(span for span in spans if span.name == "deliver")]
+    while (parent := by_id.get(chain[-1].parent_span_id)) is not None:
+        chain.append(parent)
+    return chain[::-1]

@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import urllib.request
 
+from tests.support.exposed import ALLOWED, CONVENTIONAL, WHO_OR_WHERE, offences, read
 from tests.support.otlp import OtlpReceiver, attributes_of
 from tests.support.server import PlexusServer
 from tests.support.traced import send_to_a_held_sync
-
-ALLOWED = {
-    "cpu.mode",
-    "db.client.connection.pool.name",
-    "db.client.connection.state",
-    "error.type",
-    "follower",
-    "http.request.method",
-    "http.response.status_code",
-    "http.route",
-    "kind",
-    "service",
-    "url.scheme",
-}
-"""Each has few values, whatever users do."""
-
-CONVENTIONAL = {
-    "db.client.connection.count",
-    "db.client.connection.max",
-    "db.client.connection.pending_requests",
-    "http.server.active_requests",
-    "http.server.request.duration",
-    "process.cpu.time",
-    "process.memory.usage",
-    "process.uptime",
-}
-"""What OpenTelemetry has a name for; all else is ours, and says so."""
 
 
 async def test_no_metric_knows_who_or_where(server: PlexusServer, receiver: OtlpReceiver) -> None:
@@ -54,12 +27,11 @@ async def test_no_metric_knows_who_or_where(server: PlexusServer, receiver: Otlp
             attributes = attributes_of(point.attributes)
             assert set(attributes) <= ALLOWED, metric.name
             for name, value in attributes.items():
-                assert not re.search(r"[@!$#:]", str(value)), (metric.name, name, value)
+                assert not WHO_OR_WHERE.search(str(value)), (metric.name, name, value)
 
 
 def test_what_prometheus_sees_is_the_same(server: PlexusServer) -> None:
     with urllib.request.urlopen(f"{server.internal_url}/metrics") as answer:
-        text = answer.read().decode()
-    values = re.findall(r'[a-z_]+="([^"]*)"', "\n".join(re.findall(r"^\w+\{(.*)\} ", text, re.MULTILINE)))
-    assert len(values) > 100
-    assert [value for value in values if re.search(r"[@!$#:]", value)] == []
+        series = read(answer.read().decode())
+    assert len([value for one in series for value in one.labels]) > 100
+    assert offences(series) == []

@@ -8,31 +8,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.otlp import OtlpReceiver, attributes_of
 from tests.support.server import PlexusServer
-from tests.support.traced import Traced, send_to_a_held_sync
-
-CHAIN = (
-    "PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}",
-    "write group",
-    "send rooms",
-    "process rooms",
-    "deliver",
-)
-"""Each the parent of the next."""
-
-
-def the_chain(receiver: OtlpReceiver, traced: Traced) -> list[Span]:
-    """The spans from the PUT to the delivery, each the parent of the next."""
-    delivered = receiver.wait(lambda: any(span.name == "deliver" for span in receiver.spans(traced.trace_id)))
-    # They come from several processes, whose exports may overtake each other.
-    complete = receiver.wait(lambda: set(CHAIN) <= {span.name for span in receiver.spans(traced.trace_id)})
-    spans = receiver.spans(traced.trace_id)
-    assert delivered, [span.name for span in spans]
-    assert complete, [span.name for span in spans]
-    by_id = {span.span_id: span for span in spans}
-    chain = [next(span for span in spans if span.name == "deliver")]
-    while (parent := by_id.get(chain[-1].parent_span_id)) is not None:
-        chain.append(parent)
-    return chain[::-1]
+from tests.support.traced import CHAIN, send_to_a_held_sync, the_chain
 
 
 async def test_one_trace_from_put_to_sync(server: PlexusServer, receiver: OtlpReceiver) -> None:
