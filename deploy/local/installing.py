@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.program import ProgramError
@@ -20,6 +22,9 @@ PACKAGES = {
     "mvn": "maven",
 }
 """The Debian package that has a program."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""What Debian's packages ask before they start a service; 101 is no."""
 
 _MORE_PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin")
 
@@ -41,9 +46,12 @@ def need(*programs: str) -> dict[str, Path]:
     missing = [program for program in programs if find(program) is None]
     if missing and may_install():
         packages = sorted({PACKAGES[program] for program in missing})
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        _run(["apt-get", "update", "-qq"], quiet)
-        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], quiet)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        # Another who installs is waited for.
+        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+        _run([*apt, "update"], quiet)
+        with _no_service_starts():
+            _run([*apt, "install", "-y", "--no-install-recommends", *packages], quiet)
     found = {program: find(program) for program in programs}
     lacking = sorted(program for program, path in found.items() if path is None)
     if lacking:
@@ -52,6 +60,22 @@ def need(*programs: str) -> dict[str, Path]:
             f"{', '.join(lacking)} not found. As root on Debian: apt-get install {' '.join(packages)}"
         )
     return {program: path for program, path in found.items() if path is not None}
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """The packages of servers would start them at their usual ports: we want the programs alone. A policy
+    that is there (containers have one) stays as it is.
+    """
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\n# While `make cluster` installs programs.\nexit 101\n", encoding="utf-8")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
