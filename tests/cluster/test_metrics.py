@@ -56,8 +56,7 @@ def test_every_alert_has_its_metrics(shown: dict[str, list[Series]]) -> None:
 
 def test_a_sound_cluster_raises_none(shown: dict[str, list[Series]]) -> None:
     for name, series in shown.items():
-        values = {one.name: one.value for one in series}
         for up in ("plexus_ready", "plexus_kafka_up", "plexus_redis_up"):
-            assert values[up] == 1, (name, up)
+            assert {one.value for one in series if one.name == up} == {1}, (name, up)
         for none in ("plexus_lanes_follower_broken", "plexus_lanes_follower_failures"):
-            assert values.get(none, 0) == 0, (name, none)
+            assert {one.value for one in series if one.name == none} <= {0}, (name, none)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
+from plexus.platform.postgres.packed import register
 from plexus.rooms.packing import bytea, int4, int8, oid_of, text, unpack_integers
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
 int32 = st.integers(-(2**31), 2**31 - 1)
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -39,8 +40,19 @@ def test_bytea(values: list[bytes | None]) -> None:
     assert loaded(bytea(values)) == values
 
 
+class Knowing:
+    """A context of psycopg that has adapters and no connection."""
+
+    connection = None
+
+    def __init__(self, adapters: AdaptersMap) -> None:
+        self.adapters = adapters
+
+
 def test_psycopg_passes_them_on_as_they_are() -> None:
     packed = int4([1, 2])
-    dumper = Transformer().get_dumper(packed, PyFormat.AUTO)
+    adapters = AdaptersMap(psycopg.adapters)
+    register(adapters)
+    dumper = Transformer.from_context(Knowing(adapters)).get_dumper(packed, PyFormat.AUTO)
     assert dumper.dump(packed) == packed
     assert dumper.oid == oid_of(packed)

@@ -18,7 +18,7 @@ from plexus.platform.lanes.fanout import MemoryFanout, Subscription
 from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.records import decode_group, encode_group
 from plexus.platform.settings.cluster import KafkaSettings
-from plexus.platform.telemetry.metrics import Metrics
+from plexus.platform.telemetry.metrics import Attributes, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,17 @@ class KafkaFanout:
         self._reader = Reader(settings, self._take, self._counts)
         metrics.gauge(
             "plexus.kafka.up",
-            lambda: {
-                (("side", link.name),): float(link.up is True)
-                for link in (self._publisher.link, self._reader.link)
-            },
+            self._up,
             "1",
-            "1 while connected. The reader of a process that follows nothing is not.",
+            "1 while connected. A process that follows nothing has no reader.",
         )
         metrics.gauge("plexus.kafka.consumer.lag", lambda: self._reader.lag, "{message}", "Not yet read.")
         metrics.gauge("plexus.kafka.buffer", lambda: self._publisher.waiting_bytes, "By", "Not yet sent.")
+
+    def _up(self) -> dict[Attributes, float]:
+        # Who follows nothing needs no reader, and nobody is to be woken because it has none.
+        links = [self._publisher.link, *([self._reader.link] if self._reader.wanted else [])]
+        return {(("side", link.name),): float(link.up is True) for link in links}
 
     @property
     def connected(self) -> bool:

@@ -64,6 +64,11 @@ class Reader:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def wanted(self) -> bool:
+        """Whether anything is to be read."""
+        return bool(self._topics)
+
+    @property
     def ready(self) -> bool:
         """Whether all that is wanted is read; trivially so if nothing is."""
         return self._reading == self._topics
