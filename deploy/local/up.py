@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from plexus.cli.main import MENDABLE
+from plexus.cli.main import mendable
 from plexus.cli.progress import say, step
 
 from deploy.local.cluster import Cluster
@@ -33,15 +33,21 @@ def main() -> int:
         cluster = Cluster(
             given.data, given.port, server_name=given.server_name, step=step, origin=given.origin
         )
-    except MENDABLE as error:
-        sys.exit(str(error))
+    except Exception as error:
+        if (said := mendable(error)) is None:
+            raise
+        sys.exit(said)
     try:
         cluster.start()
         welcome(cluster)
         while True:
             signal.pause()
-    except (ProgramError, *MENDABLE) as error:
+    except ProgramError as error:
         sys.exit(str(error))
+    except Exception as error:
+        if (said := mendable(error)) is None:
+            raise
+        sys.exit(said)
     except _Leave:
         say()
     with step("stopping"):
