@@ -1,7 +1,7 @@
 """One connection to Redis for everything a process asks, and what happens when Redis does not answer.
 
-1. Calls that are made while others are under way travel together as soon as those are answered. Idle, that
-   adds no delay; busy, a call costs a fraction of what it costs alone.
+1. Calls that are made while others are under way travel together as soon as those are answered, at most once
+   a millisecond. Idle, that adds no delay; busy, a call costs a fraction of what it costs alone.
 2. Whatever is not answered within ``redis.timeout_ms``, and every sign that Redis cannot do its work (it is
    loading, read-only, full), begins an outage: all that wait get `RedisAway`, and those that come later get
    it at once. The connection is tried every ``redis.retry_seconds`` anyway, so mostly no request meets a
@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 
 _UNFIT = (ClusterDownError, NoPermissionError, OutOfMemoryError, ReadOnlyError)
 _UNFIT_CODES = ("MISCONF ", "NOREPLICAS ", "UNKILLABLE ", "BUSY ")
+
+_GAP_SECONDS = 0.001
+"""From one journey to the next. The polls that a message wakes come back one after the other, faster than
+that: without it nearly each has a journey of its own, and pays 80 instead of 45 µs."""
 
 _GRACE_SECONDS = 0.02
 """When time is up, answers that are here already still count: it may be this process that stood still."""
@@ -230,11 +234,16 @@ class RedisConnection:
                 self._go_away(error)
 
     async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             self._work.clear()
             while self._waiting:
+                began = loop.time()
                 await self._travel()
+                rest = _GAP_SECONDS - (loop.time() - began)
+                if rest > 0:
+                    await asyncio.sleep(rest)
 
     async def _travel(self) -> None:
         """Send all that wait, read the answers, hand them out."""
