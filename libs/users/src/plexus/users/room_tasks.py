@@ -16,7 +16,7 @@ class RoomTaskStore(UserStore):
     ) -> list[RoomTask]:
         """Tasks that nobody works on, ours for ``lease_ms``; of one user, or of all."""
         now = self.clock.now_ms()
-        lanes = range(self.platform.lanes.users) if user_id is None else [self.lane(user_id)]
+        lanes = await self._lanes_with_free_tasks(now) if user_id is None else [self.lane(user_id)]
         tasks: list[RoomTask] = []
         for lane in lanes:
             rows = await self.db.call(
@@ -32,6 +32,14 @@ class RoomTaskStore(UserStore):
             if len(tasks) >= limit:
                 break
         return tasks
+
+    async def _lanes_with_free_tasks(self, now: int) -> list[int]:
+        # There is hardly ever one, and somebody looks every few seconds: one query, and not one a lane.
+        async with self.read() as session:
+            rows = await session.fetch(
+                "SELECT DISTINCT lane FROM users.room_task WHERE lease_until <= %s", (now,)
+            )
+        return [lane for (lane,) in rows]
 
     async def renew_room_task(self, task: RoomTask, lease_ms: int = 60_000) -> bool:
         """Prolong the lease; False when the task's cause has come again, or it is done: stop."""
