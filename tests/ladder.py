@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,37 +77,84 @@ def lint() -> Tally:
     return tally
 
 
-def pytest(*arguments: str, environment: Mapping[str, str] | None = None) -> Callable[[], Tally]:
-    """A rung that runs pytest; its output is passed on as it comes, its counts come from a JUnit file."""
+@dataclass
+class Run:
+    """One pytest: its output is passed on as it comes, or kept for the end. A JUnit file has its counts."""
 
-    def run() -> Tally:
-        with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder) / "report.xml"
-            command = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                f"--junitxml={report}",
-                "--durations=5",
-                *arguments,
-            ]
-            variables = os.environ | (environment or {})
-            code = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
-            tally = counts(report) if report.exists() else Tally()
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, *, kept: bool) -> None:
+        self.folder.mkdir()
+        self._output = (self.folder / "output").open("w+") if kept else None
+        flags = ["-q", f"--junitxml={self.folder / 'report.xml'}", "--durations=5"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *flags, *self.arguments],
+            cwd=ROOT,
+            env=os.environ | self.environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT if kept else None,
+        )
+
+    def finish(self) -> Tally:
+        code = self._process.wait()
+        if self._output is not None:
+            self._output.seek(0)
+            print(self._output.read(), flush=True)
+            self._output.close()
+        report = self.folder / "report.xml"
+        tally = counts(report) if report.exists() else Tally()
         if code and not tally.failed:  # an interrupted or unstartable run has no failed test to show for it
             tally.failed += 1
-            tally.broken.append(f"pytest {arguments[0]} (exit {code})")
+            tally.broken.append(f"pytest {self.arguments[0]} (exit {code})")
         return tally
 
+
+def pytest(*arguments: str, environment: Mapping[str, str] | None = None) -> Callable[[], Tally]:
+    """A rung that runs pytest."""
+    return side_by_side(arguments, environment=environment)
+
+
+def side_by_side(*groups: Sequence[str], environment: Mapping[str, str] | None = None) -> Callable[[], Tally]:
+    """A rung of several pytest runs at a time, each with servers of its own: tests mostly wait."""
+
+    def run() -> Tally:
+        total = Tally()
+        with tempfile.TemporaryDirectory() as folder:
+            runs = [
+                Run(group, Path(folder) / str(number), environment or {})
+                for number, group in enumerate(groups)
+            ]
+            for number, one in enumerate(runs):
+                one.start(kept=number > 0)
+            for one in runs:
+                total.add(one.finish())
+        return total
+
     return run
+
+
+def folders(*names: str) -> list[str]:
+    return [f"tests/integration/{name}" for name in names]
+
+
+HEAVY = ("accounts", "backup", "cli", "doctor", "fuzz", "platform", "postgres", "telemetry", "wire")
+"""The folders of tests/integration that start servers and commands. The others take as long together."""
+
+
+def stories() -> list[str]:
+    """The folders that are not `HEAVY`, also those to come."""
+    found = sorted(path.name for path in (ROOT / "tests/integration").iterdir() if path.is_dir())
+    return folders(*(name for name in found if name not in HEAVY and not name.startswith("_")))
 
 
 TORTURE = "PLEXUS_TEST_TORTURE"
 
 TORTURED = (
-    "accounts", "client_api", "fuzz", "keys", "media", "platform", "sync", "telemetry", "users", "wire",
-)  # fmt: skip
+    ("accounts", "client_api", "keys", "media", "users", "wire"),
+    ("fuzz", "platform", "sync", "telemetry"),
+)
 """The folders of tests/integration that stand on a fan-out which the switch is for. `rooms` and `lanes` bring
 one of their own; the others are about PostgreSQL, commands and backups."""
 
@@ -118,8 +165,8 @@ def torture() -> Tally:
     """
     seed = os.environ.get(TORTURE) or str(random.randrange(1_000_000))
     print(f"{TORTURE}={seed}", flush=True)
-    folders = (f"tests/integration/{folder}" for folder in TORTURED)
-    return pytest(*folders, environment={TORTURE: seed})()
+    groups = [folders(*names) for names in TORTURED]
+    return side_by_side(*groups, environment={TORTURE: seed})()
 
 
 def counts(report: Path) -> Tally:
@@ -139,13 +186,13 @@ RUNGS: dict[str, Callable[[], Tally]] = {
     "lint": lint,
     "unit": pytest("tests/unit"),
     "contract": pytest("tests/contract"),
-    "integration": pytest("tests/integration"),
+    "integration": side_by_side(folders(*HEAVY), stories()),
     "torture": torture,
     "interop": pytest("tests/interop", "--topology", "embedded"),
     "clustered": pytest(
         "tests/cluster",
         "tests/interop",
-        *(f"tests/integration/{story}" for story in ("accounts", "client_api", "keys", "media", "sync")),
+        *folders("accounts", "client_api", "keys", "media", "sync"),
         *("--topology", "cluster"),
     ),
     "fault": pytest("tests/fault", "-m", "not slow"),
