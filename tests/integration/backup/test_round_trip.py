@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from plexus.platform.backup import BackupError, Step, backup, restore, verify
-from plexus.platform.backup.schema import migration_files, plexus_schemas
+from plexus.platform.backup.schema import plexus_schemas
 from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.embedded.binaries import wheel_binaries
-from plexus.platform.migrate import migrate, pending
+from plexus.platform.migrate import migrate, migration_files, pending
 
 from tests.support.postgres import TestDatabase
 from tests.support.rows import append, contents, fill

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +60,17 @@ ROLE_SETTINGS: dict[str, dict[str, str]] = {
 }
 
 _RUN_LOCK = 0x706C6578  # any number that nobody else takes
+
+
+def migration_files(owners: Sequence[str] = OWNERS) -> dict[str, Path]:
+    """Every migration that this code brings, by its name ("rooms/0001-tables"), in the order to apply."""
+    found: dict[str, Path] = {}
+    for owner in owners:
+        if find_spec(f"plexus.{owner}") is None:
+            continue  # a service that is not part of this image
+        folder = Path(str(files(f"plexus.{owner}"))) / "migrations"
+        found |= {f"{owner}/{path.stem}": path for path in sorted(folder.glob("*.sql"))}
+    return found
 
 
 class RolesMissingError(Exception):

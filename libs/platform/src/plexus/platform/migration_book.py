@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from plexus.platform.migrate import migration_files
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 from yoyo.migrations import Migration, MigrationList, default_migration_table
@@ -17,15 +16,9 @@ from yoyo.migrations import Migration, MigrationList, default_migration_table
 
 def migrations_of(owners: Sequence[str]) -> MigrationList:
     """All that these owners bring, in their order."""
-    found = MigrationList()
-    for owner in owners:
-        if find_spec(f"plexus.{owner}") is None:
-            continue  # a service that is not part of this image
-        folder = Path(str(files(f"plexus.{owner}"))) / "migrations"
-        found.extend(
-            _Whole(f"{owner}/{path.stem}", str(path), str(folder)) for path in sorted(folder.glob("*.sql"))
-        )
-    return found
+    return MigrationList(
+        _Whole(name, str(path), str(path.parent)) for name, path in migration_files(owners).items()
+    )
 
 
 class _Whole(Migration):  # type: ignore[misc]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plexus.platform.backup.schema import APPLIED, BOOK_EXISTS, migration_files
-from plexus.platform.migrate import OWNERS
+from plexus.platform.backup.schema import APPLIED, BOOK_EXISTS
+from plexus.platform.migrate import OWNERS, migration_files
 from plexus.platform.postgres import Database
 
 

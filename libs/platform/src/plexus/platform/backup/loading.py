@@ -10,7 +10,8 @@ import psycopg
 from plexus.platform.backup.errors import BrokenBackupError
 from plexus.platform.backup.progress import REPORT_EVERY, Report, Step
 from plexus.platform.backup.reading import TEXT_FORM
-from plexus.platform.backup.schema import BOOK, Connection, migration_files, plexus_schemas, tables
+from plexus.platform.backup.schema import BOOK, Connection, plexus_schemas, tables
+from plexus.platform.migrate import migration_files
 from psycopg import sql
 
 _PATIENCE = (

@@ -16,12 +16,11 @@ from plexus.platform.backup.schema import (
     Connection,
     TableInfo,
     applied_migrations,
-    migration_files,
     plexus_schemas,
     sequences,
     tables,
 )
-from plexus.platform.migrate import OWNERS, RolesMissingError, migrate
+from plexus.platform.migrate import OWNERS, RolesMissingError, migrate, migration_files
 
 OLDEST = 15
 

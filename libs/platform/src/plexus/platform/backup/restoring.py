@@ -17,9 +17,8 @@ from plexus.platform.backup.errors import BackupError, NewerBackupError, OtherSe
 from plexus.platform.backup.loading import Contents, analyze, connect, load
 from plexus.platform.backup.manifest import Manifest, Table
 from plexus.platform.backup.progress import Report, silent
-from plexus.platform.backup.schema import migration_files
 from plexus.platform.backup.source import Source, open_source, verify_source
-from plexus.platform.migrate import OWNERS, migrate
+from plexus.platform.migrate import OWNERS, migrate, migration_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from plexus.platform.backup.errors import BackupError
-from plexus.platform.migrate import OWNERS
+from plexus.platform.migrate import OWNERS, migration_files
 from psycopg import sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -66,17 +63,6 @@ class TableInfo:
     @property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(self.schema, self.name)
-
-
-def migration_files(owners: Sequence[str] = OWNERS) -> dict[str, Path]:
-    """Every migration that this code brings, by its name ("rooms/0001-tables"), in the order to apply."""
-    found: dict[str, Path] = {}
-    for owner in owners:
-        if find_spec(f"plexus.{owner}") is None:
-            continue  # a service that is not part of this image
-        folder = Path(str(files(f"plexus.{owner}"))) / "migrations"
-        found |= {f"{owner}/{path.stem}": path for path in sorted(folder.glob("*.sql"))}
-    return found
 
 
 def plexus_schemas(owners: Sequence[str] = OWNERS) -> list[str]:

@@ -14,10 +14,10 @@ from plexus.platform.backup.errors import (
 from plexus.platform.backup.schema import (
     Connection,
     applied_migrations,
-    migration_files,
     plexus_schemas,
     tables,
 )
+from plexus.platform.migrate import migration_files
 from psycopg import sql
 
 # What a server that nobody has used yet holds already.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
-from plexus.platform.backup.schema import APPLIED, BOOK_EXISTS, migration_files
+from plexus.platform.backup.schema import APPLIED, BOOK_EXISTS
 from plexus.platform.clock import Clock
 from plexus.platform.doctor.findings import Finding, failure, ok, warning
-from plexus.platform.migrate import READER, ROLE_SETTINGS, WRITER
+from plexus.platform.migrate import READER, ROLE_SETTINGS, WRITER, migration_files
 from plexus.platform.settings import Settings
 
 OLDEST, NEWEST = 15, 18
