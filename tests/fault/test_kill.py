@@ -78,8 +78,12 @@ async def test_kill_9_of_postgresql(fresh_plexus: PlexusServer, whom: str) -> No
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         ledgers = await make_ledgers(session, fresh_plexus.base_url, SENDERS)
+        before = fresh_plexus.postgres_pid()
         await under_load(ledgers, "load", 2, strike)
-        assert any(ledger.unanswered for ledger in ledgers), "nobody noticed the kill"
+        # Backends outlive their postmaster for a moment, and the next one is there in another: a send that
+        # waits for its connection may be answered late and not refused.
+        noticed = any(ledger.unanswered for ledger in ledgers)
+        assert noticed or fresh_plexus.postgres_pid() != before, "nobody noticed the kill"
         await healthy_again(fresh_plexus, ledgers[0])
         await check(ledgers)
         for ledger in ledgers:
