@@ -196,6 +196,7 @@ def fingerprint(world: World) -> Any:
     seen = [world.http.request("GET", f"/_matrix/client/v3/{path}", None, headers).ok() for path in paths]
     seen[0] = [event["event_id"] for event in seen[0]["chunk"]]
     seen[2] = sorted(event["event_id"] for event in seen[2])
+    seen[4] = sorted(seen[4]["joined_rooms"])
     seen[6] = sorted(device["device_id"] for device in seen[6]["devices"])
     return seen
 
