@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plexus.protocol.canonical_json import contains_nul, decode, decode_request, encode
+from plexus.protocol.canonical_json import canonicalise, contains_nul, decode, decode_request, encode
 from plexus.protocol.errors import BadJson, NotJson
 
 EXAMPLES = [
@@ -35,6 +35,29 @@ EXAMPLES = [
 @pytest.mark.parametrize(("given_json", "canonical"), EXAMPLES)
 def test_examples_of_the_appendix(given_json: str, canonical: str) -> None:
     assert encode(decode(given_json.encode())) == canonical.encode()
+    assert canonicalise(given_json.encode()) == canonical.encode()
+    assert encode(decode(given_json.encode(), strict=False), strict=False) == canonical.encode()
+
+
+def test_the_example_of_the_appendix_in_which_numbers_count_by_their_value() -> None:
+    assert canonicalise(b'{"a": -0, "b": 1e10}') == b'{"a":0,"b":10000000000}'
+    assert canonicalise(b"[1.0, -0.0, 9007199254740991.0]") == b"[1,0,9007199254740991]"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"1.5", b"1e-1", b"9007199254740992", b"1e16", b"1e400", b'{"a":1,"a":1}', b"[" * 201 + b"]" * 201],
+)
+def test_what_has_no_canonical_form(raw: bytes) -> None:
+    with pytest.raises(BadJson):
+        canonicalise(raw)
+
+
+# By UTF-16 code unit, as JavaScript and Java sort, U+10000 would come first.
+def test_keys_are_sorted_by_code_point() -> None:
+    keys = ["\U00010000", "\uffff", "\ue000", "b", "a", "B", "\x7f", "é", ""]
+    assert list(decode(encode(dict.fromkeys(keys)))) == sorted(keys)
+    assert encode({"\U00010000": 1, "\uffff": 2}) == '{"\uffff":2,"\U00010000":1}'.encode()
 
 
 json_values = st.recursive(
@@ -52,6 +75,84 @@ def test_equal_to_canonicaljson_and_back(value: Any) -> None:
     encoded = encode(value)
     assert encoded == canonicaljson.encode_canonical_json(value)
     assert decode(encoded) == value
+
+
+foreign_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=20,
+)
+
+
+@given(foreign_values)
+def test_lenient_is_equal_to_canonicaljson_and_back(value: Any) -> None:
+    encoded = encode(value, strict=False)
+    assert encoded == canonicaljson.encode_canonical_json(value)
+    assert decode(encoded, strict=False) == value == json.loads(encoded)
+    assert decode(json.dumps(value, indent=1).encode(), strict=False) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"),
+    [
+        (b'{"b":1.50,"a":1e5}', b'{"a":100000.0,"b":1.5}'),
+        (b"[-0, -0.0, 1E3, 1e-7]", b"[0,-0.0,1000.0,1e-07]"),
+        (b'{"a":1, "a":2}', b'{"a":2}'),
+        (b"9007199254740993", b"9007199254740993"),
+        (b"18446744073709551617", b"18446744073709551617"),
+        (b"-123456789012345678901234567890", b"-123456789012345678901234567890"),
+        (b"[" + b"1" * 400 + b"]", b"[" + b"1" * 400 + b"]"),
+    ],
+)
+def test_old_rooms_are_read_as_python_reads(raw: bytes, canonical: bytes) -> None:
+    value = decode(raw, strict=False)
+    assert value == json.loads(raw)
+    assert encode(value, strict=False) == canonical == canonicaljson.encode_canonical_json(json.loads(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"1e400", BadJson),
+        (b"[1e400, NaN]", BadJson),
+        (b"[%s]" % (b"9" * 5000), BadJson),
+        (rb'[1e400, "\ud800"]', BadJson),
+        (b"[%s, %b]" % (b"9" * 400, rb'"\ud800"'), BadJson),
+        (b"[" * 201 + b"1.5" + b"]" * 201, BadJson),
+        (b"[1e400," * 990 + b"1" + b"]" * 990, BadJson),
+        (b"[1e400", NotJson),
+        (b'[1e400, "\xff"]', NotJson),
+        (b"[NaN]", NotJson),
+        (rb'"\ud800"', NotJson),
+        ('["a", 1.5]'.encode("utf-16"), NotJson),
+    ],
+)
+def test_lenient_refuses_what_nobody_prints(raw: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        decode(raw, strict=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        {1: 2.5},
+        {"a": {None: 1.5}},
+        [2.5, "\ud800"],
+        "\udfff",
+        b"",
+        {1},
+        [10**5000],
+    ],
+)
+def test_lenient_encode_refuses(value: Any) -> None:
+    with pytest.raises(BadJson):
+        encode(value, strict=False)
 
 
 @given(json_values)

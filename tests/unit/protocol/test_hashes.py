@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
+import canonicaljson
 import pytest
 from plexus.protocol import RoomVersion
 from plexus.protocol.errors import BadHash
@@ -37,7 +39,16 @@ REDACTABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("data", "text"), [(b"", ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"foobar", "Zm9vYmFy")]
+    ("data", "text"),
+    [
+        (b"", ""),
+        (b"f", "Zg"),
+        (b"fo", "Zm8"),
+        (b"foo", "Zm9v"),
+        (b"foob", "Zm9vYg"),
+        (b"fooba", "Zm9vYmE"),
+        (b"foobar", "Zm9vYmFy"),
+    ],
 )
 def test_base64_of_the_appendix(data: bytes, text: str) -> None:
     assert encode_base64(data) == text
@@ -65,6 +76,21 @@ def test_content_hashes_of_the_appendix(event: dict[str, Any], expected: str) ->
     check_content_hash(hashed)
     with pytest.raises(BadHash):
         check_content_hash({**hashed, "content": {"body": "another"}})
+    with pytest.raises(BadHash):
+        check_content_hash(event)
+
+
+@pytest.mark.parametrize("number", [1.5, 1e16, 1e-7, 2**63, 10**30])
+def test_the_content_hash_of_an_old_room_is_over_what_python_prints(number: float) -> None:
+    event = {**REDACTABLE, "content": {"body": number}}
+    covered = {key: value for key, value in event.items() if key not in ("signatures", "unsigned", "hashes")}
+    theirs = sha256(canonicaljson.encode_canonical_json(covered)).digest()
+    assert content_hash(event) == theirs
+    check_content_hash({**event, "hashes": {"sha256": encode_base64(theirs)}})
+
+
+def test_what_nobody_can_print_has_no_hash() -> None:
+    event = {**REDACTABLE, "content": {"body": float("inf")}, "hashes": {"sha256": "h" * 43}}
     with pytest.raises(BadHash):
         check_content_hash(event)
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from plexus.protocol.canonical_json import encode
-from plexus.protocol.errors import BadHash
+from plexus.protocol.errors import BadHash, BadJson
 from plexus.protocol.redaction import redact
 from plexus.protocol.room_versions import RoomVersion
 
@@ -48,8 +48,12 @@ def decode_base64(text: str) -> bytes:
 
 
 def content_hash(event: Mapping[str, Any]) -> bytes:
-    """SHA-256 over the event without ``unsigned``, ``signatures`` and ``hashes``."""
-    return sha256(encode({key: value for key, value in event.items() if key not in _NOT_HASHED})).digest()
+    """SHA-256 over the event without ``unsigned``, ``signatures`` and ``hashes``.
+
+    What the room version allows in its JSON has been asked before: the bytes are the same then.
+    """
+    hashed = {key: value for key, value in event.items() if key not in _NOT_HASHED}
+    return sha256(encode(hashed, strict=False)).digest()
 
 
 def check_content_hash(event: Mapping[str, Any]) -> None:
@@ -63,7 +67,8 @@ def check_content_hash(event: Mapping[str, Any]) -> None:
     try:
         if decode_base64(claimed) == content_hash(event):
             return
-    except ValueError:
+    except (ValueError, BadJson):
+        # Neither what is not base64 nor the hash of what cannot be hashed.
         pass
     raise BadHash("The content hash does not match the event")
 
@@ -74,7 +79,10 @@ def reference_hash(version: RoomVersion, event: Mapping[str, Any]) -> bytes:
     # Room versions from 4 on name the event by this very hash, so an ``event_id`` in it cannot be meant.
     redacted.pop("event_id", None)
     return sha256(
-        encode({key: value for key, value in redacted.items() if key not in _NOT_REFERENCED})
+        encode(
+            {key: value for key, value in redacted.items() if key not in _NOT_REFERENCED},
+            strict=version.strict_canonical_json,
+        )
     ).digest()
 
 

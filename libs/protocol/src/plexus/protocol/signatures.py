@@ -108,9 +108,10 @@ def write_signing_keys(keys: list[SigningKey]) -> str:
     return "".join(key.to_line() for key in keys)
 
 
-def signed_bytes(obj: Mapping[str, Any]) -> bytes:
+def signed_bytes(obj: Mapping[str, Any], *, strict: bool = True) -> bytes:
     """What a signature of ``obj`` covers: its canonical JSON without ``signatures`` and ``unsigned``."""
-    return encode({key: value for key, value in obj.items() if key not in ("signatures", "unsigned")})
+    covered = {key: value for key, value in obj.items() if key not in ("signatures", "unsigned")}
+    return encode(covered, strict=strict)
 
 
 def with_signature(obj: Mapping[str, Any], server_name: str, key_id: str, signature: str) -> dict[str, Any]:
@@ -144,13 +145,15 @@ def key_ids_of(obj: Mapping[str, Any], server_name: str) -> list[str]:
     return [key_id for key_id in by_server if key_id.startswith(ALGORITHM + ":")]
 
 
-def verify_json(obj: Mapping[str, Any], server_name: str, key_id: str, verify_key: VerifyKey) -> None:
+def verify_json(
+    obj: Mapping[str, Any], server_name: str, key_id: str, verify_key: VerifyKey, *, strict: bool = True
+) -> None:
     """`BadSignature` unless ``obj`` carries a right signature by this key. Appendices, "Checking for a
     Signature".
     """
     signature = signature_of(obj, server_name, key_id)
     try:
-        message = signed_bytes(obj)
+        message = signed_bytes(obj, strict=strict)
     except MatrixError as error:
         raise BadSignature(f"What is not canonical JSON cannot have been signed: {error.message}") from None
     verify_key.verify(message, signature)
@@ -160,7 +163,8 @@ def sign_event(
     version: RoomVersion, event: Mapping[str, Any], server_name: str, key: SigningKey
 ) -> dict[str, Any]:
     """A copy of a PDU (hashes included) with one more signature, made over its redacted form."""
-    signature = key.sign(signed_bytes(redact(version, event)))
+    message = signed_bytes(redact(version, event), strict=version.strict_canonical_json)
+    signature = key.sign(message)
     return with_signature(event, server_name, key.key_id, signature)
 
 
@@ -172,4 +176,5 @@ def verify_event(
     verify_key: VerifyKey,
 ) -> None:
     """`BadSignature` unless the PDU carries a right signature by this key over its redacted form."""
-    verify_json(redact(version, event), server_name, key_id, verify_key)
+    redacted = redact(version, event)
+    verify_json(redacted, server_name, key_id, verify_key, strict=version.strict_canonical_json)
