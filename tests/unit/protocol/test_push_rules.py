@@ -168,6 +168,18 @@ def test_rule_ids(rule_id: str) -> None:
         ),
         ("content", {"actions": []}, MissingParam),
         ("content", {"actions": [], "pattern": 5}, BadJson),
+        ("content", {"actions": [], "pattern": "x" * 1001}, InvalidParam),
+        (
+            "override",
+            {"actions": [], "conditions": [{"kind": "event_match", "key": "type", "pattern": "x" * 1001}]},
+            InvalidParam,
+        ),
+        ("override", {"actions": [], "conditions": [{"kind": "contains_display_name"}] * 51}, InvalidParam),
+        (
+            "override",
+            {"actions": [], "conditions": [{"kind": "room_member_count", "is": "<" + "9" * 17}]},
+            InvalidParam,
+        ),
     ],
 )
 def test_bad_bodies(kind: str, body: dict[str, Any], error: type[Exception]) -> None:
@@ -191,3 +203,12 @@ def test_storing_and_reading_again() -> None:
     again = Overlay.from_json(json.loads(json.dumps(overlay.to_json())))
     assert merge(again, ALICE) == merge(overlay, ALICE)
     assert Overlay.from_json({}) == EMPTY
+
+
+def test_there_is_an_end_to_the_rules_of_a_kind() -> None:
+    rule = {"rule_id": "x", "default": False, "enabled": True, "actions": []}
+    full = Overlay(rules={"room": tuple({**rule, "rule_id": f"!{n}:x"} for n in range(2000))})
+    with pytest.raises(InvalidParam, match="at most 2000"):
+        full.put_rule("room", "!one:more", BODY)
+    full.put_rule("room", "!7:x", BODY)
+    full.put_rule("sender", "@a:x", BODY)

@@ -9,15 +9,14 @@ An event's way through this package:
 4. `build_event` makes the canonical bytes, hashes and signs them and names the `Event`. What comes from
    another server enters through `Event.from_pdu`, `signatures.verify_event` and
    `hashes.check_content_hash` instead.
-5. `visibility` decides who may see it, `Filter` who wants it, `push_rules` whom to notify, and
-   `client_event` how it looks to clients.
+5. `visibility` decides who may see it, `Filter` who wants it, `push_evaluation` whom to notify,
+   and `client_event` how it looks to clients.
 
 Room versions differ only by values: see `room_versions`. Whatever goes wrong is in `errors`, where what we
 answer (`MatrixError`) and what another server did (`RemoteFault`) are different things.
 
 It does not store, send, fetch or wait; look-ups come in as functions, time and randomness as parameters. Room
-versions 1 to 9 and state resolution are not here yet. A push rule is edited here, but not matched with
-events.
+versions 1 to 9 and state resolution are not here yet.
 
 The names below are the public face; less common ones are imported from their modules.
 """

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from plexus.protocol.errors import BadJson, InvalidParam
+from plexus.protocol.globs import pieces_match
 from plexus.protocol.identifiers import is_room_id, is_user_id
 
 MAX_ENTRIES = 1000
@@ -78,21 +79,4 @@ def globs_of(types: frozenset[str] | None) -> tuple[Glob, ...]:
 
 
 def any_glob_matches(globs: tuple[Glob, ...], type: str) -> bool:
-    return any(_glob_matches(glob, type) for glob in globs)
-
-
-def _glob_matches(glob: Glob, text: str) -> bool:
-    """Match from left to right, each part at the first place possible.
-
-    Linear, where a regular expression with many ``.*`` backtracks: the filter is a stranger's.
-    """
-    first, *middle, last = glob
-    if not text.startswith(first):
-        return False
-    at = len(first)
-    for part in middle:
-        at = text.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return len(text) - len(last) >= at and text.endswith(last)
+    return any(pieces_match(glob, type) for glob in globs)

@@ -17,8 +17,12 @@ from plexus.protocol.errors import BadJson, InvalidParam, MissingParam
 from plexus.protocol.identifiers import MAX_ID_BYTES
 from plexus.protocol.predefined_push_rules import KINDS, Kind
 
+MAX_PATTERN_CHARS = 1000
+MAX_CONDITIONS = 50
+"""In one rule. Ours, like the length of a pattern: rules are kept, and run for every event."""
+
 _HISTORICAL_ACTIONS = frozenset(("dont_notify", "coalesce"))
-_MEMBER_COUNT = re.compile(r"(==|<|>|>=|<=)?[0-9]+")
+_MEMBER_COUNT = re.compile(r"(==|<|>|>=|<=)?[0-9]{1,16}")
 _WITH_CONDITIONS: frozenset[Kind] = frozenset(("override", "underride"))
 
 
@@ -50,6 +54,7 @@ def read_parameters(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
             raise MissingParam("A content rule needs a pattern")
         if not isinstance(body["pattern"], str):
             raise BadJson("pattern must be a string")
+        _check_length(body["pattern"])
         parameters["pattern"] = body["pattern"]
     return parameters
 
@@ -86,12 +91,15 @@ def read_enabled(body: Mapping[str, Any]) -> bool:
 def _read_conditions(conditions: object) -> list[dict[str, Any]]:
     if not isinstance(conditions, list):
         raise BadJson("conditions must be a list")
+    if len(conditions) > MAX_CONDITIONS:
+        raise InvalidParam(f"A rule has at most {MAX_CONDITIONS} conditions")
     for condition in conditions:
         if not isinstance(condition, dict) or not isinstance(condition.get("kind"), str):
             raise BadJson("A condition is an object with a kind")
         for parameter in _TEXT_PARAMETERS.get(condition["kind"], ()):
             if not isinstance(condition.get(parameter), str):
                 raise BadJson(f"The condition {condition['kind']} needs a string {parameter}")
+            _check_length(condition[parameter])
         if condition["kind"] == "room_member_count" and not _MEMBER_COUNT.fullmatch(condition["is"]):
             raise InvalidParam("room_member_count.is is a number after ==, <, >, >= or <=")
         if condition["kind"] in _WITH_VALUE and not _is_plain_value(condition):
@@ -108,6 +116,11 @@ _TEXT_PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 
 _WITH_VALUE = frozenset(("event_property_is", "event_property_contains"))
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_PATTERN_CHARS:
+        raise InvalidParam(f"A pattern or key has at most {MAX_PATTERN_CHARS} characters")
 
 
 def _is_plain_value(condition: Mapping[str, Any]) -> bool:

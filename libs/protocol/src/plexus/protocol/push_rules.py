@@ -6,7 +6,9 @@ adds it.
 
 1. `Overlay.from_json` reads what is stored (nothing stored: `EMPTY`).
 2. An edit gives a new overlay, or a Matrix error; `Overlay.to_json` is what to store.
-3. `merge` gives the ruleset that clients see and that events are matched with.
+3. `merge` gives the ruleset that clients see.
+
+Events are matched in `push_evaluation`, with a compiled form of the same ruleset.
 
 Own rules go before the defaults of their kind, but for ``.m.rule.master``, which goes before everything.
 
@@ -19,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from plexus.protocol.errors import MatrixError, NotFound
+from plexus.protocol.errors import InvalidParam, MatrixError, NotFound
 from plexus.protocol.predefined_push_rules import (
     KINDS,
     MASTER,
@@ -49,6 +51,9 @@ __all__ = [
     "read_actions",
     "read_enabled",
 ]
+
+MAX_RULES = 2000
+"""Rules of one kind that a user may have. Ours: they are kept, and run for every event."""
 
 _DEFAULT_IDS: frozenset[tuple[Kind, str]] = frozenset(
     (kind, rule["rule_id"]) for kind in KINDS for rule in default_rules("@_:_")[kind]
@@ -86,6 +91,8 @@ class Overlay:
         if old is not None and before is None and after is None:
             return self._with(known, tuple(rule if each is old else each for each in own))
         others = [each for each in own if each is not old]
+        if len(others) >= MAX_RULES:
+            raise InvalidParam(f"There are at most {MAX_RULES} push rules of a kind")
         others.insert(_place(others, before, after), rule)
         return self._with(known, tuple(others))
 
