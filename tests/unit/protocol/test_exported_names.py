@@ -25,6 +25,7 @@ FACE = """
     client_event client_event_prefix stripped_state
     SigningKey VerifyKey sign_json verify_json
     auth_types_for_event check_auth check_auth_events may_redact PowerLevels
+    resolve_states MissingEvents
     Filter RoomFilter EventFilter
     ProtocolError MatrixError AuthRejected BadJson Forbidden InvalidParam LimitExceeded MissingParam NotFound
     NotJson TooLarge Unavailable RemoteFault InvalidEvent BadSignature BadHash

@@ -9,14 +9,16 @@ An event's way through this package:
 4. `build_event` makes the canonical bytes, hashes and signs them and names the `Event`. What comes from
    another server enters through `Event.from_pdu`, `signatures.verify_event` and
    `hashes.check_content_hash` instead.
-5. `visibility` decides who may see it, `Filter` who wants it, `push_evaluation` whom to notify,
-   and `client_event` how it looks to clients.
+5. Where branches of the room meet, `resolve_states`, or `state_resolution.resolve` for large rooms, says
+   which state holds.
+6. `visibility` decides who may see it, `Filter` who wants it, `push_evaluation` whom to notify, and
+   `client_event` how it looks to clients.
 
 Room versions differ only by values: see `room_versions`. Whatever goes wrong is in `errors`, where what we
 answer (`MatrixError`) and what another server did (`RemoteFault`) are different things.
 
 It does not store, send, fetch or wait; look-ups come in as functions, time and randomness as parameters. Room
-versions 1 to 9 and state resolution are not here yet.
+versions 1 to 9 are not here yet.
 
 The names below are the public face; less common ones are imported from their modules.
 """
@@ -32,6 +34,7 @@ from plexus.protocol.errors import (
     InvalidParam,
     LimitExceeded,
     MatrixError,
+    MissingEvents,
     MissingParam,
     NotFound,
     NotJson,
@@ -49,6 +52,7 @@ from plexus.protocol.redaction import redact
 from plexus.protocol.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS, RoomVersion
 from plexus.protocol.room_versions import get as get_room_version
 from plexus.protocol.signatures import SigningKey, VerifyKey, sign_json, verify_json
+from plexus.protocol.state_resolution import resolve_states
 
 __all__ = [
     "DEFAULT_ROOM_VERSION",
@@ -66,6 +70,7 @@ __all__ = [
     "InvalidParam",
     "LimitExceeded",
     "MatrixError",
+    "MissingEvents",
     "MissingParam",
     "NotFound",
     "NotJson",
@@ -90,6 +95,7 @@ __all__ = [
     "redact",
     "redact_event",
     "redact_raw",
+    "resolve_states",
     "sign_json",
     "stripped_state",
     "verify_json",

@@ -25,6 +25,7 @@
     │   ├── TooLarge             413 M_TOO_LARGE
     │   ├── LimitExceeded        429 M_LIMIT_EXCEEDED
     │   └── Unavailable          503 M_UNKNOWN
+    ├── MissingEvents            state resolution needs more events than its caller had at hand
     └── RemoteFault              another server broke the rules; it is never the caller's fault
         ├── InvalidEvent         not an event of its room version: dropped
         ├── BadSignature         a signature is missing or wrong: dropped
@@ -227,6 +228,22 @@ class Unavailable(_Fixed):
     def __init__(self, message: str | None = None, *, retry_after_ms: int = 1000) -> None:
         super().__init__(message, None, _retry_after(retry_after_ms))
         self.retry_after_ms = retry_after_ms
+
+
+class MissingEvents(ProtocolError):
+    """What is not at hand: events by ID, and places (type, state key) of the unconflicted state.
+
+    Load them, and better some of their auth events too, and repeat.
+    """
+
+    def __init__(
+        self,
+        event_ids: frozenset[str] = frozenset(),
+        places: frozenset[tuple[str, str]] = frozenset(),
+    ) -> None:
+        super().__init__(f"{len(event_ids)} events and {len(places)} places of the state are not at hand")
+        self.event_ids = event_ids
+        self.places = places
 
 
 class RemoteFault(ProtocolError):

@@ -23,7 +23,7 @@ EventFormat = Literal["v4", "v11", "v12"]
 """PDU formats by the room version that brought them: "v4" names events by hash, "v11" moves ``redacts`` into
 the content, "v12" takes the room ID of the create event from its hash."""
 
-StateResolution = Literal["v2", "v2.1"]
+StateResolution = Literal["v1", "v2", "v2.1"]
 
 
 @dataclass(frozen=True, slots=True)

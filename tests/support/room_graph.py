@@ -1,0 +1,222 @@
+"""Rooms as graphs: forks and merges, every event judged and the state after it known.
+
+`RoomGraph` is a room in memory. `send` builds a real event (hashed and signed) after any events that are
+there, judges it upon the state there, and keeps it; where it joins branches their states are resolved by
+`plexus.protocol.state_resolution`. `random_room` makes one with forks, merges, clocks that are off, and
+people who join, leave, talk, ban, promote and demote each other; the same seed makes the same room.
+`forked_room` makes a large one: many members, two branches, many conflicts.
+
+Everything that a store needs is in ``events``, in an order in which each event comes after those it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from plexus.protocol import (
+    AuthRejected,
+    Draft,
+    Event,
+    RoomVersion,
+    SigningKey,
+    auth_types_for_event,
+    build_event,
+    check_auth,
+)
+from plexus.protocol.state_resolution import StateKey, resolve_states
+
+KEY = SigningKey("ed25519:a_graph", bytes(range(32)))
+START = 1_700_000_000_000
+"""The time of the first event, in milliseconds."""
+
+
+@dataclass
+class RoomGraph:
+    """A room that branches. ``states`` holds the state after each event, (type, state key) to event ID."""
+
+    version: RoomVersion
+    creator: str = "@alice:one"
+    events: dict[str, Event] = field(default_factory=dict)
+    states: dict[str, Mapping[StateKey, str]] = field(default_factory=dict)
+    extremities: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
+    """Events kept although the state before them does not allow them (`send` with ``even_if_rejected``)."""
+
+    @property
+    def create(self) -> Event:
+        return next(iter(self.events.values()))
+
+    @property
+    def room_id(self) -> str | None:
+        if self.events:
+            return self.create.room_id
+        return None if self.version.room_id_is_create_event_hash else "!graph:" + server_of(self.creator)
+
+    def begin(self, **create_content: Any) -> Event:
+        """The create event and the creator's join; the last of them."""
+        content: dict[str, Any] = {"room_version": self.version.identifier, **create_content}
+        if self.version.auth.create_needs_creator:
+            content["creator"] = self.creator
+        self.send("m.room.create", self.creator, content, "")
+        return self.send("m.room.member", self.creator, {"membership": "join"}, self.creator)
+
+    def state_before(self, prev_events: Sequence[str]) -> Mapping[StateKey, str]:
+        """The state that an event after these would meet."""
+        if len(prev_events) == 1:
+            return self.states[prev_events[0]]
+        return resolve_states(
+            self.version,
+            [self.states[event_id] for event_id in prev_events],
+            self.events.get,
+            is_rejected=self.rejected.__contains__,
+        )
+
+    def send(
+        self,
+        type: str,
+        sender: str,
+        content: Mapping[str, Any],
+        state_key: str | None = None,
+        *,
+        after: Sequence[str] | None = None,
+        ts: int | None = None,
+        state: Mapping[StateKey, str] | None = None,
+        even_if_rejected: bool = False,
+    ) -> Event:
+        """Send an event ``after`` these (otherwise after all extremities) at ``ts`` milliseconds.
+
+        Raises `AuthRejected`, and then nothing has happened. ``state`` replaces the true state before the
+        event, as a server has it that was told wrongly.
+        """
+        prev_events = tuple(sorted(self.extremities) if after is None else after)
+        before = self.state_before(prev_events) if state is None else state
+        keys = auth_types_for_event(self.version, type, state_key, sender, content)
+        draft = Draft(type, sender, content, self.room_id, state_key, prev_events)
+        create = self.create if self.events else None
+        allowed = True
+        try:
+            check_auth(self.version, draft, self._lookup(before), create=create)
+        except AuthRejected:
+            if not even_if_rejected:
+                raise
+            allowed = False
+        event = build_event(
+            self.version,
+            room_id=self.room_id,
+            type=type,
+            sender=sender,
+            content=content,
+            state_key=state_key,
+            prev_events=prev_events,
+            auth_events=[before[key] for key in keys if key in before],
+            depth=1 + max((self.events[event_id].depth for event_id in prev_events), default=0),
+            origin_server_ts=START + len(self.events) if ts is None else ts,
+            server_name=server_of(sender),
+            key=KEY,
+        )
+        self.events[event.event_id] = event
+        if allowed:
+            self.states[event.event_id] = {**before, event.key: event.event_id} if event.is_state else before
+            self.extremities.difference_update(prev_events)
+            self.extremities.add(event.event_id)
+        else:
+            self.rejected.add(event.event_id)
+        return event
+
+    def _lookup(self, state: Mapping[StateKey, str]) -> Callable[[str, str], Event | None]:
+        def lookup(type: str, state_key: str) -> Event | None:
+            event_id = state.get((type, state_key))
+            return None if event_id is None else self.events[event_id]
+
+        return lookup
+
+
+def server_of(user_id: str) -> str:
+    return user_id.partition(":")[2]
+
+
+USERS = ("@alice:one", "@bob:two", "@carol:three", "@dan:two", "@eve:one", "@frank:three")
+LEVELS = (0, 25, 50, 50, 75, 100)
+
+
+def random_room(version: RoomVersion, random: Random, *, steps: int = 40, users: int = 5) -> RoomGraph:
+    """A room after about ``steps`` acts of up to six users, with forks and merges. It has one or more
+    extremities.
+    """
+    people = USERS[:users]
+    graph = RoomGraph(version, people[0])
+    graph.begin()
+    in_users = {} if version.auth.creators_have_infinite_power else {people[0]: 100}
+    graph.send("m.room.power_levels", people[0], {"users": in_users}, "")
+    graph.send("m.room.join_rules", people[0], {"join_rule": "public"}, "")
+    for user in people[1:]:
+        if random.random() < 0.7:
+            graph.send("m.room.member", user, {"membership": "join"}, user)
+    for _ in range(steps):
+        after = _somewhere(graph, random)
+        act = _some_act(graph, random, people, graph.state_before(after))
+        # Clocks run mostly alike; some are off, and some events share a millisecond.
+        ts = START + 10 * len(graph.events) + random.choice((0, 0, 0, 5, -30, 30, -300, 300))
+        try:
+            graph.send(*act, after=after, ts=ts)
+        except AuthRejected:
+            continue
+    return graph
+
+
+def _somewhere(graph: RoomGraph, random: Random) -> tuple[str, ...]:
+    """What the next event comes after: mostly one extremity, at times several, or an event long past."""
+    chance = random.random()
+    tips = sorted(graph.extremities)
+    if chance < 0.15:
+        return (random.choice(list(graph.states)[-12:]),)
+    if chance < 0.4 and len(tips) > 1:
+        return tuple(random.sample(tips, random.randint(2, min(3, len(tips)))))
+    return (random.choice(tips),)
+
+
+Act = tuple[str, str, dict[str, Any], str | None]
+
+
+def _some_act(graph: RoomGraph, random: Random, people: Sequence[str], state: Mapping[StateKey, str]) -> Act:
+    sender, target = random.choice(people), random.choice(people)
+    match random.randrange(12):
+        case 0 | 1:
+            return ("m.room.topic", sender, {"topic": str(random.randrange(10))}, "")
+        case 2:
+            return ("m.room.name", sender, {"name": str(random.randrange(10))}, "")
+        case 3:
+            return ("m.room.member", sender, {"membership": "leave"}, sender)
+        case 4 | 5:
+            return (
+                "m.room.member",
+                sender,
+                {"membership": "join", "displayname": str(len(graph.events))},
+                sender,
+            )
+        case 6:
+            return ("m.room.member", sender, {"membership": "ban"}, target)
+        case 7:
+            return ("m.room.member", sender, {"membership": "leave"}, target)
+        case 8:
+            return ("m.room.member", sender, {"membership": "invite"}, target)
+        case 9:
+            rule = random.choice(("public", "public", "invite", "knock"))
+            return ("m.room.join_rules", sender, {"join_rule": rule}, "")
+        case 10 | 11:
+            return ("m.room.power_levels", sender, _some_levels(graph, random, target, state), "")
+        case _:
+            raise AssertionError
+
+
+def _some_levels(
+    graph: RoomGraph, random: Random, target: str, state: Mapping[StateKey, str]
+) -> dict[str, Any]:
+    current = state.get(("m.room.power_levels", ""))
+    content = dict(graph.events[current].content) if current is not None else {}
+    if random.random() < 0.2:
+        return {**content, random.choice(("ban", "kick", "invite", "state_default")): random.choice(LEVELS)}
+    return {**content, "users": {**content.get("users", {}), target: random.choice(LEVELS)}}

@@ -1,0 +1,54 @@
+"""plexus.protocol.state_resolution: on random rooms it does what the words of the specification do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from plexus.protocol import RoomVersion, get_room_version
+from plexus.protocol.state_resolution import StateKey, resolve_states
+
+from tests.support.room_graph import RoomGraph, random_room
+from tests.unit.protocol.state_resolution import reference
+
+VERSIONS = {
+    "v1": replace(get_room_version("10"), state_resolution="v1"),
+    "v2": get_room_version("11"),
+    "v2.1": get_room_version("12"),
+}
+
+a_version = st.sampled_from(list(VERSIONS.values()))
+a_seed = st.integers(0, 2**32)
+
+
+def some_states(graph: RoomGraph, random: Random) -> list[dict[StateKey, str]]:
+    """States of the room, as different servers may hold them: some have old entries, or lack some."""
+    ids = list(graph.states)
+    chosen = random.choices(ids[len(ids) // 3 :], k=random.randint(2, 4))
+    states = [dict(graph.states[event_id]) for event_id in chosen]
+    if random.random() < 0.5:
+        for state in states:
+            for key in list(state):
+                chance = random.random()
+                if chance < 0.05:
+                    del state[key]
+                elif chance < 0.2:
+                    older = [event for event in graph.events.values() if event.is_state and event.key == key]
+                    state[key] = random.choice(older).event_id
+    return states
+
+
+def resolve(version: RoomVersion, states: list[dict[StateKey, str]], graph: RoomGraph) -> dict[StateKey, str]:
+    return resolve_states(version, states, graph.events.get, is_rejected=graph.rejected.__contains__)
+
+
+@given(a_version, a_seed)
+def test_it_equals_the_words_of_the_specification(version: RoomVersion, seed: int) -> None:
+    random = Random(seed)
+    graph = random_room(version, random)
+    for _ in range(5):
+        states = some_states(graph, random)
+        expected = reference.resolve(version, states, graph.events, graph.rejected)
+        assert resolve(version, states, graph) == expected
