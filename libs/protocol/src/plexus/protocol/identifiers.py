@@ -11,6 +11,7 @@ Appendices, "Identifier Grammar" and "Opaque Identifiers".
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import lru_cache
 
@@ -27,8 +28,9 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=\-/+]+")
 _OPAQUE_ID = re.compile(r"[0-9A-Za-z._~-]{1,255}")
 _NAMESPACED_ID = re.compile(r"[a-z][a-z0-9._-]{0,254}")
-# The reference hash of an event: 32 bytes in unpadded URL-safe base64.
+# The reference hash of an event: 32 bytes in unpadded base64.
 _HASH_ID = re.compile(r"[A-Za-z0-9_-]{43}")
+_OLD_HASH_ID = re.compile(r"[A-Za-z0-9+/]{43}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -44,7 +46,7 @@ def is_server_name(name: str) -> bool:
     """Whether ``name`` is ``hostname[:port]``; IPv6 literals stand in brackets."""
     if name.startswith("["):
         host, bracket, rest = name.partition("]")
-        if not bracket or not _IPV6.fullmatch(host + "]"):
+        if not bracket or not _IPV6.fullmatch(host + "]") or not _is_ipv6(host[1:]):
             return False
         return not rest or (rest[0] == ":" and _PORT.fullmatch(rest[1:]) is not None)
     host, colon, port = name.partition(":")
@@ -53,6 +55,28 @@ def is_server_name(name: str) -> bool:
     if _IPV4.fullmatch(host):
         return all(int(part) <= 255 for part in host.split("."))
     return _DNS_NAME.fullmatch(host) is not None
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def split_server_name(name: str) -> tuple[str, int | None]:
+    """(host, port or None) of a server name already checked; an IPv6 literal keeps its brackets."""
+    if name.startswith("["):
+        host, _, rest = name.partition("]")
+        return host + "]", int(rest[1:]) if rest else None
+    host, colon, port = name.partition(":")
+    return host, int(port) if colon else None
+
+
+def is_ip_literal(host: str) -> bool:
+    """Whether a host, without port, is an IPv4 address or an IPv6 address in brackets."""
+    return host.startswith("[") or _IPV4.fullmatch(host) is not None
 
 
 def _split(identifier: str, sigil: str) -> tuple[str, str] | None:
@@ -148,6 +172,17 @@ def is_event_id(event_id: object) -> bool:
 def is_hash_event_id(event_id: str) -> bool:
     """Whether this is an event ID of room version 4 and later: the reference hash, URL-safe."""
     return event_id[:1] == "$" and _HASH_ID.fullmatch(event_id, 1) is not None
+
+
+def is_old_hash_event_id(event_id: str) -> bool:
+    """Whether this is an event ID of room version 3: the reference hash in the other base64."""
+    return event_id[:1] == "$" and _OLD_HASH_ID.fullmatch(event_id, 1) is not None
+
+
+def parse_event_id(event_id: str) -> tuple[str, str] | None:
+    """(opaque id, server name) of an event ID of room versions 1 and 2, or None."""
+    parts = _split(event_id, "$")
+    return parts if parts is not None and parts[0] else None
 
 
 def is_opaque_id(value: str) -> bool:
