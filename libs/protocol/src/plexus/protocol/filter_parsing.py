@@ -13,7 +13,8 @@ from plexus.protocol.globs import pieces_match
 from plexus.protocol.identifiers import is_room_id, is_user_id
 
 MAX_ENTRIES = 1000
-"""Entries in one list of a filter. Ours: a filter is kept and run for every event."""
+MAX_ENTRY_CHARS = 1000
+"""In one list of a filter, and in one entry. Ours: a filter is kept and run for every event."""
 
 Glob: TypeAlias = tuple[str, ...]
 """A pattern cut at its stars."""
@@ -33,6 +34,8 @@ def read_list(data: Mapping[str, Any], key: str, where: str) -> list[str] | None
         raise BadJson(f"{where}.{key} must be a list of strings")
     if len(value) > MAX_ENTRIES:
         raise InvalidParam(f"{where}.{key} has more than {MAX_ENTRIES} entries")
+    if any(len(entry) > MAX_ENTRY_CHARS for entry in value):
+        raise InvalidParam(f"{where}.{key} has an entry of more than {MAX_ENTRY_CHARS} characters")
     return value
 
 

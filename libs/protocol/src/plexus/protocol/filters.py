@@ -27,7 +27,7 @@ from plexus.protocol.filter_parsing import (
     read_texts,
     read_users,
 )
-from plexus.protocol.property_paths import apply_event_fields
+from plexus.protocol.property_paths import apply_event_fields, without_redundant
 
 __all__ = ["EVERYTHING", "EVERY_ROOM", "EventFilter", "Filter", "RoomFilter", "apply_event_fields"]
 
@@ -187,7 +187,7 @@ class Filter:
             room=EVERY_ROOM if data.get("room") is None else RoomFilter.parse(data["room"]),
             presence=_section(data, "presence"),
             account_data=_section(data, "account_data"),
-            event_fields=None if fields is None else tuple(fields),
+            event_fields=None if fields is None else without_redundant(fields),
             event_format=event_format,
         )
 
