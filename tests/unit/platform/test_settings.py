@@ -64,7 +64,7 @@ def test_a_limit_can_be_changed_in_part() -> None:
         ("PLEXUS_HTTP__TRUSTED_PROXIES", "[1", ["http.trusted_proxies", "list"]),
         ("PLEXUS_LISTENERS__FEDERATION__ENABLED", "true", ["listeners.federation", "certificate"]),
         ("PLEXUS_RATE_LIMITS__MESSAGE__BURST", "0", ["rate_limits.message.burst"]),
-        ("PLEXUS_ROOMS__DEFAULT_VERSION", "9", ["rooms.default_version"]),
+        ("PLEXUS_ROOMS__DEFAULT_VERSION", "13", ["rooms.default_version"]),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(name: str, value: str, words: list[str]) -> None:

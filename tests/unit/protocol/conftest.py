@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from plexus.protocol import (
+    ROOM_VERSIONS,
     Draft,
     Event,
     RoomVersion,
@@ -16,6 +17,7 @@ from plexus.protocol import (
     check_auth,
     get_room_version,
 )
+from plexus.protocol.events import reference_hash_of
 
 SEED = bytes(range(32))
 ALICE, BOB, CAROL, MALLORY = "@alice:one", "@bob:two", "@carol:three", "@mallory:evil"
@@ -28,6 +30,7 @@ class Room:
         self.version: RoomVersion = get_room_version(version)
         self.key = SigningKey("ed25519:a_test", SEED)
         self.state: dict[tuple[str, str], Event] = {}
+        self.hashes: dict[str, str] = {}
         self.tip: tuple[str, ...] = ()
         self.depth = 0
         self.create: Event | None = None
@@ -45,9 +48,22 @@ class Room:
     def lookup(self, type: str, state_key: str) -> Event | None:
         return self.state.get((type, state_key))
 
-    def judge(self, type: str, sender: str, content: Mapping[str, Any], state_key: str | None = None) -> None:
-        draft = Draft(type, sender, content, self.room_id, state_key, self.tip)
+    def judge(
+        self,
+        type: str,
+        sender: str,
+        content: Mapping[str, Any],
+        state_key: str | None = None,
+        redacts: str | None = None,
+    ) -> None:
+        event_id = self.next_id(sender)
+        draft = Draft(type, sender, content, self.room_id, state_key, self.tip, event_id, redacts)
         check_auth(self.version, draft, self.lookup, create=self.create)
+
+    def next_id(self, sender: str) -> str | None:
+        if self.version.event_ids != "given":
+            return None
+        return f"${self.depth}:{sender.partition(':')[2]}"
 
     def send(
         self,
@@ -57,7 +73,7 @@ class Room:
         state_key: str | None = None,
         redacts: str | None = None,
     ) -> Event:
-        self.judge(type, sender, content, state_key)
+        self.judge(type, sender, content, state_key, redacts)
         wanted = auth_types_for_event(self.version, type, state_key, sender, content)
         event = build_event(
             self.version,
@@ -67,8 +83,10 @@ class Room:
             content=content,
             state_key=state_key,
             redacts=redacts,
+            event_id=self.next_id(sender),
             prev_events=self.tip,
             auth_events=[self.state[key].event_id for key in wanted if key in self.state],
+            reference_hashes=self.hashes,
             depth=self.depth + 1,
             origin_server_ts=1_700_000_000_000 + self.depth,
             server_name=sender.partition(":")[2],
@@ -77,6 +95,7 @@ class Room:
         check_auth(self.version, event, self.lookup, create=self.create)
         self.depth += 1
         self.tip = (event.event_id,)
+        self.hashes[event.event_id] = reference_hash_of(self.version, event.raw)
         if event.is_state:
             self.state[event.key] = event
         return event
@@ -96,7 +115,7 @@ def key() -> SigningKey:
     return SigningKey("ed25519:a_test", SEED)
 
 
-@pytest.fixture(params=["10", "11", "12"])
+@pytest.fixture(params=ROOM_VERSIONS)
 def version(request: pytest.FixtureRequest) -> RoomVersion:
     return get_room_version(request.param)
 
@@ -106,10 +125,10 @@ def new_room() -> Callable[..., Room]:
     return Room
 
 
-@pytest.fixture(params=["10", "11", "12"])
+@pytest.fixture(params=ROOM_VERSIONS)
 def public_room(request: pytest.FixtureRequest) -> Room:
-    """Alice's public room. In 10 and 11 she has 100 by the power levels event, in 12 she is beyond
-    numbers.
+    """Alice's public room, in every version. Up to 11 she has 100 by the power levels event, in 12 she is
+    beyond numbers.
     """
     room = Room(request.param)
     creators_are_listed = not room.version.auth.creators_have_infinite_power

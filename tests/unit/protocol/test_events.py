@@ -21,7 +21,8 @@ from plexus.protocol import (
     redact_raw,
 )
 from plexus.protocol.errors import BadJson, InvalidEvent, InvalidParam, TooLarge
-from plexus.protocol.hashes import check_content_hash, event_id_of
+from plexus.protocol.events import reference_hash_of
+from plexus.protocol.hashes import check_content_hash, decode_base64, event_id_of, reference_hash
 from plexus.protocol.signatures import verify_event
 
 KEY = SigningKey("ed25519:a_test", bytes(range(32)))
@@ -40,6 +41,10 @@ def make(version: RoomVersion, **changes: Any) -> Event:
         "server_name": "one",
         "key": KEY,
     }
+    if version.event_ids == "given":
+        given["event_id"] = "$own:one"
+    if version.references_with_hashes:
+        given["reference_hashes"] = {"$prev": "PREV", "$auth": "AUTH", "$other": "OTHER"}
     return build_event(version, **{**given, **changes})
 
 
@@ -107,12 +112,82 @@ def test_redacts_stands_where_the_version_wants_it() -> None:
 def test_an_event_from_elsewhere_loses_what_is_not_signed(version: RoomVersion) -> None:
     room_id = "!" + "r" * 43 if version.room_id_is_create_event_hash else "!r:one"
     event = make(version, room_id=room_id)
-    received = Event.from_pdu(version, {**event.pdu(), "unsigned": {"age": 1}, "event_id": "$lie"})
+    received = Event.from_pdu(version, {**event.pdu(), "unsigned": {"age": 1}})
     assert fields(received) == fields(event)
     with pytest.raises(InvalidEvent):
-        Event.from_pdu(version, {**event.pdu(), "content": {"n": 1.5}})
-    with pytest.raises(InvalidEvent):
         Event.from_pdu(version, {**event.pdu(), "content": {"body": "x" * 65536}})
+
+
+def test_before_version_6_numbers_need_not_be_canonical(version: RoomVersion) -> None:
+    room_id = "!" + "r" * 43 if version.room_id_is_create_event_hash else "!r:one"
+    content = {"b": 1.5, "a": 2**80, "c": 1e16}
+    if int(version.identifier) >= 6:
+        for key, value in content.items():
+            with pytest.raises(InvalidEvent):
+                Event.from_pdu(version, {**make(version, room_id=room_id).pdu(), "content": {key: value}})
+            with pytest.raises(BadJson):
+                make(version, room_id=room_id, content={key: value})
+        return
+    event = make(version, room_id=room_id, content=content, type="m.room.aliases", state_key="one")
+    assert b'"content":{"a":1208925819614629174706176,"b":1.5,"c":1e+16}' in event.raw
+    assert fields(Event.from_raw(version, event.raw)) == fields(event)
+    assert fields(Event.from_pdu(version, event.pdu())) == fields(event)
+    check_content_hash(event.pdu())
+    verify_event(version, event.pdu(), "one", KEY.key_id, KEY.verify_key)
+    redacted = redact_event(version, event)
+    verify_event(version, redacted.pdu(), "one", KEY.key_id, KEY.verify_key)
+    assert reference_hash_of(version, redacted.raw) == reference_hash_of(version, event.raw)
+    power = {"ban": 2**70, "users": {"@alice:one": 99.5}, "extra": 0.5}
+    kept = redact_event(version, make(version, type="m.room.power_levels", content=power, state_key=""))
+    assert kept.content == {"ban": 2**70, "users": {"@alice:one": 99.5}}
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(InvalidEvent):
+            Event.from_pdu(version, {**event.pdu(), "content": {"n": value}})
+
+
+@pytest.mark.parametrize("identifier", ["1", "2"])
+def test_versions_1_and_2_hold_their_id_and_hashes_of_what_they_cite(identifier: str) -> None:
+    version = get_room_version(identifier)
+    event = make(version)
+    pdu = event.pdu()
+    assert pdu["event_id"] == event.event_id == "$own:one"
+    assert pdu["prev_events"] == [["$prev", {"sha256": "PREV"}]]
+    assert pdu["auth_events"] == [["$auth", {"sha256": "AUTH"}], ["$other", {"sha256": "OTHER"}]]
+    assert (event.prev_events, event.auth_events) == (("$prev",), ("$auth", "$other"))
+    after = make(
+        version,
+        event_id="$next:one",
+        prev_events=[event.event_id],
+        auth_events=[],
+        reference_hashes={event.event_id: reference_hash_of(version, event.raw)},
+    )
+    [[cited, hashes]] = after.pdu()["prev_events"]
+    assert cited == event.event_id
+    assert decode_base64(hashes["sha256"]) == reference_hash(version, pdu)
+    # The same content under another name is another event.
+    assert make(version, event_id="$another:one").raw != event.raw
+
+
+def test_only_versions_1_and_2_take_an_id(version: RoomVersion) -> None:
+    given = version.event_ids == "given"
+    for event_id in (
+        [None, "own:one", "$own", "$:one", "$own:not a server", "$own:"] if given else ["$own:one"]
+    ):
+        with pytest.raises(InvalidParam):
+            make(version, event_id=event_id)
+    if given:
+        with pytest.raises(InvalidParam, match=r"\$other"):
+            make(version, reference_hashes={"$prev": "PREV", "$auth": "AUTH"})
+
+
+def test_depth_reaches_as_far_as_the_integers_of_the_version(version: RoomVersion) -> None:
+    room_id = "!" + "r" * 43 if version.room_id_is_create_event_hash else "!r:one"
+    deepest = make(version, room_id=room_id, depth=version.max_integer)
+    assert Event.from_pdu(version, deepest.pdu()).depth == version.max_integer
+    with pytest.raises(InvalidParam):
+        make(version, depth=version.max_integer + 1)
+    with pytest.raises(InvalidEvent):
+        Event.from_pdu(version, {**deepest.pdu(), "depth": version.max_integer + 1})
 
 
 def test_a_redacted_event_keeps_id_and_signature(version: RoomVersion) -> None:

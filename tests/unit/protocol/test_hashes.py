@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 
 import canonicaljson
 import pytest
-from plexus.protocol import RoomVersion
+from plexus.protocol import ROOM_VERSIONS, RoomVersion, get_room_version
 from plexus.protocol.errors import BadHash
-from plexus.protocol.hashes import check_content_hash, content_hash, decode_base64, encode_base64, event_id_of
+from plexus.protocol.hashes import (
+    check_content_hash,
+    content_hash,
+    decode_base64,
+    encode_base64,
+    event_id_of,
+    reference_hash,
+)
 
 MINIMAL: dict[str, Any] = {
     "room_id": "!x:domain",
@@ -95,10 +103,33 @@ def test_what_nobody_can_print_has_no_hash() -> None:
         check_content_hash(event)
 
 
-def test_the_event_id_covers_the_redacted_form_only(version: RoomVersion) -> None:
+def test_how_each_version_names_an_event() -> None:
+    # Known bytes, so that the hash holds both letters in which the alphabets differ.
+    event = {**REDACTABLE, "hashes": {"sha256": "h"}, "depth": 8}
+    digest = reference_hash(get_room_version("3"), event)
+    named = {version: event_id_of(rules, event) for version, rules in ROOM_VERSIONS.items()}
+    assert named["1"] == named["2"] == "$0:domain"
+    assert named["3"] == "$" + b64encode(digest).decode().rstrip("=")
+    assert {"+", "/"} <= set(named["3"])
+    url_safe = "$" + urlsafe_b64encode(digest).decode().rstrip("=")
+    assert [named[version] for version in ("4", "5", "6", "7", "8", "9", "10")] == [url_safe] * 7
+    # From version 11 on a redaction takes ``origin`` away, so it is not in the hash.
+    without = {key: value for key, value in event.items() if key != "origin"}
+    assert named["11"] == named["12"] == event_id_of(get_room_version("10"), without) != url_safe
+
+
+def test_a_given_id_must_be_there() -> None:
+    with pytest.raises(KeyError):
+        event_id_of(get_room_version("1"), MINIMAL)
+
+
+def test_the_reference_hash_covers_the_redacted_form_only(version: RoomVersion) -> None:
     event = {**REDACTABLE, "hashes": {"sha256": "h"}}
-    event_id = event_id_of(version, event)
-    assert event_id_of(version, {**event, "content": {}, "unsigned": {}, "signatures": {"x": {}}}) == event_id
-    assert event_id_of(version, {**event, "event_id": event_id}) == event_id
-    assert event_id_of(version, {**event, "hashes": {"sha256": "i"}}) != event_id
-    assert event_id_of(version, {**event, "depth": 1}) != event_id
+    covered = reference_hash(version, event)
+    assert (
+        reference_hash(version, {**event, "content": {}, "unsigned": {}, "signatures": {"x": {}}}) == covered
+    )
+    assert reference_hash(version, {**event, "hashes": {"sha256": "i"}}) != covered
+    assert reference_hash(version, {**event, "depth": 1}) != covered
+    # Whether it names the event or not, no redaction takes an ``event_id`` away.
+    assert reference_hash(version, {**event, "event_id": "$1:domain"}) != covered

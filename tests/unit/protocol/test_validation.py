@@ -60,6 +60,7 @@ def test_everything_is_needed(missing: str) -> None:
         {"prev_events": ["$a"] * 21},
         {"auth_events": ["$a"] * 11},
         {"auth_events": [""]},
+        {"room_id": HASH_ROOM},
     ],
 )
 def test_wrong_shapes(change: dict[str, Any]) -> None:
@@ -82,6 +83,52 @@ def test_room_ids_follow_the_version() -> None:
     check_pdu(twelve, create)
     with pytest.raises(InvalidEvent):
         check_pdu(get_room_version("11"), create)
+
+
+PAIR = ["$a:one", {"sha256": "x"}]
+WITH_PAIRS = {**GOOD, "event_id": "$e:one", "prev_events": [PAIR], "auth_events": [PAIR, PAIR]}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_versions_1_and_2_cite_events_by_pairs(version: str) -> None:
+    rules = get_room_version(version)
+    check_pdu(rules, WITH_PAIRS)
+    check_pdu(rules, {**WITH_PAIRS, "prev_events": [], "event_id": "$e:one:8448"})
+    # Nobody looks at the hash, and old rooms hold all kinds.
+    check_pdu(rules, {**WITH_PAIRS, "prev_events": [["$a:one", {}]] * 20})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"event_id": None},
+        {"event_id": "$hash"},
+        {"event_id": "$e:"},
+        {"event_id": "$" + "e" * 255 + ":one"},
+        {"prev_events": ["$a:one"]},
+        {"prev_events": [["$a:one"]]},
+        {"prev_events": [["$a:one", {}, 1]]},
+        {"prev_events": [["$a:one", "x"]]},
+        {"prev_events": [["a", {}]]},
+        {"prev_events": [PAIR] * 21},
+        {"auth_events": [PAIR] * 11},
+        {"depth": 2**63},
+        {"depth": 1.0},
+        {"redacts": 5},
+    ],
+)
+def test_wrong_shapes_in_versions_1_and_2(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent):
+        check_pdu(get_room_version("1"), {**WITH_PAIRS, **change})
+
+
+def test_an_id_is_needed_in_versions_1_and_2_only() -> None:
+    nameless = {key: value for key, value in WITH_PAIRS.items() if key != "event_id"}
+    with pytest.raises(InvalidEvent):
+        check_pdu(get_room_version("2"), nameless)
+    check_pdu(get_room_version("3"), GOOD)
+    with pytest.raises(InvalidEvent):
+        check_pdu(get_room_version("3"), WITH_PAIRS)
 
 
 def test_redacts_is_checked_where_it_is_a_top_level_key() -> None:

@@ -17,13 +17,13 @@ An event's way through this package:
 Room versions differ only by values: see `room_versions`. Whatever goes wrong is in `errors`, where what we
 answer (`MatrixError`) and what another server did (`RemoteFault`) are different things.
 
-It does not store, send, fetch or wait; look-ups come in as functions, time and randomness as parameters. Room
-versions 1 to 9 are not here yet.
+It does not store, send, fetch or wait; look-ups come in as functions, time and randomness as parameters.
 
 The names below are the public face; less common ones are imported from their modules.
 """
 
 from plexus.protocol.auth_rules import auth_types_for_event, check_auth, check_auth_events, may_redact
+from plexus.protocol.building import build as build_event
 from plexus.protocol.errors import (
     AuthRejected,
     BadHash,
@@ -44,7 +44,6 @@ from plexus.protocol.errors import (
     Unavailable,
 )
 from plexus.protocol.events import Draft, Event, add_signature, redact_event, redact_raw
-from plexus.protocol.events import build as build_event
 from plexus.protocol.filters import EventFilter, Filter, RoomFilter
 from plexus.protocol.format import client_event, client_event_prefix, stripped_state
 from plexus.protocol.power_levels import PowerLevels

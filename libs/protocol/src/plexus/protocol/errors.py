@@ -129,13 +129,15 @@ class Forbidden(_Fixed):
 class AuthRejected(Forbidden):
     """An event refused by an authorisation rule.
 
-    ``rule`` is the number of the rule in the room version's list (say ``"5.3.2"``), ``why`` a sentence.
+    ``rule`` is the number of the rule in the room version's list (say ``"5.3.2"``), ``why`` a sentence,
+    ``name`` the rule's name, which is the same in all room versions (``rule_numbers``).
     """
 
-    def __init__(self, rule: str, why: str) -> None:
+    def __init__(self, rule: str, why: str, name: str = "") -> None:
         super().__init__(why)
         self.rule = rule
         self.why = why
+        self.name = name
 
     def __str__(self) -> str:
         return f"{self.errcode}: {self.why} (rule {self.rule})"

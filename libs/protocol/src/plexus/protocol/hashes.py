@@ -2,7 +2,8 @@
 
 - The *content hash* covers the whole event as its sender made it. It is stored in ``hashes`` and shows
   whether what arrived is complete or redacted.
-- The *reference hash* covers the redacted event, so it stays the same after a redaction. It names the event.
+- The *reference hash* covers the redacted event, so it stays the same after a redaction. It names the event
+  from room version 3 on; in those before it stands beside the ID wherever an event is cited.
 
 Server-Server API, "Calculating the content hash for an event", "Calculating the reference hash for an event";
 Appendices, "Unpadded Base64".
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from base64 import b64encode, urlsafe_b64encode
 from binascii import a2b_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -76,16 +77,22 @@ def check_content_hash(event: Mapping[str, Any]) -> None:
 def reference_hash(version: RoomVersion, event: Mapping[str, Any]) -> bytes:
     """SHA-256 over the redacted event without ``signatures`` and ``unsigned``."""
     redacted = redact(version, event)
-    # Room versions from 4 on name the event by this very hash, so an ``event_id`` in it cannot be meant.
-    redacted.pop("event_id", None)
-    return sha256(
-        encode(
-            {key: value for key, value in redacted.items() if key not in _NOT_REFERENCED},
-            strict=version.strict_canonical_json,
-        )
-    ).digest()
+    covered = {key: value for key, value in redacted.items() if key not in _NOT_REFERENCED}
+    return sha256(encode(covered, strict=version.strict_canonical_json)).digest()
 
 
 def event_id_of(version: RoomVersion, event: Mapping[str, Any]) -> str:
-    """``$`` and the reference hash in URL-safe base64 (room versions from 4 on, "Event IDs")."""
-    return "$" + encode_base64_url(reference_hash(version, event))
+    """The ID of a PDU: what it says itself, or ``$`` and its reference hash ("Event IDs" of each room
+    version). `KeyError` if it should say it and does not.
+    """
+    if version.event_ids == "given":
+        event_id: str = event["event_id"]
+        return event_id
+    return "$" + ID_ENCODINGS[version.event_ids](reference_hash(version, event))
+
+
+ID_ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
+    "hash": encode_base64,
+    "url_safe_hash": encode_base64_url,
+}
+"""How a reference hash is written in an event ID (`RoomVersion.event_ids`)."""

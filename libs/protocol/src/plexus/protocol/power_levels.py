@@ -10,10 +10,12 @@ rules".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Protocol
 
-from plexus.protocol.room_versions import RoomVersion
+from plexus.protocol.room_versions import LevelValues, RoomVersion
 
 INFINITE = 2**62
 """The level of a creator: above every integer that canonical JSON can hold."""
@@ -28,6 +30,9 @@ DEFAULTS: Mapping[str, int] = {
     "invite": 0,
 }
 """What applies for a key that m.room.power_levels does not have."""
+
+# int() would take underscores and the digits of all scripts too, and stops at 4300 digits.
+_STRING_LEVEL = re.compile(r"\s*[+-]?[0-9]{1,4000}\s*")
 
 DEFAULT_NOTIFICATION_LEVEL = 50
 CREATOR_LEVEL_WITHOUT_EVENT = 100
@@ -76,7 +81,7 @@ class PowerLevels:
             self._creator_level = INFINITE
         elif content is None:
             self._creator_level = CREATOR_LEVEL_WITHOUT_EVENT
-        self._read = read_level if version.auth.integer_power_levels else read_lenient_level
+        self._read = LEVEL_READERS[version.auth.level_values]
         users = self._content.get("users")
         self._users: Mapping[str, Any] = users if isinstance(users, dict) else {}
 
@@ -140,11 +145,25 @@ def read_level(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def read_lenient_level(value: object) -> int | None:
-    """A level of the room versions that take a string holding an integer (room version 1)."""
+def read_string_level(value: object) -> int | None:
+    """A level of the room versions that take a string holding an integer too (room version 6)."""
     if isinstance(value, str):
-        try:
-            return int(value.strip())
-        except ValueError:
-            return None
+        return int(value) if _STRING_LEVEL.fullmatch(value) else None
     return read_level(value)
+
+
+def read_float_level(value: object) -> int | None:
+    """A level of the room versions that take a float too, of which the fraction is cut off (room version
+    1).
+    """
+    if isinstance(value, float):
+        return int(value) if isfinite(value) else None
+    return read_string_level(value)
+
+
+LEVEL_READERS: Mapping[LevelValues, Callable[[object], int | None]] = {
+    "integers": read_level,
+    "strings": read_string_level,
+    "floats": read_float_level,
+}
+"""How a level is read, by `AuthorisationRules.level_values`."""

@@ -12,16 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plexus.protocol.canonical_json import MAX_INTEGER, MIN_INTEGER
 from plexus.protocol.errors import InvalidEvent, InvalidParam, TooLarge
-from plexus.protocol.identifiers import MAX_ID_BYTES, is_event_id, is_user_id, parse_room_id
+from plexus.protocol.identifiers import MAX_ID_BYTES, is_event_id, is_server_name, is_user_id, parse_room_id
 from plexus.protocol.room_versions import RoomVersion
 
 MAX_EVENT_BYTES = 65536
 MAX_PREV_EVENTS = 20
 MAX_AUTH_EVENTS = 10
-MAX_EVENT_DEPTH = MAX_INTEGER
-"""An event after one of this depth has this depth too."""
 
 
 def bytes_of(text: str) -> int:
@@ -36,11 +33,13 @@ def check_event_size(size: int) -> None:
 
 
 def check_draft(
+    version: RoomVersion,
     *,
     type: str,
     sender: str,
     state_key: str | None,
     room_id: str | None,
+    event_id: str | None,
     prev_events: tuple[str, ...],
     auth_events: tuple[str, ...],
     depth: int,
@@ -56,12 +55,27 @@ def check_draft(
         raise InvalidParam("The sender is not a user ID")
     if room_id is not None and parse_room_id(room_id) is None:
         raise InvalidParam("Not a room ID")
+    if version.event_ids == "given":
+        if not is_given_event_id(event_id):
+            raise InvalidParam("An event ID is $, an opaque string, a colon and a server name")
+    elif event_id is not None:
+        raise InvalidParam("The event ID follows from the event")
     if len(prev_events) > MAX_PREV_EVENTS:
         raise InvalidParam(f"An event has at most {MAX_PREV_EVENTS} prev_events")
     if len(auth_events) > MAX_AUTH_EVENTS:
         raise InvalidParam(f"An event has at most {MAX_AUTH_EVENTS} auth_events")
-    if not 0 <= depth <= MAX_EVENT_DEPTH:
+    if not 0 <= depth <= version.max_integer:
         raise InvalidParam("The depth is out of range")
+
+
+def is_given_event_id(event_id: object) -> bool:
+    """Whether this is an event ID as servers gave them: ``$opaque:server`` (room versions 1 and 2)."""
+    return (
+        isinstance(event_id, str)
+        and is_event_id(event_id)
+        and not event_id.startswith("$:")
+        and is_server_name(event_id.partition(":")[2])
+    )
 
 
 def check_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> None:
@@ -80,11 +94,13 @@ def check_pdu(version: RoomVersion, pdu: Mapping[str, Any]) -> None:
     if not isinstance(hashes.get("sha256"), str):
         raise InvalidEvent("hashes.sha256 is missing")
     _check_signatures(_object(pdu, "signatures"))
-    if not 0 <= _integer(pdu, "depth") <= MAX_EVENT_DEPTH:
-        raise InvalidEvent("depth is out of range")
-    _integer(pdu, "origin_server_ts")
-    _check_event_ids(pdu, "prev_events", MAX_PREV_EVENTS)
-    _check_event_ids(pdu, "auth_events", MAX_AUTH_EVENTS)
+    if _integer(version, pdu, "depth") < 0:
+        raise InvalidEvent("depth is negative")
+    _integer(version, pdu, "origin_server_ts")
+    if version.event_ids == "given" and not is_given_event_id(pdu.get("event_id")):
+        raise InvalidEvent("event_id is not $, an opaque string, a colon and a server name")
+    _check_references(version, pdu, "prev_events", MAX_PREV_EVENTS)
+    _check_references(version, pdu, "auth_events", MAX_AUTH_EVENTS)
     if not version.redacts_in_content and "redacts" in pdu and not is_event_id(pdu["redacts"]):
         raise InvalidEvent("redacts is not an event ID")
 
@@ -98,8 +114,8 @@ def _check_room_id(version: RoomVersion, event_type: str, pdu: Mapping[str, Any]
     parts = parse_room_id(room_id) if isinstance(room_id, str) else None
     if parts is None:
         raise InvalidEvent("room_id is not a room ID")
-    if version.room_id_is_create_event_hash and parts[1] is not None:
-        raise InvalidEvent("room_id must not have a domain in this room version")
+    if version.room_id_is_create_event_hash != (parts[1] is None):
+        raise InvalidEvent("room_id has a domain up to room version 11, and none from 12 on")
 
 
 def _check_signatures(signatures: Mapping[str, Any]) -> None:
@@ -108,12 +124,18 @@ def _check_signatures(signatures: Mapping[str, Any]) -> None:
             raise InvalidEvent("signatures is malformed")
 
 
-def _check_event_ids(pdu: Mapping[str, Any], key: str, limit: int) -> None:
-    ids = pdu.get(key)
-    if not isinstance(ids, list) or not all(is_event_id(item) for item in ids):
-        raise InvalidEvent(f"{key} is not a list of event IDs")
-    if len(ids) > limit:
+def _check_references(version: RoomVersion, pdu: Mapping[str, Any], key: str, limit: int) -> None:
+    references = pdu.get(key)
+    is_reference = _is_reference_with_hash if version.references_with_hashes else is_event_id
+    if not isinstance(references, list) or not all(is_reference(item) for item in references):
+        raise InvalidEvent(f"{key} is not a list of event IDs as this room version has them")
+    if len(references) > limit:
         raise InvalidEvent(f"{key} has more than {limit} entries")
+
+
+def _is_reference_with_hash(item: object) -> bool:
+    # The hash itself is not looked at: nothing depends on it, and old rooms hold all kinds.
+    return isinstance(item, list) and len(item) == 2 and is_event_id(item[0]) and isinstance(item[1], dict)
 
 
 def _text(pdu: Mapping[str, Any], key: str, *, limit: int) -> str:
@@ -132,8 +154,8 @@ def _object(pdu: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
-def _integer(pdu: Mapping[str, Any], key: str) -> int:
+def _integer(version: RoomVersion, pdu: Mapping[str, Any], key: str) -> int:
     value = pdu.get(key)
-    if type(value) is not int or not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise InvalidEvent(f"{key} is not an integer")
+    if type(value) is not int or not -version.max_integer <= value <= version.max_integer:
+        raise InvalidEvent(f"{key} is not an integer within ±{version.max_integer}")
     return value

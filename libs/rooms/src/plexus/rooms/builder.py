@@ -16,16 +16,18 @@ head was true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from plexus.protocol.auth_rules import auth_types_for_event, check_auth
+from plexus.protocol.building import build
 from plexus.protocol.canonical_json import encode
-from plexus.protocol.errors import AuthRejected, MatrixError
-from plexus.protocol.events import Draft, Event, build
+from plexus.protocol.errors import MatrixError
+from plexus.protocol.events import Draft, Event, reference_hash_of
 from plexus.protocol.signatures import SigningKey
-from plexus.protocol.validation import MAX_EVENT_DEPTH
-from plexus.rooms.head import RoomHead, StateKey
+from plexus.rooms.head import Entry, RoomHead, StateKey
 from plexus.rooms.pending_state import PendingState
 from plexus.rooms.redactions import Redactions, target_of
 from plexus.rooms.values import RoomRef, Txn
@@ -36,18 +38,29 @@ _CREATE: StateKey = ("m.room.create", "")
 _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 
 
+def random_opaque_id() -> str:
+    """What makes an event ID unique where it is not a hash."""
+    return urlsafe_b64encode(os.urandom(18)).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """With what events are signed."""
+    """With what events are signed; and named, in the room versions in which servers give them their IDs."""
 
     server_name: str
     key: SigningKey
+    opaque_id: Callable[[], str] = random_opaque_id
+
+    def new_event_id(self) -> str:
+        return f"${self.opaque_id()}:{self.server_name}"
 
 
 def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
     """What these wishes will need and the head does not have, as far as can be told before building."""
     wanted: set[StateKey] = {_CREATE, _POWER_LEVELS}
     targets: set[str] = set()
+    if head.version.references_with_hashes:
+        targets.update(event_id for _, event_id in head.extremities)
     states = 0
     for wish in wishes:
         event = wish.event
@@ -75,8 +88,9 @@ def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
 class ChainBuilder:
     """A chain in the making upon ``head``.
 
-    ``targets`` are the redaction targets that were read (None: there is no such event), ``pages`` pages of
-    the state's checkpoint. For a new room ``head`` is that of an empty room and ``new`` says what it will be.
+    ``targets`` are the redaction targets that were read (None: there is no such event), and the extremities
+    where the room version wants their hashes; ``pages`` are pages of the state's checkpoint. For a new room
+    ``head`` is that of an empty room and ``new`` says what it will be.
     """
 
     def __init__(
@@ -147,7 +161,9 @@ class ChainBuilder:
         current = self._state.event(new.type, new.state_key)
         if current is None or current.sender != wish.sender:
             return None
-        return current if encode(current.content) == encode(dict(new.content)) else None
+        strict = self._head.version.strict_canonical_json
+        wanted = encode(dict(new.content), strict=strict)
+        return current if encode(current.content, strict=strict) == wanted else None
 
     def _grant(self, wish: Wish) -> Event:
         """Put the event at the end of the chain, or raise what stands against it."""
@@ -158,14 +174,14 @@ class ChainBuilder:
             if (entry := self._state.entry(key)) is not None
         ]
         create = self._state.event(*_CREATE)
-        if create is None and new.type != "m.room.create":
-            raise AuthRejected("2", "The room has no create event")
         prev = tuple(event_id for _, event_id in self._extremities)
         names_room = version.room_id_is_create_event_hash and new.type == "m.room.create"
         room_id = None if names_room else self._ref.room_id
+        event_id = self._signer.new_event_id() if version.event_ids == "given" else None
+        redacts = target_of(version, new)
         check_auth(
             version,
-            Draft(new.type, wish.sender, new.content, room_id, new.state_key, prev),
+            Draft(new.type, wish.sender, new.content, room_id, new.state_key, prev, event_id, redacts),
             self._state.event,
             create=create,
         )
@@ -177,10 +193,12 @@ class ChainBuilder:
             sender=wish.sender,
             content=new.content,
             state_key=new.state_key,
-            redacts=target_of(version, new),
+            redacts=redacts,
+            event_id=event_id,
             prev_events=prev,
             auth_events=[entry.event.event_id for entry in auth],
-            depth=min(self._depth + 1, MAX_EVENT_DEPTH),
+            reference_hashes=self._hashes(prev, auth) if version.references_with_hashes else {},
+            depth=min(self._depth + 1, version.max_integer),
             origin_server_ts=wish.ts,
             server_name=self._signer.server_name,
             key=self._signer.key,
@@ -189,6 +207,14 @@ class ChainBuilder:
         if target is not None:
             self._redactions.apply(target)
         return event
+
+    def _hashes(self, prev: Iterable[str], auth: Iterable[Entry]) -> dict[str, str]:
+        """The reference hashes of the events that are cited; raises `Missing`."""
+        raws = {entry.event.event_id: entry.event.raw for entry in auth}
+        for event_id in prev:
+            if event_id not in raws and (cited := self._redactions.find(event_id)) is not None:
+                raws[event_id] = cited.raw
+        return {event_id: reference_hash_of(self._head.version, raw) for event_id, raw in raws.items()}
 
     def _append(self, event: Event, auth: tuple[int, ...], txn: Txn | None) -> None:
         """The head moves on."""

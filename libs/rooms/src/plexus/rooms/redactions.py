@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.protocol.auth_rules import may_redact_locally
-from plexus.protocol.errors import AuthRejected, Forbidden, InvalidParam
+from plexus.protocol.errors import Forbidden, InvalidParam
 from plexus.protocol.events import redact_raw
 from plexus.protocol.identifiers import is_event_id
 from plexus.protocol.power_levels import PowerLevels
@@ -65,14 +65,14 @@ class Redactions:
             if new.redacts is not None:
                 raise InvalidParam("What is to be redacted is not an event ID")
             return None
-        target = self._find(event_id)
+        target = self.find(event_id)
         if target is None:
             return None
         if target.type == "m.room.create":
             raise Forbidden("The create event of a room cannot be redacted")
         create = self._state.event("m.room.create", "")
         if create is None:
-            raise AuthRejected("2", "The room has no create event")
+            raise Forbidden("The room has no create event")
         levels = self._state.event("m.room.power_levels", "")
         power = PowerLevels.of(self._version, None if levels is None else levels.content, create)
         if not may_redact_locally(power, sender, target.sender):
@@ -86,7 +86,8 @@ class Redactions:
         self._write.redactions.append(Redaction(len(self._write.events) - 1, target.num, raw))
         self._state.redact(self._version, target, raw)
 
-    def _find(self, event_id: str) -> Target | None:
+    def find(self, event_id: str) -> Target | None:
+        """An event of the chain or one that was read; None if there is none. Raises `Missing`."""
         row = self._events.get(event_id)
         if row is not None:
             event = row.event

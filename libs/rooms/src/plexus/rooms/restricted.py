@@ -27,7 +27,7 @@ from plexus.rooms.state import StateReader
 from plexus.rooms.values import NewEvent, RoomInfo, Wanted
 
 _AUTHORISER = "join_authorised_via_users_server"
-_NEEDS_AUTHORISER = "5.3.5.2"
+_NEEDS_AUTHORISER = "member.join.restricted.authoriser"
 """The authorisation rule that asks for it."""
 
 MOST_ROOMS = 50
@@ -45,7 +45,7 @@ SELECT user_id FROM rooms.membership
 
 def is_in_need(refusal: AuthRejected) -> bool:
     """Whether a join was refused because nobody is named in it."""
-    return refusal.rule == _NEEDS_AUTHORISER
+    return refusal.name == _NEEDS_AUTHORISER
 
 
 def without_authoriser(event: NewEvent) -> NewEvent:

@@ -61,7 +61,7 @@ class SessionSettings(Section):
 class RoomSettings(Section):
     """Rooms made here."""
 
-    default_version: Literal["10", "11", "12"] = Field(
+    default_version: Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"] = Field(
         default="12", description="Version of rooms whose creator names none."
     )
 

@@ -8,13 +8,14 @@ An event is judged in these steps:
    says nothing, or allows, or rejects with `AuthRejected`. The first that allows ends the matter.
 3. If none has rejected, the event is allowed.
 
-Room versions differ by values only (`RoomVersion.auth`); numbers of rules are those of room version 12, in
-which rule 2 is new, so in 10 and 11 the numbers from 3 on are one lower.
+Room versions differ by values only (`RoomVersion.auth`). A check knows its rule by a name, such as
+``member.join.banned``; the refusal says the number that this rule has in the room's version
+(``rule_numbers``).
 
 What is *not* decided here, because it needs keys or other events' fate: that the event is signed by the
-sender's server, and for ``join_authorised_via_users_server`` by that user's server too (rule 5.2); whether
-auth events were rejected is asked of the caller (`check_auth_events`). Whether a redaction takes effect is
-`may_redact`.
+sender's server, and for ``join_authorised_via_users_server`` by that user's server too
+(``member.authorised``); whether auth events were rejected is asked of the caller (`check_auth_events`).
+Whether a redaction takes effect is `may_redact`.
 
 Events are judged by shape (`AuthEvent`), so our own are checked as a `Draft` before they are signed.
 

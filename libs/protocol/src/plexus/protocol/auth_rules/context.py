@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from plexus.protocol.errors import AuthRejected
 from plexus.protocol.power_levels import PowerLevels
 from plexus.protocol.room_versions import RoomVersion
 
@@ -24,6 +25,10 @@ class AuthEvent(Protocol):
     def room_id(self) -> str | None: ...
     @property
     def prev_events(self) -> tuple[str, ...]: ...
+    @property
+    def event_id(self) -> str | None: ...
+    @property
+    def redacts(self) -> str | None: ...
 
 
 class NamedEvent(AuthEvent, Protocol):
@@ -35,6 +40,11 @@ class NamedEvent(AuthEvent, Protocol):
 
 StateLookup: TypeAlias = Callable[[str, str], AuthEvent | None]
 """(type, state key) to the event that holds that place in the state judged against, or None."""
+
+
+def refusal(version: RoomVersion, name: str, why: str) -> AuthRejected:
+    """The refusal by a rule known by its name (``rule_numbers``), with its number in this version."""
+    return AuthRejected(version.auth.numbers[name], why, name)
 
 
 class Context:
@@ -50,6 +60,10 @@ class Context:
         self.state = state
         self.create = create
         self._power: PowerLevels | None = None
+
+    def refusal(self, name: str, why: str) -> AuthRejected:
+        """To be raised by the rule of this name."""
+        return refusal(self.version, name, why)
 
     @property
     def power(self) -> PowerLevels:

@@ -1,4 +1,4 @@
-"""Rule 5: m.room.member. One function a membership, its steps in the order of the specification."""
+"""Rules ``member``: m.room.member. One function a membership, its steps in the order of the specification."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping
 
 from plexus.protocol.auth_rules.context import Context
 from plexus.protocol.auth_rules.third_party import check_third_party_invite
-from plexus.protocol.errors import AuthRejected
 
 
 def check_member(context: Context) -> bool:
-    """Rule 5, and 5.8 for memberships that nobody knows. Always decides."""
+    """Rules ``member``, and ``member.otherwise`` for memberships that nobody knows. Always decides."""
     event = context.event
     membership = event.content.get("membership")
     if event.state_key is None or membership is None:
-        raise AuthRejected("5.1", "A membership event needs a state key and a membership")
+        raise context.refusal("member.malformed", "A membership event needs a state key and a membership")
     check = _BY_MEMBERSHIP.get(membership) if isinstance(membership, str) else None
-    if check is None:
-        raise AuthRejected("5.8", "This membership is not known")
+    if check is None or (check is _check_knock and not context.version.auth.knock_join_rules):
+        raise context.refusal("member.otherwise", "This membership is not known")
     check(context, event.state_key)
     return True
 
@@ -25,22 +24,22 @@ def check_member(context: Context) -> bool:
 def _check_join(context: Context, target: str) -> None:
     event = context.event
     if event.prev_events == (context.create.event_id,) and target == _first_member(context):
-        return  # 5.3.1
+        return  # member.join.first
     if event.sender != target:
-        raise AuthRejected("5.3.2", "Nobody can join for somebody else")
+        raise context.refusal("member.join.sender", "Nobody can join for somebody else")
     membership = context.membership(target)
     if membership == "ban":
-        raise AuthRejected("5.3.3", "You are banned from this room")
+        raise context.refusal("member.join.banned", "You are banned from this room")
     rule = context.join_rule
     auth = context.version.auth
     if rule in auth.invite_join_rules:
         if membership not in ("invite", "join"):
-            raise AuthRejected("5.3.4", "You are not invited to this room")
+            raise context.refusal("member.join.invite", "You are not invited to this room")
     elif rule in auth.restricted_join_rules:
         if membership not in ("invite", "join"):
             _check_authorised_join(context)
     elif rule != "public":
-        raise AuthRejected("5.3.7", "This room's join rule does not let you join")
+        raise context.refusal("member.join.otherwise", "This room's join rule does not let you join")
 
 
 def _first_member(context: Context) -> object:
@@ -50,67 +49,81 @@ def _first_member(context: Context) -> object:
 
 
 def _check_authorised_join(context: Context) -> None:
-    """Rule 5.3.5.2. That the user's server has signed the event (5.2) is checked with the signatures."""
+    """``member.join.restricted``. That the user's server has signed the event (``member.authorised``) is
+    checked with the signatures.
+    """
     authoriser = context.event.content.get("join_authorised_via_users_server")
     if not isinstance(authoriser, str):
-        raise AuthRejected("5.3.5.2", "No member of this room has authorised you to join")
+        raise context.refusal(
+            "member.join.restricted.authoriser", "No member of this room has authorised you to join"
+        )
     if context.membership(authoriser) != "join":
-        raise AuthRejected("5.3.5.2", "Who authorised you to join is not in the room")
+        raise context.refusal(
+            "member.join.restricted.authoriser", "Who authorised you to join is not in the room"
+        )
     if context.power.user_level(authoriser) < context.power.invite:
-        raise AuthRejected("5.3.5.2", "Who authorised you to join may not invite")
+        raise context.refusal(
+            "member.join.restricted.authoriser", "Who authorised you to join may not invite"
+        )
 
 
 def _check_invite(context: Context, target: str) -> None:
     if "third_party_invite" in context.event.content:
-        check_third_party_invite(context, target)  # 5.4.1 decides by itself
+        check_third_party_invite(context, target)  # decides by itself
         return
-    _check_sender_joined(context, "5.4.2")
+    _check_sender_joined(context, "member.invite.sender")
     membership = context.membership(target)
     if membership == "join":
-        raise AuthRejected("5.4.3", "The user is already in the room")
+        raise context.refusal("member.invite.target", "The user is already in the room")
     if membership == "ban":
-        raise AuthRejected("5.4.3", "The user is banned from the room")
+        raise context.refusal("member.invite.target", "The user is banned from the room")
     if context.sender_level < context.power.invite:
-        raise AuthRejected("5.4.5", "You may not invite to this room")
+        raise context.refusal("member.invite.otherwise", "You may not invite to this room")
 
 
 def _check_leave(context: Context, target: str) -> None:
     sender = context.event.sender
     if sender == target:
         if context.membership(target) not in ("invite", "join", "knock"):
-            raise AuthRejected("5.5.1", "You are not in this room")
+            raise context.refusal("member.leave.own", "You are not in this room")
         return
-    _check_sender_joined(context, "5.5.2")
+    _check_sender_joined(context, "member.leave.sender")
     level, power = context.sender_level, context.power
     if context.membership(target) == "ban" and level < power.ban:
-        raise AuthRejected("5.5.3", "You may not lift a ban in this room")
+        raise context.refusal("member.leave.banned", "You may not lift a ban in this room")
     if level < power.kick:
-        raise AuthRejected("5.5.5", "You may not remove users from this room")
+        raise context.refusal("member.leave.otherwise", "You may not remove users from this room")
     if power.user_level(target) >= level:
-        raise AuthRejected("5.5.5", "You may only remove users whose power is lower than yours")
+        raise context.refusal(
+            "member.leave.otherwise", "You may only remove users whose power is lower than yours"
+        )
 
 
 def _check_ban(context: Context, target: str) -> None:
-    _check_sender_joined(context, "5.6.1")
+    _check_sender_joined(context, "member.ban.sender")
     level, power = context.sender_level, context.power
     if level < power.ban:
-        raise AuthRejected("5.6.3", "You may not ban users from this room")
+        raise context.refusal("member.ban.otherwise", "You may not ban users from this room")
     if power.user_level(target) >= level:
-        raise AuthRejected("5.6.3", "You may only ban users whose power is lower than yours")
+        raise context.refusal(
+            "member.ban.otherwise", "You may only ban users whose power is lower than yours"
+        )
 
 
 def _check_knock(context: Context, target: str) -> None:
     if context.join_rule not in context.version.auth.knock_join_rules:
-        raise AuthRejected("5.7.1", "This room does not take knocks")
+        raise context.refusal("member.knock.join_rule", "This room does not take knocks")
     if context.event.sender != target:
-        raise AuthRejected("5.7.2", "Nobody can knock for somebody else")
+        raise context.refusal("member.knock.sender", "Nobody can knock for somebody else")
     if context.membership(target) in ("ban", "invite", "join"):
-        raise AuthRejected("5.7.4", "You cannot knock here: you are banned, invited or in the room already")
+        raise context.refusal(
+            "member.knock.otherwise", "You cannot knock here: you are banned, invited or in the room already"
+        )
 
 
 def _check_sender_joined(context: Context, rule: str) -> None:
     if context.membership(context.event.sender) != "join":
-        raise AuthRejected(rule, "You are not in this room")
+        raise context.refusal(rule, "You are not in this room")
 
 
 _BY_MEMBERSHIP: Mapping[str, Callable[[Context, str], None]] = {

@@ -1,4 +1,5 @@
-"""Auth events: which an event must cite, and whether what it cites is right (rule 3).
+"""Auth events: which an event must cite, and whether what it cites is right (rules
+``auth_events``).
 
 Server-Server API, "Auth events selection".
 """
@@ -8,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from plexus.protocol.auth_rules.context import NamedEvent
-from plexus.protocol.errors import AuthRejected
+from plexus.protocol.auth_rules.context import NamedEvent, refusal
 from plexus.protocol.room_versions import RoomVersion
 
 _WITH_JOIN_RULES = frozenset(("join", "invite", "knock"))
@@ -61,7 +61,7 @@ def check_auth_events(
     auth_events: Sequence[NamedEvent],
     is_rejected: Callable[[str], bool],
 ) -> None:
-    """Rule 3: `AuthRejected` unless the cited events are those that an event of this kind may cite.
+    """`AuthRejected` unless the cited events are those that an event of this kind may cite.
 
     ``is_rejected`` tells by event ID whether an event was rejected on receipt.
     """
@@ -71,16 +71,16 @@ def check_auth_events(
     seen: set[tuple[str, str]] = set()
     for cited in auth_events:
         if cited.state_key is None:
-            raise AuthRejected("3.2", "An auth event is not a state event")
+            raise refusal(version, "auth_events.not_selected", "An auth event is not a state event")
         key = (cited.type, cited.state_key)
         if key in seen:
-            raise AuthRejected("3.1", f"Two auth events for {key}")
+            raise refusal(version, "auth_events.duplicate", f"Two auth events for {key}")
         seen.add(key)
         if key not in allowed:
-            raise AuthRejected("3.2", f"{key} does not authorise this event")
+            raise refusal(version, "auth_events.not_selected", f"{key} does not authorise this event")
         if is_rejected(cited.event_id):
-            raise AuthRejected("3.3", "An auth event was rejected")
+            raise refusal(version, "auth_events.rejected", "An auth event was rejected")
         if cited.room_id != event.room_id:
-            raise AuthRejected("3.5", "An auth event is of another room")
+            raise refusal(version, "auth_events.room_id", "An auth event is of another room")
     if version.auth.create_in_auth_events and ("m.room.create", "") not in seen:
-        raise AuthRejected("3.4", "The create event is not among the auth events")
+        raise refusal(version, "auth_events.no_create", "The create event is not among the auth events")

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plexus.protocol.auth_rules.context import AuthEvent, Check, Context, NamedEvent, StateLookup
+from plexus.protocol.auth_rules.context import (
+    AuthEvent,
+    Check,
+    Context,
+    NamedEvent,
+    StateLookup,
+    refusal,
+)
 from plexus.protocol.auth_rules.create import check_create
 from plexus.protocol.auth_rules.general import (
+    check_aliases,
     check_federate,
     check_own_state_key,
     check_required_level,
@@ -15,6 +23,7 @@ from plexus.protocol.auth_rules.general import (
 )
 from plexus.protocol.auth_rules.membership import check_member
 from plexus.protocol.auth_rules.power import check_power_levels
+from plexus.protocol.auth_rules.redactions import check_redaction
 from plexus.protocol.auth_rules.third_party import check_invitation
 from plexus.protocol.room_versions import RoomVersion
 
@@ -23,18 +32,17 @@ _MEMBERS_ONLY: tuple[Check, ...] = (*_ALL, check_sender_joined)
 _OTHERS: tuple[Check, ...] = (*_MEMBERS_ONLY, check_required_level, check_own_state_key)
 
 _BY_TYPE: Mapping[str, tuple[Check, ...]] = {
+    "m.room.aliases": (*_ALL, check_aliases),
     "m.room.member": (*_ALL, check_member),
     "m.room.third_party_invite": (*_MEMBERS_ONLY, check_invitation),
     "m.room.power_levels": (*_OTHERS, check_power_levels),
+    "m.room.redaction": (*_OTHERS, check_redaction),
 }
 
 
 def rules_for(version: RoomVersion, type: str) -> tuple[Check, ...]:
-    """The checks for an event of this type, other than m.room.create.
-
-    The known versions share one table; a version with another order of checks gets another.
-    """
-    return _BY_TYPE.get(type, _OTHERS)
+    """The checks for an event of this type, other than m.room.create."""
+    return _BY_TYPE[type] if type in version.auth.own_rules else _OTHERS
 
 
 def check_auth(
@@ -47,13 +55,15 @@ def check_auth(
     """`AuthRejected` unless the rules allow ``event`` upon ``state``.
 
     ``state`` is that of the auth events, before the event, or now: the caller asks as often as it must.
-    ``create`` is the room's create event; None, or anything, when the event itself is one.
+    ``create`` is the room's create event; None, or anything, when the event itself is one. In a room without
+    one, nothing else is allowed.
     """
     if event.type == "m.room.create":
         check_create(version, event)
         return
     if create is None:
-        raise ValueError("Only a create event can be judged without the room's create event")
+        name = "room" if version.room_id_is_create_event_hash else "auth_events.no_create"
+        raise refusal(version, name, "The room has no create event")
     context = Context(version, event, state, create)
     for check in rules_for(version, event.type):
         if check(context):

@@ -1,4 +1,5 @@
-"""Third-party invites: rule 7 for the invitation, rule 5.4.1 for taking it up.
+"""Third-party invites: rules ``third_party_invite`` for the invitation, ``member.invite.third_party`` for
+taking it up.
 
 The invitation (m.room.third_party_invite) holds public keys; the membership event holds an object that one of
 these keys has signed. So any server can see that the identity server vouched for the invited user, without
@@ -11,37 +12,45 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plexus.protocol.auth_rules.context import Context
-from plexus.protocol.errors import AuthRejected, BadSignature, MatrixError
+from plexus.protocol.errors import BadSignature, MatrixError
 from plexus.protocol.signatures import ALGORITHM, VerifyKey, signed_bytes
 
 
 def check_invitation(context: Context) -> bool:
-    """Rule 7: whoever may invite may invite by third-party identifier. Decides."""
+    """Whoever may invite may invite by third-party identifier. Decides."""
     if context.sender_level < context.power.invite:
-        raise AuthRejected("7.1", "You may not invite to this room")
+        raise context.refusal("third_party_invite.level", "You may not invite to this room")
     return True
 
 
 def check_third_party_invite(context: Context, target: str) -> None:
-    """Rule 5.4.1 in its order."""
+    """In the order of the rules."""
     if context.membership(target) == "ban":
-        raise AuthRejected("5.4.1.1", "The user is banned from the room")
+        raise context.refusal("member.invite.third_party.banned", "The user is banned from the room")
     invite = context.event.content["third_party_invite"]
     signed = invite.get("signed") if isinstance(invite, dict) else None
     if not isinstance(signed, dict):
-        raise AuthRejected("5.4.1.2", "third_party_invite has no signed object")
+        raise context.refusal(
+            "member.invite.third_party.not_signed", "third_party_invite has no signed object"
+        )
     mxid, token = signed.get("mxid"), signed.get("token")
     if not isinstance(mxid, str) or not isinstance(token, str):
-        raise AuthRejected("5.4.1.3", "The signed object has no mxid or no token")
+        raise context.refusal(
+            "member.invite.third_party.malformed", "The signed object has no mxid or no token"
+        )
     if mxid != target:
-        raise AuthRejected("5.4.1.4", "The invitation is for somebody else")
+        raise context.refusal("member.invite.third_party.mxid", "The invitation is for somebody else")
     invitation = context.state("m.room.third_party_invite", token)
     if invitation is None:
-        raise AuthRejected("5.4.1.5", "There is no such third-party invitation in the room")
+        raise context.refusal(
+            "member.invite.third_party.token", "There is no such third-party invitation in the room"
+        )
     if context.event.sender != invitation.sender:
-        raise AuthRejected("5.4.1.6", "The invitation was sent by somebody else")
+        raise context.refusal("member.invite.third_party.sender", "The invitation was sent by somebody else")
     if not _is_signed_by_any(signed, list(_public_keys(invitation.content))):
-        raise AuthRejected("5.4.1.8", "No key of the invitation has signed this")
+        raise context.refusal(
+            "member.invite.third_party.otherwise", "No key of the invitation has signed this"
+        )
 
 
 def _public_keys(content: Mapping[str, Any]) -> Iterator[str]:
