@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from plexus.platform.clock import SystemClock
 from plexus.platform.doctor import disk, examine
 from plexus.platform.settings import Settings
-from plexus.platform.signing import OldKey, SigningKeys
+from plexus.platform.signing import SigningKeys
+from plexus.protocol.signing_key_file import write_old_key
 
 from tests.integration.doctor.conftest import NO_PORTS, Patient, told
 from tests.support.server import PlexusServer, free_port
@@ -59,7 +60,7 @@ async def test_a_signing_key_that_is_gone(patient: Patient, tmp_path: Path) -> N
 async def test_a_signing_key_that_has_expired(patient: Patient) -> None:
     settings = patient.settings()
     current = SigningKeys(settings.signing_key_file, settings.old_keys_file, SystemClock()).current()
-    settings.old_keys_file.write_text(OldKey(current.verify_key, 1_500_000_000_000).to_line())
+    settings.old_keys_file.write_text(write_old_key(current.verify_key, 1_500_000_000_000))
     [(level, says)] = told(await examine(settings), "keys")
     assert level == "failure"
     assert "expired on 2017-07-14" in says

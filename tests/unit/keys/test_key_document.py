@@ -8,7 +8,8 @@ import pytest
 from plexus.keys.server_keys.service import HOUR_MS, KeyDocument
 from plexus.platform.clock import ManualClock
 from plexus.platform.signing import SigningKeys
-from plexus.protocol.signatures import SigningKey, write_signing_keys
+from plexus.protocol.signatures import SigningKey
+from plexus.protocol.signing_key_file import write_signing_keys
 from plexus.wire import read_server_keys
 
 OLD = SigningKey("ed25519:old", b"\1" * 32)

@@ -13,6 +13,7 @@ from plexus.platform.clock import ManualClock
 from plexus.platform.signing import SigningKeys, SigningKeysError, create_signing_key
 from plexus.platform.watch import Watcher
 from plexus.protocol.signatures import SigningKey
+from plexus.protocol.signing_key_file import write_signing_keys
 from signedjson.key import read_old_signing_keys, read_signing_keys
 
 A = SigningKey("ed25519:a_one", bytes(31) + b"a")
@@ -29,7 +30,7 @@ class Files:
     def write(self, *keys: SigningKey) -> None:
         """As an orchestrator does it: a new file in the place of the old one."""
         aside = self.keys.with_suffix(".new")
-        aside.write_text("".join(key.to_line() for key in keys))
+        aside.write_text(write_signing_keys(keys))
         aside.chmod(0o600)
         aside.replace(self.keys)
 
@@ -122,7 +123,7 @@ def test_a_mounted_link_that_moves(files: Files, tmp_path: Path) -> None:
     # Kubernetes: signing.key -> ..data/signing.key, and ..data is the link that changes.
     for name, key in (("v1", A), ("v2", B)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "signing.key").write_text(key.to_line())
+        (tmp_path / name / "signing.key").write_text(write_signing_keys([key]))
     link = tmp_path / "data"
     link.symlink_to("v1")
     keys = SigningKeys(link / "signing.key", files.old, files.clock)
@@ -132,7 +133,9 @@ def test_a_mounted_link_that_moves(files: Files, tmp_path: Path) -> None:
     assert keys.current().key_id == B.key_id
 
 
-@pytest.mark.parametrize("text", ["", "ed25519 a", "rsa a AAAA", "ed25519 a_x AAAA", A.to_line() * 2])
+@pytest.mark.parametrize(
+    "text", ["", "ed25519 a", "rsa a AAAA", "ed25519 a_x AAAA", write_signing_keys([A, A])]
+)
 def test_a_broken_file_changes_nothing(files: Files, text: str, caplog: pytest.LogCaptureFixture) -> None:
     files.write(A)
     keys = files.open()
@@ -171,7 +174,7 @@ def test_old_keys_that_cannot_be_written_are_kept_and_told(
     assert f"ed25519 a_one 1000 {A.verify_key.to_base64()}" in caplog.text
 
 
-@pytest.mark.parametrize(("text", "words"), [(None, "no signing key"), ("x", "Line 1"), ("\n", "has no key")])
+@pytest.mark.parametrize(("text", "words"), [(None, "no signing key"), ("x", "line 1"), ("\n", "has no key")])
 def test_a_start_without_usable_keys(files: Files, text: str | None, words: str) -> None:
     if text is not None:
         files.keys.write_text(text)

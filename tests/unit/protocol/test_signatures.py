@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,10 +10,18 @@ import signedjson.key
 import signedjson.sign
 from hypothesis import given
 from hypothesis import strategies as st
-from plexus.protocol import SigningKey, VerifyKey, get_room_version, sign_json, verify_json
+from plexus.protocol import (
+    RoomVersion,
+    SigningKey,
+    VerifyKey,
+    get_room_version,
+    redact,
+    sign_json,
+    verify_json,
+)
 from plexus.protocol.errors import BadSignature
 from plexus.protocol.hashes import decode_base64, encode_base64
-from plexus.protocol.signatures import key_ids_of, read_signing_keys, sign_event, write_signing_keys
+from plexus.protocol.signatures import key_ids_of, sign_event, signed_bytes, verify_event
 
 APPENDIX_KEY = SigningKey("ed25519:1", decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"))
 
@@ -100,6 +109,50 @@ def test_one_flipped_bit_is_found(obj: dict[str, Any], bit: int) -> None:
         verify_json({**signed, "added": bit}, "s", "ed25519:1", APPENDIX_KEY.verify_key)
 
 
+EVENT: dict[str, Any] = {
+    "auth_events": ["$a"],
+    "content": {"membership": "join", "displayname": "Alice"},
+    "depth": 3,
+    "hashes": {"sha256": "h"},
+    "origin_server_ts": 1000000,
+    "prev_events": ["$p"],
+    "room_id": "!x:s",
+    "sender": "@a:s",
+    "state_key": "@a:s",
+    "type": "m.room.member",
+}
+
+
+@given(st.data())
+def test_one_bit_altered_anywhere_is_found(data: st.DataObject) -> None:
+    message = signed_bytes(EVENT)
+    parts = [message, decode_base64(APPENDIX_KEY.sign(message)), APPENDIX_KEY.verify_key.public]
+    part = data.draw(st.integers(0, 2))
+    bit = data.draw(st.integers(0, len(parts[part]) * 8 - 1))
+    altered = bytearray(parts[part])
+    altered[bit // 8] ^= 1 << bit % 8
+    parts[part] = bytes(altered)
+    with pytest.raises(BadSignature):
+        VerifyKey("ed25519:1", parts[2]).verify(parts[0], encode_base64(parts[1]))
+
+
+def test_an_event_is_covered_but_for_what_a_redaction_takes(version: RoomVersion) -> None:
+    signed = sign_event(version, EVENT, "s", APPENDIX_KEY)
+    verify = partial(
+        verify_event, version, server_name="s", key_id="ed25519:1", verify_key=APPENDIX_KEY.verify_key
+    )
+    verify(signed)
+    verify(redact(version, signed))
+    verify({**signed, "content": {"membership": "join"}, "unsigned": {"age": 1}})
+    for altered in (
+        *({**signed, key: "x"} for key in EVENT if key != "content"),
+        *({key: value for key, value in signed.items() if key != gone} for gone in EVENT),
+        {**signed, "content": {"membership": "leave"}},
+    ):
+        with pytest.raises(BadSignature):
+            verify(altered)
+
+
 def test_signatures_do_not_cover_unsigned_and_do_not_replace_others() -> None:
     other = SigningKey("ed25519:2", bytes(32))
     signed = sign_json({"a": 1, "unsigned": {"age": 1}}, "s", APPENDIX_KEY)
@@ -118,19 +171,6 @@ def test_signatures_do_not_cover_unsigned_and_do_not_replace_others() -> None:
 def test_malformed_signatures_are_bad_signatures(signatures: object) -> None:
     with pytest.raises(BadSignature):
         verify_json({"signatures": signatures}, "s", "ed25519:1", APPENDIX_KEY.verify_key)
-
-
-def test_a_key_file_is_that_of_signedjson() -> None:
-    text = write_signing_keys([APPENDIX_KEY, SigningKey("ed25519:a_b", bytes(32))])
-    (first, second) = signedjson.key.read_signing_keys(text.splitlines())
-    assert (first.version, second.version) == ("1", "a_b")
-    (again, other) = read_signing_keys(text)
-    assert again.key_id == "ed25519:1"
-    assert again.verify_key.public == APPENDIX_KEY.verify_key.public
-    assert other.to_line() == text.splitlines(keepends=True)[1]
-    for wrong in ("rsa 1 abc", "ed25519 1", "ed25519 1 abc"):
-        with pytest.raises(ValueError):
-            read_signing_keys(wrong)
 
 
 def test_a_key_does_not_show_its_seed() -> None:

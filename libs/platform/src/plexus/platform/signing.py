@@ -18,14 +18,24 @@ import logging
 import os
 import secrets
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from plexus.platform.clock import Clock
 from plexus.platform.watch import Watched
-from plexus.protocol.signatures import SigningKey, VerifyKey, read_signing_keys
+from plexus.protocol.signatures import SigningKey, VerifyKey
+from plexus.protocol.signing_key_file import (
+    read_old_keys,
+    read_signing_keys,
+    write_old_key,
+    write_signing_keys,
+)
 
 logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +44,6 @@ class OldKey:
 
     verify_key: VerifyKey
     expired_ts: int
-
-    def to_line(self) -> str:
-        algorithm, _, version = self.verify_key.key_id.partition(":")
-        return f"{algorithm} {version} {self.expired_ts} {self.verify_key.to_base64()}\n"
 
 
 class SigningKeysError(Exception):
@@ -95,7 +101,7 @@ class SigningKeys:
             self._remember(expired)
 
     def _remember(self, fresh: list[OldKey]) -> None:
-        lines = "".join(item.to_line() for item in fresh)
+        lines = "".join(write_old_key(item.verify_key, item.expired_ts) for item in fresh)
         try:
             with self._old_file.open("a", encoding="utf-8") as file:
                 file.write(lines)
@@ -115,7 +121,7 @@ def create_signing_key(path: Path) -> None:
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(key.to_line())
+            file.write(write_signing_keys([key]))
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)
@@ -126,7 +132,7 @@ def create_signing_key(path: Path) -> None:
 
 
 def _read_keys(path: Path) -> tuple[SigningKey, ...]:
-    keys = tuple(read_signing_keys(path.read_text(encoding="utf-8")))
+    keys = tuple(_read(path, read_signing_keys))
     if not keys:
         raise ValueError(f"{path} has no key")
     if len({key.key_id for key in keys}) != len(keys):
@@ -137,13 +143,11 @@ def _read_keys(path: Path) -> tuple[SigningKey, ...]:
 def _read_old(path: Path) -> list[OldKey]:
     if not path.exists():
         return []
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split()
-        if not fields or fields[0].startswith("#"):
-            continue
-        if len(fields) != 4 or not fields[2].isdigit():
-            raise ValueError(f"{path}, line {number}: expected 'ed25519 <version> <expired_ts> <public key>'")
-        key = VerifyKey.from_base64(f"{fields[0]}:{fields[1]}", fields[3])
-        found.append(OldKey(key, int(fields[2])))
-    return found
+    return [OldKey(key, expired_ts) for key, expired_ts in _read(path, read_old_keys)]
+
+
+def _read(path: Path, read: Callable[[str], list[Key]]) -> list[Key]:
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from None

@@ -4,7 +4,7 @@ A `SigningKey` signs bytes; `sign_json` and `verify_json` do it for objects, lea
 ``unsigned`` out; `sign_event` and `verify_event` do it for the redacted form of an event. Which key a server
 has published, and until when it is valid, is for the caller to know.
 
-A key file has one line a key: ``ed25519 <version> <seed in unpadded base64>``, as other homeservers write it.
+Keys are read from files by ``signing_key_file``; many signatures are checked at once by ``verification``.
 
 Appendices, "Signing JSON"; Server-Server API, "Signing Events".
 """
@@ -81,31 +81,14 @@ class SigningKey:
     def version(self) -> str:
         return self.key_id.partition(":")[2]
 
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes."""
+        return self._seed
+
     def sign(self, message: bytes) -> str:
         """The signature of ``message`` in unpadded base64."""
         return encode_base64(crypto_sign(message, self._secret)[:SIGNATURE_BYTES])
-
-    def to_line(self) -> str:
-        """The key as a line of a key file, with its secret."""
-        return f"{ALGORITHM} {self.version} {encode_base64(self._seed)}\n"
-
-
-def read_signing_keys(text: str) -> list[SigningKey]:
-    """The keys of a key file; `ValueError` for a line that is none."""
-    keys = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        fields = line.split()
-        if len(fields) != 3 or fields[0] != ALGORITHM:
-            raise ValueError(f"Line {number} is not 'ed25519 <version> <seed>'")
-        keys.append(SigningKey(f"{ALGORITHM}:{fields[1]}", decode_base64(fields[2])))
-    return keys
-
-
-def write_signing_keys(keys: list[SigningKey]) -> str:
-    """A key file holding these keys."""
-    return "".join(key.to_line() for key in keys)
 
 
 def signed_bytes(obj: Mapping[str, Any], *, strict: bool = True) -> bytes:
