@@ -87,7 +87,7 @@ POWER |= {"users": {}, "users_default": 1}
             "m.room.member",
             {"membership": "invite", "third_party_invite": {"x": 1}},
             {"membership": "invite"},
-            ...,
+            {"membership": "invite", "third_party_invite": {}},
         ),
         ("m.room.member", {"membership": "invite", "third_party_invite": 5}, {"membership": "invite"}, ...),
     ],

@@ -40,6 +40,8 @@ def redact_content(version: RoomVersion, type: object, content: Mapping[str, Any
     for (of_type, key), inner_keep in rules.nested.items():
         if of_type == type and key in kept:
             inner = kept.pop(key)
-            if isinstance(inner, dict) and not inner_keep.isdisjoint(inner):
+            if isinstance(inner, dict):
+                # Also if that leaves it empty: the specification does not say, event IDs depend on it, and
+                # Synapse keeps it.
                 kept[key] = {name: value for name, value in inner.items() if name in inner_keep}
     return kept

@@ -39,8 +39,8 @@ class RedactionRules:
     """What survives a redaction.
 
     ``content`` maps an event type to the keys of its content that stay; a missing type keeps none; None keeps
-    all. ``nested`` does the same one level down: (type, key) to the keys that stay of that object, which is
-    dropped if none of them is there.
+    all. ``nested`` does the same one level down: (type, key) to the keys that stay of that object; what is no
+    object goes.
     """
 
     top_level: frozenset[str]
