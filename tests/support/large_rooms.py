@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plexus.protocol import Event, RoomVersion, auth_types_for_event, build_event
+from plexus.protocol import Event, RoomVersion, auth_types_for_event
 from plexus.protocol.state_resolution import StateKey
 
-from tests.support.room_graph import KEY, START, server_of
+from tests.support.making_events import Events
 
 CREATOR = "@alice:one"
 MODERATORS = ("@bob:two", "@carol:three")
@@ -36,8 +36,9 @@ def forked_room(version: RoomVersion, members: int, conflicts: int) -> ForkedRoo
     """
     if conflicts < 10 or members < conflicts:
         raise ValueError("A branch needs at least ten conflicts, and not more than there are members")
-    trunk = _Branch(version, {})
-    trunk.add("m.room.create", CREATOR, _create_content(version), "")
+    made = Events(version, CREATOR)
+    trunk = _Branch(made)
+    trunk.add("m.room.create", CREATOR, made.create_content(), "")
     trunk.member(CREATOR, "join")
     trunk.add("m.room.power_levels", CREATOR, _levels(version, 50), "")
     trunk.add("m.room.join_rules", CREATOR, {"join_rule": "public"}, "")
@@ -61,15 +62,10 @@ def forked_room(version: RoomVersion, members: int, conflicts: int) -> ForkedRoo
     right.add("m.room.join_rules", CREATOR, {"join_rule": "invite"}, "")
     for number in range(of_people - renamed - banned):
         left.member(f"@new{number}:server{number % 500}", "join")
-    events = trunk.events
+    events = made.by_id
     return ForkedRoom(
         version, events, {event_id: rank for rank, event_id in enumerate(events)}, (left.state, right.state)
     )
-
-
-def _create_content(version: RoomVersion) -> dict[str, Any]:
-    creator = {"creator": CREATOR} if version.auth.create_needs_creator else {}
-    return {"room_version": version.identifier, **creator}
 
 
 def _levels(version: RoomVersion, of_moderators: int) -> dict[str, Any]:
@@ -81,38 +77,19 @@ def _levels(version: RoomVersion, of_moderators: int) -> dict[str, Any]:
 class _Branch:
     """Events are not judged here: whoever writes a branch knows what is allowed on it."""
 
-    version: RoomVersion
-    events: dict[str, Event]
+    made: Events
     state: dict[StateKey, str] = field(default_factory=dict)
     tip: tuple[str, ...] = ()
-    depth: int = 0
 
     def fork(self) -> _Branch:
-        return _Branch(self.version, self.events, dict(self.state), self.tip, self.depth)
+        return _Branch(self.made, dict(self.state), self.tip)
 
     def member(self, user: str, membership: str, *, by: str | None = None, **content: str) -> None:
         self.add("m.room.member", by or user, {"membership": membership, **content}, user)
 
     def add(self, type: str, sender: str, content: dict[str, Any], state_key: str) -> None:
-        room_id = None if self.version.room_id_is_create_event_hash else "!large:one"
-        if self.events:
-            room_id = next(iter(self.events.values())).room_id
-        keys = auth_types_for_event(self.version, type, state_key, sender, content)
-        self.depth += 1
-        event = build_event(
-            self.version,
-            room_id=room_id,
-            type=type,
-            sender=sender,
-            content=content,
-            state_key=state_key,
-            prev_events=self.tip,
-            auth_events=[self.state[key] for key in keys if key in self.state],
-            depth=self.depth,
-            origin_server_ts=START + len(self.events),
-            server_name=server_of(sender),
-            key=KEY,
-        )
-        self.events[event.event_id] = event
+        keys = auth_types_for_event(self.made.version, type, state_key, sender, content)
+        cited = [self.state[key] for key in keys if key in self.state]
+        event = self.made.make(type, sender, content, state_key, prev_events=self.tip, auth_events=cited)
         self.state[event.key] = event.event_id
         self.tip = (event.event_id,)

@@ -1,10 +1,9 @@
 """Rooms as graphs: forks and merges, every event judged and the state after it known.
 
-`RoomGraph` is a room in memory. `send` builds a real event (hashed and signed) after any events that are
-there, judges it upon the state there, and keeps it; where it joins branches their states are resolved by
+`RoomGraph` is a room in memory. `send` builds a real event after any events that are there, judges it upon
+the state there, and keeps it; where it joins branches their states are resolved by
 `plexus.protocol.state_resolution`. `random_room` makes one with forks, merges, clocks that are off, and
-people who join, leave, talk, ban, promote and demote each other; the same seed makes the same room.
-`forked_room` makes a large one: many members, two branches, many conflicts.
+people who join, leave, ban, promote and demote each other; the same seed makes the same room.
 
 Everything that a store needs is in ``events``, in an order in which each event comes after those it names.
 """
@@ -12,7 +11,6 @@ Everything that a store needs is in ``events``, in an order in which each event 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -21,58 +19,48 @@ from plexus.protocol import (
     Draft,
     Event,
     RoomVersion,
-    SigningKey,
     auth_types_for_event,
-    build_event,
     check_auth,
 )
 from plexus.protocol.state_resolution import StateKey, resolve_states
 
-KEY = SigningKey("ed25519:a_graph", bytes(range(32)))
-START = 1_700_000_000_000
-"""The time of the first event, in milliseconds."""
+from tests.support.making_events import START, Events
 
 
-@dataclass
 class RoomGraph:
     """A room that branches. ``states`` holds the state after each event, (type, state key) to event ID."""
 
-    version: RoomVersion
-    creator: str = "@alice:one"
-    events: dict[str, Event] = field(default_factory=dict)
-    states: dict[str, Mapping[StateKey, str]] = field(default_factory=dict)
-    extremities: set[str] = field(default_factory=set)
-    rejected: set[str] = field(default_factory=set)
-    """Events kept although the state before them does not allow them (`send` with ``even_if_rejected``)."""
+    def __init__(self, version: RoomVersion, creator: str = "@alice:one") -> None:
+        self.version = version
+        self.creator = creator
+        self.states: dict[str, Mapping[StateKey, str]] = {}
+        self.extremities: set[str] = set()
+        self._made = Events(version, creator)
 
     @property
-    def create(self) -> Event:
-        return next(iter(self.events.values()))
+    def events(self) -> dict[str, Event]:
+        return self._made.by_id
 
     @property
     def room_id(self) -> str | None:
-        if self.events:
-            return self.create.room_id
-        return None if self.version.room_id_is_create_event_hash else "!graph:" + server_of(self.creator)
+        return self._made.room_id
 
     def begin(self, **create_content: Any) -> Event:
-        """The create event and the creator's join; the last of them."""
-        content: dict[str, Any] = {"room_version": self.version.identifier, **create_content}
-        if self.version.auth.create_needs_creator:
-            content["creator"] = self.creator
-        self.send("m.room.create", self.creator, content, "")
+        """The create event and the creator's join; gives back the join."""
+        self.send("m.room.create", self.creator, self._made.create_content(**create_content), "")
         return self.send("m.room.member", self.creator, {"membership": "join"}, self.creator)
 
     def state_before(self, prev_events: Sequence[str]) -> Mapping[StateKey, str]:
-        """The state that an event after these would meet."""
+        """The state that an event after these meets."""
         if len(prev_events) == 1:
             return self.states[prev_events[0]]
         return resolve_states(
-            self.version,
-            [self.states[event_id] for event_id in prev_events],
-            self.events.get,
-            is_rejected=self.rejected.__contains__,
+            self.version, [self.states[event_id] for event_id in prev_events], self.events.get
         )
+
+    def state(self) -> Mapping[StateKey, str]:
+        """The state after all extremities."""
+        return self.state_before(sorted(self.extremities))
 
     def send(
         self,
@@ -84,7 +72,6 @@ class RoomGraph:
         after: Sequence[str] | None = None,
         ts: int | None = None,
         state: Mapping[StateKey, str] | None = None,
-        even_if_rejected: bool = False,
     ) -> Event:
         """Send an event ``after`` these (otherwise after all extremities) at ``ts`` milliseconds.
 
@@ -93,37 +80,19 @@ class RoomGraph:
         """
         prev_events = tuple(sorted(self.extremities) if after is None else after)
         before = self.state_before(prev_events) if state is None else state
+        event_id = self._made.next_id(sender)
+        draft = Draft(type, sender, content, self.room_id, state_key, prev_events, event_id)
+        check_auth(self.version, draft, self._lookup(before), create=self._made.create)
         keys = auth_types_for_event(self.version, type, state_key, sender, content)
-        draft = Draft(type, sender, content, self.room_id, state_key, prev_events)
-        create = self.create if self.events else None
-        allowed = True
-        try:
-            check_auth(self.version, draft, self._lookup(before), create=create)
-        except AuthRejected:
-            if not even_if_rejected:
-                raise
-            allowed = False
-        event = build_event(
-            self.version,
-            room_id=self.room_id,
-            type=type,
-            sender=sender,
-            content=content,
-            state_key=state_key,
-            prev_events=prev_events,
-            auth_events=[before[key] for key in keys if key in before],
-            depth=1 + max((self.events[event_id].depth for event_id in prev_events), default=0),
-            origin_server_ts=START + len(self.events) if ts is None else ts,
-            server_name=server_of(sender),
-            key=KEY,
+        auth_events = [before[key] for key in keys if key in before]
+        count = len(self.events)
+        event = self._made.make(
+            type, sender, content, state_key, prev_events=prev_events, auth_events=auth_events, ts=ts
         )
-        self.events[event.event_id] = event
-        if allowed:
+        if len(self.events) > count:
             self.states[event.event_id] = {**before, event.key: event.event_id} if event.is_state else before
             self.extremities.difference_update(prev_events)
             self.extremities.add(event.event_id)
-        else:
-            self.rejected.add(event.event_id)
         return event
 
     def _lookup(self, state: Mapping[StateKey, str]) -> Callable[[str, str], Event | None]:
@@ -134,16 +103,16 @@ class RoomGraph:
         return lookup
 
 
-def server_of(user_id: str) -> str:
-    return user_id.partition(":")[2]
-
-
 USERS = ("@alice:one", "@bob:two", "@carol:three", "@dan:two", "@eve:one", "@frank:three")
 LEVELS = (0, 25, 50, 50, 75, 100)
 
 
+TRIES = 4
+"""How often somebody does something else when the first idea was not allowed."""
+
+
 def random_room(version: RoomVersion, random: Random, *, steps: int = 40, users: int = 5) -> RoomGraph:
-    """A room after about ``steps`` acts of up to six users, with forks and merges. It has one or more
+    """A room after about ``steps`` events of up to six users, with forks and merges. It has one or more
     extremities.
     """
     people = USERS[:users]
@@ -157,13 +126,15 @@ def random_room(version: RoomVersion, random: Random, *, steps: int = 40, users:
             graph.send("m.room.member", user, {"membership": "join"}, user)
     for _ in range(steps):
         after = _somewhere(graph, random)
-        act = _some_act(graph, random, people, graph.state_before(after))
+        state = graph.state_before(after)
         # Clocks run mostly alike; some are off, and some events share a millisecond.
         ts = START + 10 * len(graph.events) + random.choice((0, 0, 0, 5, -30, 30, -300, 300))
-        try:
-            graph.send(*act, after=after, ts=ts)
-        except AuthRejected:
-            continue
+        for _ in range(TRIES):
+            try:
+                graph.send(*_some_act(graph, random, people, state), after=after, ts=ts, state=state)
+                break
+            except AuthRejected:
+                continue
     return graph
 
 

@@ -1,0 +1,80 @@
+"""Real events, hashed and signed, for rooms in memory, in every room version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plexus.protocol import Event, RoomVersion, SigningKey, build_event
+from plexus.protocol.events import reference_hash_of
+
+KEY = SigningKey("ed25519:a_graph", bytes(range(32)))
+"""Signs for all servers."""
+
+START = 1_700_000_000_000
+"""The time of the first event, in milliseconds."""
+
+
+class Events:
+    """The events of one room, by ID, in the order they were made: each comes after those it names."""
+
+    def __init__(self, version: RoomVersion, creator: str) -> None:
+        self.version = version
+        self.creator = creator
+        self.by_id: dict[str, Event] = {}
+        self._hashes: dict[str, str] = {}
+
+    @property
+    def create(self) -> Event | None:
+        return next(iter(self.by_id.values()), None)
+
+    @property
+    def room_id(self) -> str | None:
+        """None before the create event is there that names the room."""
+        if self.create is not None:
+            return self.create.room_id
+        return None if self.version.room_id_is_create_event_hash else "!room:" + server_of(self.creator)
+
+    def next_id(self, sender: str) -> str | None:
+        """The ID that the next event is given, in versions that give IDs."""
+        return f"${len(self.by_id)}:{server_of(sender)}" if self.version.event_ids == "given" else None
+
+    def make(
+        self,
+        type: str,
+        sender: str,
+        content: Mapping[str, Any],
+        state_key: str | None,
+        *,
+        prev_events: Sequence[str],
+        auth_events: Sequence[str],
+        ts: int | None = None,
+    ) -> Event:
+        """Make and keep an event. One that is the same as another in all it says is the other."""
+        event = build_event(
+            self.version,
+            room_id=self.room_id,
+            type=type,
+            sender=sender,
+            content=content,
+            state_key=state_key,
+            event_id=self.next_id(sender),
+            prev_events=prev_events,
+            auth_events=auth_events,
+            reference_hashes=self._hashes,
+            depth=1 + max((self.by_id[event_id].depth for event_id in prev_events), default=0),
+            origin_server_ts=START + len(self.by_id) if ts is None else ts,
+            server_name=server_of(sender),
+            key=KEY,
+        )
+        if self.version.references_with_hashes:
+            self._hashes[event.event_id] = reference_hash_of(self.version, event.raw)
+        return self.by_id.setdefault(event.event_id, event)
+
+    def create_content(self, **more: Any) -> dict[str, Any]:
+        named = {"creator": self.creator} if self.version.auth.create_needs_creator else {}
+        return {"room_version": self.version.identifier, **named, **more}
+
+
+def server_of(user_id: str) -> str:
+    return user_id.partition(":")[2]
