@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
 import aiohttp
 
 from tests.support.cluster import ClusterServer
 from tests.support.otlp import attributes_of
-from tests.support.traced import CHAIN, send_to_a_held_sync, the_chain
+from tests.support.traced import CHAIN, follow
 
 
 async def test_one_trace_from_put_to_sync(cluster: ClusterServer) -> None:
-    traced = await send_to_a_held_sync(cluster.base_url, cluster.base_url)
-    chain = await asyncio.to_thread(the_chain, cluster.receiver, traced)
+    traced, chain = await follow(cluster.receiver, cluster.base_url, cluster.base_url)
 
     assert tuple(span.name for span in chain) == CHAIN
     put, group, send, process, deliver = chain

@@ -14,6 +14,7 @@ from plexus.protocol.errors import UnknownToken
 from plexus.sync.answer import Response
 from plexus.sync.models import SyncRequest
 from plexus.users import Users
+from plexus.users.token_cache import Watch
 
 from tests.integration.sync.building import SOON, SYNC, Building, Replica, SyncPerson, open_building
 from tests.support.house import V3
@@ -67,7 +68,8 @@ async def test_a_poll_ends_also_when_sync_hears_of_the_logout_before_the_token_c
 ) -> None:
     person = await building.device(alice)
     held = await poll(person)
-    revocations = building.users.tokens.revocations
+    told: list[tuple[str, str]] = []
+    unwatch = building.users.tokens.watch(Watch(lambda *device: told.append(device), lambda: False))
     log = elsewhere.platform.log
     lane = elsewhere.users.lane(person.user_id)
     before = (await log.heads(primary=True)).users[lane]
@@ -83,10 +85,11 @@ async def test_a_poll_ends_also_when_sync_hears_of_the_logout_before_the_token_c
         building.platform.fanout.publish(Group(log.generation(), USER, lane, facts))
         while building.replicas[0].sync.replica.cut().users[lane] < facts[-1].position:
             await asyncio.sleep(0.001)
-        assert building.users.tokens.revocations == revocations
+        assert (person.user_id, person.device_id) not in told
         assert (await asyncio.wait_for(held, 5)).error() == ENDED
         assert time.monotonic() - began < SOON
     finally:
+        unwatch()
         follower = building.users._follower
         follower._subscription = building.platform.fanout.subscribe((USER,), follower._on_group)
 

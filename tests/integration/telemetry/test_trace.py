@@ -8,12 +8,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.otlp import OtlpReceiver, attributes_of
 from tests.support.server import PlexusServer
-from tests.support.traced import CHAIN, send_to_a_held_sync, the_chain
+from tests.support.traced import CHAIN, follow, send_to_a_held_sync
 
 
 async def test_one_trace_from_put_to_sync(server: PlexusServer, receiver: OtlpReceiver) -> None:
-    traced = await send_to_a_held_sync(server.base_url, server.base_url)
-    chain = await asyncio.to_thread(the_chain, receiver, traced)
+    traced, chain = await follow(receiver, server.base_url, server.base_url)
 
     assert tuple(span.name for span in chain) == CHAIN
     put, group, send, process, deliver = chain
