@@ -308,8 +308,8 @@ class Cluster:
             },
             "kafka": {"bootstrap_servers": [self.kafka.address]} if self.kafka else {},
             "redis": {"url": self.redis.url} if self.redis else {},
-            # The gateway asks twice a second.
-            "shutdown": {"readiness_seconds": 1.5},
+            # The gateway asks each second, and once more before it believes a no.
+            "shutdown": {"readiness_seconds": 2.0},
         }
         write_settings(self.config, sections)
 

@@ -68,7 +68,7 @@ defaults
     http-check send meth GET uri /health/ready
     # "No" is not "dead": the former gets no new requests, the latter is cut off.
     http-check expect error-status L7OKC status 200
-    default-server check inter 500ms fastinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server check inter 1s fastinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions
 {errors}
 
 frontend clients

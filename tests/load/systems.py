@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from plexus.platform.marks import TTL_SECONDS
 
 from deploy.local.cluster import REPLICAS, Cluster
 from tests.load.meter import with_children
@@ -39,9 +42,12 @@ class Clustered:
 def running_cluster(
     folder: Path, *, sync: int = REPLICAS["sync"], settings: Mapping[str, str] | None = None
 ) -> Iterator[Clustered]:
-    """A cluster of one's own on an empty folder, with this many sync replicas."""
+    """A cluster of one's own on an empty folder, with this many sync replicas, when it has settled: as long
+    as its new Redis may lack marks, each sync reads PostgreSQL's heads instead.
+    """
     replicas = {**REPLICAS, "sync": sync}
     with Cluster(folder, replicas=replicas, settings=QUIET | dict(settings or {})) as cluster:
+        time.sleep(TTL_SECONDS + 5)
         yield Clustered(cluster)
 
 

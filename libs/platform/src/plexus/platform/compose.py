@@ -198,9 +198,11 @@ async def _shared_state(
         from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 
         redis = RedisConnection(settings.redis, telemetry.metrics)
-        marks, cache, ephemeral = RedisMarks(redis), RedisCache(redis), RedisEphemeral(redis, clock)
+        kept = RedisMarks(redis)
+        marks, cache, ephemeral = kept, RedisCache(redis), RedisEphemeral(redis, clock)
         await redis.start()
         stack.push_async_callback(redis.close)
+        await kept.start()
     stack.push_async_callback(cache.close)
     stack.push_async_callback(ephemeral.close)
     return marks, cache, ephemeral

@@ -28,6 +28,9 @@ CONFIRM_SECONDS = 0.45
 """How often the token cache is confirmed while tokens are asked for or requests are held: half of the time
 that an entry is good. Each reads the primary's heads, in every process that serves clients.
 """
+_IDLE_POLL = 5.0
+"""Seconds. While tokens are in use the confirmation looks at the heads, far more often; while none are,
+nobody waits for what a lost publish would tell."""
 
 
 class Users(
@@ -52,7 +55,12 @@ class Users(
         super().__init__(platform)
         self.last_seen = LastSeen(self.db, self.clock, platform.settings.sessions.last_seen_minutes * 60_000)
         self._follower = Follower(
-            platform, (USER,), self._follow, name="users", on_generation=self._begin_generation
+            platform,
+            (USER,),
+            self._follow,
+            name="users",
+            on_generation=self._begin_generation,
+            idle_poll=_IDLE_POLL,
         )
         observe_follower(platform.telemetry.metrics, self._follower)
         self._confirming: asyncio.Task[None] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,11 +17,11 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from plexus.platform.kafka.connection import Link, Moved, connected, ended, first_to_end, leaders, sessions
+from plexus.platform.kafka.fetch_session import FetchSession
 from plexus.platform.kafka.metrics import KafkaCounts
 from plexus.platform.settings.cluster import KafkaSettings
 
@@ -149,37 +148,29 @@ class Reader:
                 raise Moved
 
     async def _read(self, client: Any, node: int, keys: Sequence[TopicPartition]) -> None:
-        order = list(keys)
+        session = FetchSession(
+            keys, wait=_LONG_POLL, most_bytes=_MOST_BYTES, partition_bytes=_PARTITION_BYTES
+        )
         while True:
             began = time.monotonic()
-            # The first of them with something new may send a batch larger than its share.
-            random.shuffle(order)
-            topics: dict[str, list[tuple[int, int, int]]] = {}
-            for key in order:
-                place = (key.partition, self._positions[key], _PARTITION_BYTES)
-                topics.setdefault(key.topic, []).append(place)
-            request = FetchRequest(
-                int(_LONG_POLL * 1000), 1, _MOST_BYTES, _UNCOMMITTED, list(topics.items()), rack_id=""
-            )
-            self._answered(await client.send(node, request))
+            response = await client.send(node, session.request(self._positions))
+            for key, code, end, batches in session.answered(response):
+                self._answered(key, code, end, batches)
             rest = _GAP - (time.monotonic() - began)
             if rest > 0:
                 await asyncio.sleep(rest)
 
-    def _answered(self, response: Any) -> None:
-        for topic, partitions in response.topics:
-            for partition, code, end, *rest in partitions:
-                key = TopicPartition(topic, partition)
-                if code:
-                    error = for_code(code)
-                    if error is OffsetOutOfRangeError:
-                        # Dropped by retention, or another topic of the same name.
-                        del self._positions[key]
-                        raise Moved
-                    raise error(f"{topic}, partition {partition}")
-                if rest[-1]:
-                    self._unpack(key, rest[-1])
-                self._behind[key] = max(0, end - self._positions[key])
+    def _answered(self, key: TopicPartition, code: int, end: int, batches: bytes) -> None:
+        if code:
+            error = for_code(code)
+            if error is OffsetOutOfRangeError:
+                # Dropped by retention, or another topic of the same name.
+                del self._positions[key]
+                raise Moved
+            raise error(f"{key.topic}, partition {key.partition}")
+        if batches:
+            self._unpack(key, batches)
+        self._behind[key] = max(0, end - self._positions[key])
 
     def _unpack(self, key: TopicPartition, data: bytes) -> None:
         batches = MemoryRecords(data)

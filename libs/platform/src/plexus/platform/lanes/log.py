@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from plexus.platform.lanes.facts import BelowFloor, Fact, Generation, Heads, Tail, Tails
-from plexus.platform.lanes.kinds import ROOM, USER
 from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.shared_read import SharedRead
 from plexus.platform.lanes.tokens import SyncToken
@@ -19,7 +18,7 @@ from plexus.platform.postgres.pool import Connection
 
 log = logging.getLogger(__name__)
 
-_HEADS = "SELECT family, generation, head FROM lanes.lane ORDER BY family, lane"
+_HEADS = "SELECT generation, rooms, users FROM lanes.heads()"
 
 _TAILS = """
 SELECT l.family, l.lane, l.generation, l.head, l.floor, f.position, f.kind, f.subject, f.lo, f.hi, f.data
@@ -239,14 +238,11 @@ class LaneLog:
     async def _read_heads(self, *, primary: bool = False) -> Heads:
         began = time.monotonic()
         async with self._db.read(primary=primary) as session:
-            rows = await session.fetch(_HEADS)
-        if not rows:
+            row = await session.one(_HEADS)
+        if row is None or row[0] is None:
             raise RuntimeError("the database has no lanes yet: run `plexus db migrate`")
-        heads = Heads(
-            rows[0][1],  # the same in every row: a generation begins for all lanes in one transaction
-            tuple(row[2] for row in rows if row[0] == ROOM),
-            tuple(row[2] for row in rows if row[0] == USER),
-        )
+        # The generation is the same in every lane: one begins for all of them in one transaction.
+        heads = Heads(row[0], tuple(row[1]), tuple(row[2]))
         if self._heads is None or began >= self._heads[0]:
             self._heads = (began, heads)
         return heads

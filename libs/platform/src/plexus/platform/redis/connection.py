@@ -163,14 +163,16 @@ class RedisConnection:
 
     async def run(self, script: Script, *words: bytes | str | int | float) -> Any:
         """Run a script: first its keys, then its arguments."""
-        return await self._call(("EVALSHA", script.sha, script.keys, *words), script)
+        keys = len(words) if script.keys is None else script.keys
+        return await self._call(("EVALSHA", script.sha, keys, *words), script)
 
     def owe(self, *command: bytes | str | int | float) -> None:
         """Say what has to be done first when Redis is back. Twice the same is owed once."""
         self._owed[command] = None
 
     def owe_script(self, script: Script, *words: bytes | str | int | float) -> None:
-        self._owed["EVAL", script.text, script.keys, *words] = None
+        keys = len(words) if script.keys is None else script.keys
+        self._owed["EVAL", script.text, keys, *words] = None
 
     def on_outage(self, callback: Callable[[], None]) -> None:
         """Call back when an outage begins, in the event loop."""
@@ -273,7 +275,7 @@ class RedisConnection:
         sent = False
         try:
             async with asyncio.timeout(self.timeout):
-                await connection.send_packed_command(commands, check_health=False)
+                await connection.send_packed_command([b"".join(commands)], check_health=False)
                 sent = True
                 await _read(connection, len(commands), replies)
         except TimeoutError as error:

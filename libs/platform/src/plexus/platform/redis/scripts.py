@@ -19,11 +19,14 @@ end
 
 
 class Script:
-    """Called by its hash; Redis is given the text when it does not know it yet, as after its restart."""
+    """Called by its hash; Redis is given the text when it does not know it yet, as after its restart.
+
+    ``keys``: how many of its words are keys; None if all are.
+    """
 
     __slots__ = ("keys", "sha", "text")
 
-    def __init__(self, keys: int, text: str) -> None:
+    def __init__(self, keys: int | None, text: str) -> None:
         self.keys = keys
         self.text = text
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -74,6 +77,16 @@ if cost > 0 then
   redis.call('PEXPIRE', KEYS[1], math.ceil((burst - left) / rate * 1000) + 1)
 end
 return '0'
+""",
+)
+
+MARKS_OF = Script(
+    None,
+    """
+-- kept, lost, marks of each |
+local found = {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}
+for i = 3, #KEYS do found[i] = redis.call('HGETALL', KEYS[i]) end
+return found
 """,
 )
 

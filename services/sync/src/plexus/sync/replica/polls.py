@@ -1,14 +1,14 @@
 """Held polls: one future each, and one timer for all.
 
 A poll that waits is a `Poll` with a future; nothing else is made for it, no task and no timer. `Wheel` keeps
-the polls by the tick in which their time is up and lets the loop call it once a tick while there are any.
+the polls by the tick in which their time is up and lets the loop call it at the end of the earliest.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ class Poll:
 class Wheel:
     """Wakes polls when their time is up, and all of them at once when asked."""
 
-    __slots__ = ("_handle", "_loop", "_ticks", "held")
+    __slots__ = ("_handle", "_loop", "_next", "_ticks", "held")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ticks: defaultdict[int, set[Poll]] = defaultdict(set)
         self._handle: asyncio.TimerHandle | None = None
+        self._next: float = inf
         self.held = 0
 
     async def hold(self, poll: Poll, deadline: float) -> None:
@@ -55,8 +56,8 @@ class Wheel:
         poll.tick = ceil(deadline / TICK_SECONDS)
         self._ticks[poll.tick].add(poll)
         self.held += 1
-        if self._handle is None:
-            self._handle = self._loop.call_later(TICK_SECONDS, self._turn)
+        if poll.tick < self._next:
+            self._turn_at(poll.tick)
         try:
             await poll.future
         finally:
@@ -72,9 +73,21 @@ class Wheel:
             for poll in polls:
                 poll.wake()
 
+    def _turn_at(self, tick: float) -> None:
+        """Turn next at the end of this tick. Mostly half a minute ahead: nothing turns while all is quiet."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._next = tick
+        self._handle = None if tick == inf else self._loop.call_at(tick * TICK_SECONDS, self._turn)
+
     def _turn(self) -> None:
-        now = self._loop.time() / TICK_SECONDS
-        for tick in [tick for tick in self._ticks if tick <= now]:
-            for poll in self._ticks[tick]:
+        # A timer may be early by what the clock rounds; its own tick is due all the same.
+        now = max(self._next, self._loop.time() / TICK_SECONDS)
+        later = inf
+        for tick, polls in self._ticks.items():
+            if tick > now:
+                later = min(later, tick)
+                continue
+            for poll in polls:
                 poll.wake()
-        self._handle = self._loop.call_later(TICK_SECONDS, self._turn) if self._ticks else None
+        self._turn_at(later)
