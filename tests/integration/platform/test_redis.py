@@ -362,3 +362,38 @@ async def test_a_redis_that_takes_no_writes_is_away(own_redis: Place) -> None:
 def test_the_address_is_checked(url: str) -> None:
     with pytest.raises(SettingsError, match=r"redis\.url"):
         RedisConnection(RedisSettings(url=SecretStr(url)))
+
+
+async def test_those_who_ask_for_marks_together_share_questions(redis: Place) -> None:
+    users = [f"@user{number}:x" for number in range(1_200)]
+    async with process(redis) as one, process(redis) as other:
+        await settle(one, redis)
+        await asyncio.gather(*(other.marks.set(user, {("r", 3): 7}) for user in users))
+        async with Redis.from_url(redis.server.url) as client:
+            before = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+            first = asyncio.create_task(one.marks.get(users[0]))
+            await asyncio.sleep(0)
+            found = await asyncio.gather(*(one.marks.get(user) for user in users))
+            assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 1 + 3
+        assert await first == {("r", 3): 7}
+        assert found == [{("r", 3): 7}] * len(users)
+
+
+async def test_a_mark_left_while_others_are_read_is_found_by_who_asks_then(redis: Place) -> None:
+    async with process(redis) as one:
+        await settle(one, redis)
+        for position in range(1, 200):
+            under_way = asyncio.create_task(one.marks.get("@bob:x"))
+            await one.marks.set(ALICE, {("r", 1): position})
+            assert await one.marks.get(ALICE) == {("r", 1): position}
+            await under_way
+
+
+async def test_who_stops_waiting_for_marks_leaves_the_others_theirs(redis: Place) -> None:
+    async with process(redis) as one:
+        await settle(one, redis)
+        await one.marks.set(ALICE, {("u", 2): 5})
+        gone, stays = (asyncio.create_task(one.marks.get(ALICE)) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await stays == {("u", 2): 5}
