@@ -35,7 +35,7 @@ _PROPERTIES: Mapping[str, str] = {
     "log.initial.task.delay.ms": "5000",
     # With nothing to do it would write a record twice a second: a quarter of what an idle broker takes.
     "metadata.max.idle.interval.ms": "5000",
-    # Each of these threads looks up three times a second, and one machine's traffic does not fill two of either.
+    # Each of them looks up three times a second, and one machine's traffic does not fill two of either.
     "num.network.threads": "2",
     "num.io.threads": "2",
 }
