@@ -130,7 +130,7 @@ class TestRestricted:
         written = await rooms.create(ALICE, version, events)
         return club, written.room_id
 
-    @pytest.mark.parametrize("version", ["10", "11", "12"])
+    @pytest.mark.parametrize("version", ["8", "9", "10", "11", "12"])
     async def test_members_of_the_other_room_may_join(self, rooms: Rooms, version: str) -> None:
         club, room_id = await self.make(rooms, version)
         with pytest.raises(Forbidden):

@@ -34,7 +34,7 @@ from tests.integration.rooms.conftest import (
     state,
 )
 
-VERSIONS = ("10", "11", "12")
+VERSIONS = ("1", "3", "10", "11", "12")
 
 
 def txn(user_id: str, txn_id: str, device: str = "DEVICE") -> Txn:

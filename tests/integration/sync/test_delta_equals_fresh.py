@@ -67,7 +67,7 @@ class Town:
             preset = self.rng.choice(["public_chat", "private_chat", "trusted_private_chat"])
             others = [p.user_id for p in self.people if p is not person]
             invited = self.rng.sample(others, self.rng.randrange(3))
-            version = self.rng.choice(["10", "11", "12"])
+            version = self.rng.choice(["1", "3", "10", "11", "12"])
             levels = {"users_default": self.rng.choice([0, 60])}
             self.rooms.append(
                 await person.create_room(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Protocol
 
+from plexus.protocol.errors import BadJson
 from plexus.protocol.room_versions import LevelValues, RoomVersion
 
 INFINITE = 2**62
@@ -138,6 +139,22 @@ class PowerLevels:
     def can_redact(self, user_id: str) -> bool:
         """Whether this user may redact the events of others (Client-Server API, "Redactions")."""
         return self.user_level(user_id) >= self.redact
+
+
+def check_own_levels(version: RoomVersion, content: Mapping[str, Any]) -> None:
+    """`BadJson` for levels that are no integers, in an event of our own users.
+
+    The room versions that take strings or floats do so for the sake of what was sent long ago; new ones are
+    not to be made (Server-Server API, "Definitions"). In the others the authorisation rules say no.
+    """
+    if version.auth.checks_all_levels:
+        return
+    levels = [content[name] for name in DEFAULTS if name in content]
+    for key in ("events", "notifications", "users"):
+        entries = content.get(key, {})
+        levels += entries.values() if isinstance(entries, dict) else [entries]
+    if any(read_level(level) is None for level in levels):
+        raise BadJson("Power levels are integers")
 
 
 def read_level(value: object) -> int | None:

@@ -26,6 +26,7 @@ from plexus.protocol.building import build
 from plexus.protocol.canonical_json import encode
 from plexus.protocol.errors import MatrixError
 from plexus.protocol.events import Draft, Event, reference_hash_of
+from plexus.protocol.power_levels import check_own_levels
 from plexus.protocol.signatures import SigningKey
 from plexus.rooms.head import Entry, RoomHead, StateKey
 from plexus.rooms.pending_state import PendingState
@@ -146,6 +147,8 @@ class ChainBuilder:
             return Verdict(sent, replayed=True)
         try:
             check_names(wish.event)
+            if wish.event.type == "m.room.power_levels":
+                check_own_levels(self._head.version, wish.event.content)
             in_force = self._in_force(wish)
             if in_force is None:
                 return Verdict(self._grant(wish).event_id, at=len(self.write.events) - 1)

@@ -42,8 +42,9 @@ async def create_room(api: ClientApi, requester: Requester, request: CreateRoom)
         for user_id in invited
     ]
     events = creation_events(request, version, creator, invitees, alias)
-    for made in events:
-        check(made.content)
+    if version.strict_canonical_json:
+        for made in events:
+            check(made.content)
     try:
         written = await api.rooms.create(
             requester.user_id,
