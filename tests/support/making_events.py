@@ -1,4 +1,4 @@
-"""Events for rooms in memory, in every room version: real ones, hashed and signed, or light ones."""
+"""Real events, hashed and signed, for rooms in memory, in every room version."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ START = 1_700_000_000_000
 
 
 class Events:
-    """The events of one room, by ID, in the order they were made: each comes after those it names.
+    """The events of one room, by ID, in the order they were made: each comes after those it names."""
 
-    Those that are not ``real`` have no bytes, and IDs that say no more than their place. A hundred thousand
-    of them take a second.
-    """
-
-    def __init__(self, version: RoomVersion, creator: str, *, real: bool = True) -> None:
+    def __init__(self, version: RoomVersion, creator: str, prefix: str = "") -> None:
         self.version = version
+        self.prefix = prefix
+        """Of the IDs that are given, for events that are to share a store with those of other rooms."""
         self.creator = creator
-        self.real = real
         self.by_id: dict[str, Event] = {}
         self._hashes: dict[str, str] = {}
 
@@ -42,7 +39,11 @@ class Events:
 
     def next_id(self, sender: str) -> str | None:
         """The ID that the next event is given, in versions that give IDs."""
-        return f"${len(self.by_id)}:{server_of(sender)}" if self.version.event_ids == "given" else None
+        return (
+            f"${self.prefix}{len(self.by_id)}:{server_of(sender)}"
+            if self.version.event_ids == "given"
+            else None
+        )
 
     def make(
         self,
@@ -56,25 +57,6 @@ class Events:
         ts: int | None = None,
     ) -> Event:
         """Make and keep an event. One that is the same as another in all it says is the other."""
-        depth = 1 + max((self.by_id[event_id].depth for event_id in prev_events), default=0)
-        ts = START + len(self.by_id) if ts is None else ts
-        if not self.real:
-            event_id = f"${len(self.by_id)}:{server_of(sender)}"
-            event = Event(
-                raw=b"",
-                event_id=event_id,
-                room_id=self.room_id or "!" + event_id[1:],
-                type=type,
-                state_key=state_key,
-                sender=sender,
-                origin_server_ts=ts,
-                depth=depth,
-                prev_events=tuple(prev_events),
-                auth_events=tuple(auth_events),
-                content=dict(content),
-                redacts=None,
-            )
-            return self.by_id.setdefault(event_id, event)
         event = build_event(
             self.version,
             room_id=self.room_id,
@@ -86,11 +68,15 @@ class Events:
             prev_events=prev_events,
             auth_events=auth_events,
             reference_hashes=self._hashes,
-            depth=depth,
-            origin_server_ts=ts,
+            depth=1 + max((self.by_id[event_id].depth for event_id in prev_events), default=0),
+            origin_server_ts=START + len(self.by_id) if ts is None else ts,
             server_name=server_of(sender),
             key=KEY,
         )
+        return self.adopt(event)
+
+    def adopt(self, event: Event) -> Event:
+        """Keep an event, also one that was made elsewhere."""
         if self.version.references_with_hashes:
             self._hashes[event.event_id] = reference_hash_of(self.version, event.raw)
         return self.by_id.setdefault(event.event_id, event)

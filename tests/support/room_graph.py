@@ -11,6 +11,7 @@ Everything that a store needs is in ``events``, in an order in which each event 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -30,12 +31,14 @@ from tests.support.making_events import START, Events
 class RoomGraph:
     """A room that branches. ``states`` holds the state after each event, (type, state key) to event ID."""
 
-    def __init__(self, version: RoomVersion, creator: str = "@alice:one") -> None:
+    def __init__(self, version: RoomVersion, creator: str = "@alice:one", prefix: str = "") -> None:
         self.version = version
         self.creator = creator
         self.states: dict[str, Mapping[StateKey, str]] = {}
         self.extremities: set[str] = set()
-        self._made = Events(version, creator)
+        self.refused: set[str] = set()
+        """Events that the state before them does not allow: the state after them is the same."""
+        self._made = Events(version, creator, prefix)
 
     @property
     def events(self) -> dict[str, Event]:
@@ -49,6 +52,14 @@ class RoomGraph:
         """The create event and the creator's join; gives back the join."""
         self.send("m.room.create", self.creator, self._made.create_content(**create_content), "")
         return self.send("m.room.member", self.creator, {"membership": "join"}, self.creator)
+
+    def adopt(self, event: Event) -> None:
+        """Take an event that a server has made, and that is allowed where it stands."""
+        before = self.state_before(event.prev_events) if event.prev_events else {}
+        self._made.adopt(event)
+        self.states[event.event_id] = {**before, event.key: event.event_id} if event.is_state else before
+        self.extremities.difference_update(event.prev_events)
+        self.extremities.add(event.event_id)
 
     def state_before(self, prev_events: Sequence[str]) -> Mapping[StateKey, str]:
         """The state that an event after these meets."""
@@ -72,30 +83,40 @@ class RoomGraph:
         after: Sequence[str] | None = None,
         ts: int | None = None,
         state: Mapping[StateKey, str] | None = None,
-        judged: bool = True,
     ) -> Event:
         """Send an event ``after`` these (otherwise after all extremities) at ``ts`` milliseconds.
 
         Raises `AuthRejected`, and then nothing has happened. ``state`` replaces the true state before the
-        event, as a server has it that was told wrongly. An event that is not ``judged`` is made as a
-        dishonest server makes it: it is there and can be named, but changes nothing.
+        event, as a server has it that was told wrongly.
         """
         prev_events = tuple(sorted(self.extremities) if after is None else after)
         before = self.state_before(prev_events) if state is None else state
         event_id = self._made.next_id(sender)
         draft = Draft(type, sender, content, self.room_id, state_key, prev_events, event_id)
-        if judged:
-            check_auth(self.version, draft, self._lookup(before), create=self._made.create)
+        check_auth(self.version, draft, self._lookup(before), create=self._made.create)
         keys = auth_types_for_event(self.version, type, state_key, sender, content)
         auth_events = [before[key] for key in keys if key in before]
         count = len(self.events)
         event = self._made.make(
             type, sender, content, state_key, prev_events=prev_events, auth_events=auth_events, ts=ts
         )
-        if judged and len(self.events) > count:
+        if len(self.events) > count:
             self.states[event.event_id] = {**before, event.key: event.event_id} if event.is_state else before
             self.extremities.difference_update(prev_events)
             self.extremities.add(event.event_id)
+        return event
+
+    def send_refused(self, type: str, sender: str, content: Mapping[str, Any], after: Sequence[str]) -> Event:
+        """Make an event that the rules refuse. It can be followed by others, and changes nothing."""
+        before = self.state_before(after)
+        keys = auth_types_for_event(self.version, type, None, sender, content)
+        auth_events = [before[key] for key in keys if key in before]
+        event = self._made.make(type, sender, content, None, prev_events=after, auth_events=auth_events)
+        with suppress(AuthRejected):
+            check_auth(self.version, event, self._lookup(before), create=self._made.create)
+            raise ValueError("The rules allow this event")
+        self.states[event.event_id] = before
+        self.refused.add(event.event_id)
         return event
 
     def _lookup(self, state: Mapping[StateKey, str]) -> Callable[[str, str], Event | None]:
@@ -127,6 +148,12 @@ def random_room(version: RoomVersion, random: Random, *, steps: int = 40, users:
     for user in people[1:]:
         if random.random() < 0.7:
             graph.send("m.room.member", user, {"membership": "join"}, user)
+    go_on(graph, random, people, steps)
+    return graph
+
+
+def go_on(graph: RoomGraph, random: Random, people: Sequence[str], steps: int) -> None:
+    """About ``steps`` more acts of these people in a room that has begun."""
     for _ in range(steps):
         after = _somewhere(graph, random)
         state = graph.state_before(after)
@@ -138,7 +165,6 @@ def random_room(version: RoomVersion, random: Random, *, steps: int = 40, users:
                 break
             except AuthRejected:
                 continue
-    return graph
 
 
 def _somewhere(graph: RoomGraph, random: Random) -> tuple[str, ...]:

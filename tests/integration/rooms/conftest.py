@@ -15,7 +15,7 @@ from plexus.platform.lanes import Group, LaneLog, LaneMap, MemoryFanout, read_la
 from plexus.platform.marks import MemoryMarks
 from plexus.platform.postgres import Database
 from plexus.protocol.signatures import SigningKey
-from plexus.rooms import NewEvent, Rooms, StateResolver, Written
+from plexus.rooms import NewEvent, Rooms, Written
 
 from tests.support.postgres import TestDatabase, database, db  # noqa: F401
 
@@ -77,8 +77,8 @@ async def make_rooms(ground: TestGround) -> AsyncIterator[MakeRooms]:
     """One more engine on the same database, as another replica has it."""
     made: list[Rooms] = []
 
-    def make(resolver: StateResolver | None = None) -> Rooms:
-        made.append(Rooms(ground, resolver=resolver))
+    def make() -> Rooms:
+        made.append(Rooms(ground))
         return made[-1]
 
     yield make

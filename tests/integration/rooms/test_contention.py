@@ -1,17 +1,16 @@
-"""Several processes write one room; groups, locks and errors; and forks, which nobody here can resolve."""
+"""Several processes write one room; groups, locks and errors."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from plexus.platform.postgres import Database, StoreUnavailable
 from plexus.protocol.errors import AuthRejected, Unavailable
-from plexus.protocol.room_versions import RoomVersion
-from plexus.rooms import NewEvent, Rooms, StateResolutionUnavailable, Txn
+from plexus.rooms import Rooms, Txn
 from plexus.rooms.conflict import write_locked
-from plexus.rooms.resolver import StateMap
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -232,47 +231,20 @@ async def test_a_connection_that_dies(make_rooms: MakeRooms, db: Database, datab
     assert sorted(bodies, key=int) == [str(n) for n in range(200)]
 
 
-class CountingResolver:
-    def __init__(self) -> None:
-        self.asked = 0
+async def test_local_writes_never_fork_a_room(make_rooms: MakeRooms, ground: TestGround) -> None:
+    """Three processes, all kinds of events, conflicts: each event follows the one before."""
+    engines = [make_rooms() for _ in range(3)]
+    room_id = await make_room(engines[0], state_default=0)
 
-    async def resolve(self, room_id: str, version: RoomVersion, states: Sequence[int]) -> StateMap:
-        self.asked += 1
-        return {}
+    async def busy(engine: Rooms, n: int) -> None:
+        user = f"@busy{n}:here.example.org"
+        await engine.send(room_id, user, member(user))
+        for i in range(10):
+            await engine.send(room_id, user, state("m.x", str(i % 3), n=i, by=n))
+            await engine.send(room_id, user, message(str(i)))
+        await engine.send(room_id, user, member(user, "leave"))
 
-
-class TestStateResolution:
-    async def test_local_writes_never_reach_it(self, make_rooms: MakeRooms) -> None:
-        """Three processes, all kinds of events, conflicts: a room never forks by what its own server does."""
-        resolver = CountingResolver()
-        engines = [make_rooms(resolver) for _ in range(3)]
-        room_id = await make_room(engines[0], state_default=0)
-
-        async def busy(engine: Rooms, n: int) -> None:
-            user = f"@busy{n}:here.example.org"
-            await engine.send(room_id, user, member(user))
-            for i in range(10):
-                await engine.send(room_id, user, state("m.x", str(i % 3), n=i, by=n))
-                await engine.send(room_id, user, message(str(i)))
-            await engine.send(room_id, user, member(user, "leave"))
-
-        await asyncio.gather(*(busy(engine, n) for n, engine in enumerate(engines * 2)))
-        assert resolver.asked == 0
-
-    async def test_a_fork_is_503(self, make_rooms: MakeRooms, ground: TestGround) -> None:
-        rooms = make_rooms()
-        room_id = await make_room(rooms)
-        ref = await rooms.ref(room_id)
-        assert ref is not None
-        await ground.db.call(
-            "UPDATE rooms.room SET extremities = ARRAY[3, 4]::bigint[], version = version + 1"
-            " WHERE lane = %s::smallint AND room = %s::integer RETURNING true",
-            (ref.lane, ref.room),
-        )
-        for event in (message("x"), NewEvent("m.room.topic", {}, "")):
-            with pytest.raises(StateResolutionUnavailable) as refusal:
-                await rooms.send(room_id, ALICE, event)
-            assert (refusal.value.status, refusal.value.room_id) == (503, room_id)
-            assert "Retry-After" in refusal.value.headers
-        # Reading goes on.
-        assert len((await rooms.timeline(room_id)).events) == 4
+    await asyncio.gather(*(busy(engine, n) for n, engine in enumerate(engines * 2)))
+    events = (await engines[0].timeline(room_id, backwards=False, limit=1000)).events
+    assert not any(event.is_beside for event in events)
+    assert all(b.event.prev_events == (a.event_id,) for a, b in pairwise(events))

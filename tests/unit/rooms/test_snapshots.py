@@ -47,11 +47,9 @@ class Store:
         needed = self.chain.pages_to_advance([key], 1)
         self.pages_read += len(needed)
         self.chain, row = self.chain.advance(
+            {key: (before.get(key), event)},
             snap=snap,
             salt=SALT,
-            key=key,
-            old=before.get(key),
-            new=event,
             next_page=self.next_page,
             pages={page: self.pages[page] for page in needed},
         )

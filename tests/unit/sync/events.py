@@ -52,6 +52,8 @@ def stored(
         snaps[1],
         None,
         None,
+        None,
+        None,
         device,
         txn_id,
         orjson.dumps(pdu, option=orjson.OPT_SORT_KEYS),

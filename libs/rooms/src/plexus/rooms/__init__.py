@@ -23,23 +23,29 @@ snapshot of the room's state before and after it, so state at any event is a loo
 may see what is read from intervals (``visibility``). Every read has a form for many rooms at once, in a fixed
 number of queries.
 
-What is not here: HTTP, power levels of a new room (the client API's presets), push rules, receipts, and state
-resolution, which enters through the port `StateResolver`.
+What happens when an event comes from another server: `Rooms.receive` puts it into the same queue. It is
+placed where it belongs (``placing``), in the timeline or beside it. Where branches meet their states are
+resolved (``resolving``), with no lock held, by comparing what their snapshots do not share; the rules of it
+are ``plexus.protocol.state_resolution``. The write is the same function, which is told what has changed in
+the current state. Local events in a forked room follow all of its extremities, and so join them again.
+
+What is not here: HTTP, power levels of a new room (the client API's presets), push rules, receipts.
 """
 
 from plexus.rooms.body import events_of, ref_in
-from plexus.rooms.errors import StateResolutionUnavailable
-from plexus.rooms.resolver import StateResolver, UnresolvedState
+from plexus.rooms.errors import UnknownPredecessors
 from plexus.rooms.rooms import Rooms
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
+    Fate,
     Head,
     Member,
     NewEvent,
     Place,
     PublishedRoom,
+    Received,
     RoomInfo,
     RoomRef,
     TimelinePage,
@@ -57,22 +63,22 @@ from plexus.rooms.visibility import Viewer
 __all__ = [
     "EVERYTHING",
     "Alias",
+    "Fate",
     "Head",
     "Member",
     "NewEvent",
     "Place",
     "PublishedRoom",
+    "Received",
     "RoomInfo",
     "RoomRef",
     "Rooms",
-    "StateResolutionUnavailable",
-    "StateResolver",
     "StoredEvent",
     "TimelinePage",
     "TimelineRange",
     "TimelineToken",
     "Txn",
-    "UnresolvedState",
+    "UnknownPredecessors",
     "UserRoom",
     "View",
     "Viewer",

@@ -5,6 +5,8 @@ one chain upon the cached head and hands it to the lane. Nothing is told to anyb
 to have been true when it was used: either the write has compared the version, or, if nothing was to be
 written, a query has. So a refusal is as good as a write, on whichever replica it is made.
 
+An event from another server waits in the same queue, and is placed by itself (``receiving``).
+
 The first conflict sends the batch, and for a second those that follow, through the row lock (``conflict``).
 """
 
@@ -18,20 +20,21 @@ from typing import TYPE_CHECKING
 
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
+from plexus.protocol.events import Event
 from plexus.rooms.announcing import leave_marks
 from plexus.rooms.builder import ChainBuilder, Signer, needs
 from plexus.rooms.conflict import write_locked
 from plexus.rooms.head import RoomHead
 from plexus.rooms.reading_head import Stale, read_head, read_missing, read_version
+from plexus.rooms.receiving import Resolutions, receive
 from plexus.rooms.transactions import made_by, sent_before
-from plexus.rooms.values import RoomRef, Written
+from plexus.rooms.values import Received, RoomRef, Written
 from plexus.rooms.wishes import Missing, Target, Verdict, Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
     from plexus.rooms.ground import Ground
     from plexus.rooms.lane_writer import LaneWriter
-    from plexus.rooms.resolver import StateResolver
 
 MOST_WAITING = 1_000
 """Wishes that may wait for one room; more are told to come again."""
@@ -42,6 +45,18 @@ MOST_BYTES = 300_000
 
 CONTENDED_SECONDS = 1.0
 _RETRY_AFTER_MS = 500
+
+
+@dataclass(slots=True, eq=False)
+class _Arrived:
+    """An event from another server that waits for its place."""
+
+    event: Event
+    done: asyncio.Future[Received]
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 @dataclass(slots=True, eq=False)
@@ -72,18 +87,25 @@ class Chain:
 class RoomActor:
     """The writes of one room. ``head`` is None until it is read, and after it was found to be stale."""
 
-    def __init__(
-        self, ground: Ground, resolver: StateResolver, writer: LaneWriter, lane: int, room_id: str
-    ) -> None:
+    def __init__(self, ground: Ground, writer: LaneWriter, lane: int, room_id: str) -> None:
         self._ground = ground
-        self._resolver = resolver
         self._writer = writer
         self.lane = lane
         self.room_id = room_id
         self.head: RoomHead | None = None
-        self._queue: deque[_Waiting] = deque()
+        self.resolutions = Resolutions()
+        self._queue: deque[_Waiting | _Arrived] = deque()
         self._task: asyncio.Task[None] | None = None
         self._contended_until = 0.0
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether somebody else has written the room just now, so that it is better locked first."""
+        return self._ground.clock.monotonic() < self._contended_until
+
+    def note_conflict(self) -> None:
+        """Somebody else was faster."""
+        self._contended_until = self._ground.clock.monotonic() + CONTENDED_SECONDS
 
     @property
     def is_idle(self) -> bool:
@@ -91,13 +113,22 @@ class RoomActor:
 
     async def send(self, wish: Wish) -> Written:
         """Queue a wish and wait for what came of it."""
+        waiting = _Waiting(wish, asyncio.get_running_loop().create_future())
+        self._enqueue(waiting)
+        return await waiting.done
+
+    async def receive(self, event: Event) -> Received:
+        """Queue an event from another server, and wait for what became of it."""
+        arrived = _Arrived(event, asyncio.get_running_loop().create_future())
+        self._enqueue(arrived)
+        return await arrived.done
+
+    def _enqueue(self, waiting: _Waiting | _Arrived) -> None:
         if len(self._queue) >= MOST_WAITING:
             raise LimitExceeded(_RETRY_AFTER_MS, "Too much is being sent to this room at once")
-        waiting = _Waiting(wish, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        return await waiting.done
 
     async def wait(self) -> None:
         """Until nothing waits any more."""
@@ -109,19 +140,31 @@ class RoomActor:
             while self._queue:
                 batch = self._take()
                 try:
-                    await self._write(batch)
+                    if isinstance(batch, _Arrived):
+                        await self._place(batch)
+                    else:
+                        await self._write(batch)
                 except Exception as error:  # noqa: BLE001 - told to everyone who waits for it
                     self.head = None
-                    for waiting in batch:
+                    for waiting in [batch] if isinstance(batch, _Arrived) else batch:
                         waiting.refuse(error)
         finally:
             self._task = None
 
-    def _take(self) -> list[_Waiting]:
-        batch = [self._queue.popleft()]
-        while self._queue and len(batch) < MOST_AT_ONCE:
-            batch.append(self._queue.popleft())
+    def _take(self) -> list[_Waiting] | _Arrived:
+        """The next event from elsewhere, or as many wishes as come before one."""
+        first = self._queue.popleft()
+        if isinstance(first, _Arrived):
+            return first
+        batch = [first]
+        while self._queue and len(batch) < MOST_AT_ONCE and isinstance(self._queue[0], _Waiting):
+            batch.append(self._queue.popleft())  # type: ignore[arg-type] # looked at just now
         return batch
+
+    async def _place(self, arrived: _Arrived) -> None:
+        received = await receive(self, self._ground, arrived.event)
+        if not arrived.done.done():
+            arrived.done.set_result(received)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         """Write a batch: once in optimism, then under the lock; again without what was found to be
@@ -143,14 +186,14 @@ class RoomActor:
 
     async def _try(self, batch: Sequence[_Waiting]) -> tuple[Chain, Outcome] | None:
         """Write a batch in optimism; None if that is not the time for it, or somebody else was faster."""
-        if self._ground.clock.monotonic() < self._contended_until:
+        if self.is_contended:
             return None
         chain = await self._build_upon_cache(batch)
         if chain is None:
             return None
         outcome = await self._write_chain(chain)
         if outcome.result in (Result.CONFLICT, Result.LOCKED):
-            self._contended_until = self._ground.clock.monotonic() + CONTENDED_SECONDS
+            self.note_conflict()
             return None
         return chain, outcome
 
@@ -182,14 +225,10 @@ class RoomActor:
                 return await self.build_reading(session, head, wishes)
 
     async def read_head(self, session: ReadSession) -> RoomHead:
-        """The room's head as it is now; `NotFound` without a room, `Unavailable` if its state must be
-        resolved.
-        """
+        """The room's head as it is now; `NotFound` without a room."""
         head = await read_head(session, self.lane, self.room_id)
         if head is None:
             raise NotFound("There is no such room")
-        if len(head.extremities) > 1:
-            await self._resolver.resolve(self.room_id, head.version, [num for num, _ in head.extremities])
         return head
 
     async def build_reading(self, session: ReadSession, head: RoomHead, wishes: Sequence[Wish]) -> Chain:
@@ -205,13 +244,17 @@ class RoomActor:
             except Missing as more:
                 missing = more
 
+    async def write(self, write: RoomWrite) -> Outcome:
+        """Write with the next group of the lane."""
+        return await self._writer.write(write)
+
     def signer(self) -> Signer:
         return Signer(self._ground.settings.server_name, self._ground.keys.current())
 
     async def _write_chain(self, chain: Chain) -> Outcome:
         """The outcome of the write; of an empty chain, whether its head is still true."""
         if chain.write.events:
-            return await self._writer.write(chain.write)
+            return await self.write(chain.write)
         async with self._ground.db.read(primary=True) as session:
             version = await read_version(session, chain.write.ref)
         if version != chain.write.seen:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from plexus.platform.telemetry import GroupTrace
     from plexus.rooms.ground import Ground
 
+FORKED = b"\x01"
+"""As the data of a fact of events: the room's current state has changed otherwise than by each of them taking
+force in its turn."""
+
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 600_000
@@ -44,11 +48,18 @@ async def announce(
         return
     try:
         facts = _facts(written)
+        if not facts:
+            return
         with nullcontext() if trace is None else trace.publishing(len(facts)) as parent:
             ground.fanout.publish(Group(ground.log.generation(), ROOM, lane, facts, parent))
     except Exception:
         log.exception("a committed group of lane %d was not published", lane)
-    marks = {row.event.sender: outcome.position for write, outcome in written for row in write.events}
+    marks = {
+        row.event.sender: outcome.position
+        for write, outcome in written
+        if not write.remote
+        for row in write.events
+    }
     await leave_marks(ground, lane, marks)
 
 
@@ -67,11 +78,15 @@ async def leave_marks(ground: Ground, lane: int, marks: Mapping[str, int]) -> No
 
 def _facts(written: Sequence[tuple[RoomWrite, Outcome]]) -> tuple[Fact, ...]:
     facts: list[Fact] = []
+    written = [(write, outcome) for write, outcome in written if write.live]
     for write, outcome in written:
-        first, last = write.events[0].num, write.events[-1].num
+        first, last = write.live[0].num, write.live[-1].num
         # A new room can be larger than a record; followers read it.
         body = room_body(write, outcome.room) if write.size <= MOST_BYTES else None
-        facts.append(Fact(outcome.position, RoomFact.EVENTS, write.ref.room_id, first, last, body=body))
+        data = FORKED if write.is_forked else b""
+        facts.append(Fact(outcome.position, RoomFact.EVENTS, write.ref.room_id, first, last, data, body))
+    if not facts:
+        return ()
     # The function appends these after all of those.
     position = facts[-1].position
     for write, _ in written:

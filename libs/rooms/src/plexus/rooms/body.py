@@ -19,7 +19,7 @@ from plexus.rooms.writes import EventRow, RoomWrite
 def room_body(write: RoomWrite, room: int) -> bytes:
     """The serialised ``RoomBody`` of a chain that was written to the room of this number."""
     return proto.RoomBody(
-        room_version=write.ref.room_version, room=room, events=[_event(row) for row in write.events]
+        room_version=write.ref.room_version, room=room, events=[_event(row) for row in write.live]
     ).SerializeToString()
 
 
@@ -33,6 +33,10 @@ def _event(row: EventRow) -> proto.StoredEvent:
         snap_after=row.snap_after,
         raw=event.raw,
     )
+    if row.room_before is not None:
+        message.room_before = row.room_before
+    if row.room_after is not None:
+        message.room_after = row.room_after
     if row.txn is not None:
         message.txn_device = row.txn.device_id
         message.txn_id = row.txn.txn_id
@@ -67,6 +71,8 @@ def events_of(ref: RoomRef, body: bytes) -> list[StoredEvent]:
             event.origin_server_ts,
             found.snap_before,
             found.snap_after,
+            found.room_before if found.HasField("room_before") else None,
+            found.room_after if found.HasField("room_after") else None,
             None,
             found.redacted_by if found.HasField("redacted_by") else None,
             found.txn_device if found.HasField("txn_device") else None,

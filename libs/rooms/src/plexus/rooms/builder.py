@@ -28,7 +28,7 @@ from plexus.protocol.errors import MatrixError
 from plexus.protocol.events import Draft, Event, reference_hash_of
 from plexus.protocol.power_levels import check_own_levels
 from plexus.protocol.signatures import SigningKey
-from plexus.rooms.head import Entry, RoomHead, StateKey
+from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.pending_state import PendingState
 from plexus.rooms.redactions import Redactions, target_of
 from plexus.rooms.values import RoomRef, Txn
@@ -61,7 +61,7 @@ def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
     wanted: set[StateKey] = {_CREATE, _POWER_LEVELS}
     targets: set[str] = set()
     if head.version.references_with_hashes:
-        targets.update(event_id for _, event_id in head.extremities)
+        targets.update(end.event_id for end in head.extremities)
     states = 0
     for wish in wishes:
         event = wish.event
@@ -177,7 +177,7 @@ class ChainBuilder:
             if (entry := self._state.entry(key)) is not None
         ]
         create = self._state.event(*_CREATE)
-        prev = tuple(event_id for _, event_id in self._extremities)
+        prev = tuple(end.event_id for end in self._extremities)
         names_room = version.room_id_is_create_event_hash and new.type == "m.room.create"
         room_id = None if names_room else self._ref.room_id
         event_id = self._signer.new_event_id() if version.event_ids == "given" else None
@@ -232,11 +232,11 @@ class ChainBuilder:
         if event.state_key is not None:
             replaces = self._state.entry(event.key)
             self._state.put(at, num, event)
-        prev = tuple(num for num, _ in self._extremities)
+        prev = tuple(end.num for end in self._extremities)
         row = EventRow(num, event, before, self._state.snapshot, prev, auth, txn, replaces)
         self.write.events.append(row)
         self._events[event.event_id] = row
-        self._extremities = ((num, event.event_id),)
+        self._extremities = (Extremity(num, event.event_id, self._state.snapshot, event.depth),)
         self._depth = event.depth
         if txn is not None:
             self._txns[txn] = event.event_id

@@ -11,8 +11,8 @@ us.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import psycopg
 from plexus.platform.lanes import ROOM
@@ -21,9 +21,10 @@ from plexus.platform.postgres.errors import TRANSIENT
 from plexus.platform.telemetry import GroupTrace
 from plexus.protocol.errors import MatrixError
 from plexus.rooms.announcing import announce
+from plexus.rooms.head import RoomHead
 from plexus.rooms.lane_writer import look_up
 from plexus.rooms.write_call import WRITE, arguments, outcomes
-from plexus.rooms.writes import Outcome, Result
+from plexus.rooms.writes import Outcome, Result, RoomWrite
 from psycopg import generators, pq
 from psycopg.abc import PQGen
 
@@ -35,54 +36,84 @@ if TYPE_CHECKING:
 _LOCK = "SELECT FROM rooms.room WHERE lane = %s::smallint AND room_id = %s FOR NO KEY UPDATE"
 
 
+class Built(Protocol):
+    """What was built upon a head. ``write`` is None, or has no events, if there is nothing to write."""
+
+    @property
+    def write(self) -> RoomWrite | None: ...
+
+
+BuiltT = TypeVar("BuiltT", bound=Built)
+Build: TypeAlias = Callable[[ReadSession, RoomHead], Awaitable[BuiltT]]
+
+
 async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]) -> tuple[Chain, Outcome]:
     """Build and write a batch while holding the room's row. The outcome is WRITTEN, REPLAYED or EXISTS.
 
     Raises `StoreUnavailable` if the lock does not come in time or the outcome is unknown.
     """
+
+    async def build(session: ReadSession, head: RoomHead) -> Chain:
+        return await actor.build_reading(session, head, wishes)
+
+    return await write_locked_by(actor, ground, build)
+
+
+async def write_locked_by(actor: RoomActor, ground: Ground, build: Build[BuiltT]) -> tuple[BuiltT, Outcome]:
+    """The same for whatever ``build`` makes of the head. What it raises comes through, and nothing is
+    written.
+    """
     try:
-        return await _write_locked(actor, ground, wishes)
+        return await _write_locked(actor, ground, build)
     except psycopg.Error as error:
         await ground.db.renew(error)
-    return await _write_locked(actor, ground, wishes)
+    return await _write_locked(actor, ground, build)
 
 
-async def _write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish]) -> tuple[Chain, Outcome]:
+async def _write_locked(actor: RoomActor, ground: Ground, build: Build[BuiltT]) -> tuple[BuiltT, Outcome]:
     pool = ground.db.writers
     connection = await pool.acquire()
-    chain: Chain | None = None
+    built: BuiltT | None = None
+    write: RoomWrite | None = None
     try:
         await connection.execute("BEGIN")
         await connection.execute(_LOCK, (actor.lane, actor.room_id))
         session = ReadSession(connection, None)
         head = await actor.read_head(session)
-        chain = await actor.build_reading(session, head, wishes)
-        if not chain.write.events:
+        try:
+            built = await build(session, head)
+        except psycopg.Error:
+            raise
+        except Exception:
+            await connection.execute("ROLLBACK")
+            raise
+        write = built.write
+        if write is None or not write.events:
             await connection.execute("COMMIT")
-            return chain, Outcome(Result.WRITTEN, position=head.head_position)
-        with GroupTrace.of("rooms.write", ROOM, actor.lane, [chain.write]) as trace:
-            [outcome] = await _write_and_commit(connection, actor.lane, chain)
+            return built, Outcome(Result.WRITTEN, position=head.head_position)
+        with GroupTrace.of("rooms.write", ROOM, actor.lane, [write]) as trace:
+            [outcome] = await _write_and_commit(connection, actor.lane, write)
     except MatrixError:
         await connection.execute("ROLLBACK")
         raise
     except TRANSIENT as error:
         unavailable = StoreUnavailable.of(error)
-        if chain is not None and error.sqlstate is None:
-            [found] = await look_up(ground, actor.lane, [chain.write])
+        if built is not None and write is not None and error.sqlstate is None:
+            [found] = await look_up(ground, actor.lane, [write])
             if found is not None:
-                return chain, found
+                return built, found
         raise unavailable from error
     finally:
         # The pool throws away a connection whose transaction is not over, and with it the lock.
         await pool.release(connection)
-    await announce(ground, actor.lane, [chain.write], [outcome], trace)
-    return chain, outcome
+    await announce(ground, actor.lane, [write], [outcome], trace)
+    return built, outcome
 
 
 async def _write_and_commit(
-    connection: psycopg.AsyncConnection[tuple[object, ...]], lane: int, chain: Chain
+    connection: psycopg.AsyncConnection[tuple[object, ...]], lane: int, write: RoomWrite
 ) -> list[Outcome]:
-    results = await connection.wait(_exchange(connection.pgconn, arguments(lane, [chain.write])))
+    results = await connection.wait(_exchange(connection.pgconn, arguments(lane, [write])))
     for result in results:
         if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             raise psycopg.errors.error_from_result(result)

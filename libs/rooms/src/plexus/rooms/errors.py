@@ -1,17 +1,24 @@
 """Faults of the room engine. Everything else it raises is an error of ``plexus.protocol.errors``.
 
-Unavailable (503)
-└── StateResolutionUnavailable   several extremities, and nobody here who can resolve them
+RemoteFault
+└── UnknownPredecessors   an event builds upon events that are not here: fetch them first
 """
 
 from __future__ import annotations
 
-from plexus.protocol.errors import Unavailable
+from collections.abc import Set
+
+from plexus.protocol.errors import RemoteFault
 
 
-class StateResolutionUnavailable(Unavailable):
-    """The room's history has forked and this server cannot resolve its state yet."""
+class UnknownPredecessors(RemoteFault):
+    """An event cannot be placed before those that it names are. ``prev_events`` and ``auth_events`` are those
+    of each kind that are not here; nothing has been written.
+    """
 
-    def __init__(self, room_id: str) -> None:
-        super().__init__("The state of this room cannot be resolved here yet", retry_after_ms=60_000)
-        self.room_id = room_id
+    def __init__(self, event_id: str, prev_events: Set[str], auth_events: Set[str]) -> None:
+        missing = len(prev_events | auth_events)
+        super().__init__(f"{event_id} builds upon {missing} events that are not here")
+        self.event_id = event_id
+        self.prev_events = prev_events
+        self.auth_events = auth_events

@@ -9,7 +9,7 @@ kept (``entries``). Of the way to the current snapshot (``chain``) the same hold
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import immutables
 from plexus.protocol.events import Event
@@ -24,6 +24,17 @@ MOST_ENTRIES = 4_000
 """Entries of the state kept for one room. Beyond it the members are forgotten and read again when needed."""
 
 
+class Extremity(NamedTuple):
+    """An event that no other in the timeline follows yet: its number, and the snapshot of the state after
+    it.
+    """
+
+    num: int
+    event_id: str
+    snapshot: int
+    depth: int
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A state event in force: its number in the room and the event."""
@@ -36,7 +47,8 @@ class Entry:
 class RoomHead:
     """What a room looks like at version ``seen`` of its row.
 
-    ``extremities`` are (num, event id). In ``entries`` None stands for "known to be absent", a missing key
+    ``snapshot`` is the current state: that after the extremities, resolved if there are several. In
+    ``entries`` None stands for "known to be absent", a missing key
     for "not read"; ``is_complete`` says that nothing is missing. ``key_nums`` are the numbers of state keys,
     likewise. ``chain`` is None until it is read.
     """
@@ -47,7 +59,7 @@ class RoomHead:
     head_num: int
     head_position: int
     depth: int
-    extremities: tuple[tuple[int, str], ...]
+    extremities: tuple[Extremity, ...]
     snapshot: int
     next_state_key: int
     next_snapshot: int

@@ -36,16 +36,16 @@ SELECT q.i - 1, q.position >= l.floor, coalesce(f.lo - 1, r.head_ordinal)
 """
 
 _SNAPSHOTS = """
-SELECT q.i - 1, e.snap_after
+SELECT q.i - 1, e.snapshot
   FROM unnest(%s::smallint[], %s::integer[], %s::bigint[]) WITH ORDINALITY AS q (lane, room, num, i)
- CROSS JOIN LATERAL (SELECT snap_after FROM rooms.event e
+ CROSS JOIN LATERAL (SELECT coalesce(room_after, snap_after) AS snapshot FROM rooms.event e
                       WHERE e.lane = q.lane AND e.room = q.room AND e.num <= q.num
                         AND e.ordinal IS NOT NULL AND e.sub = 0
                       ORDER BY e.num DESC LIMIT 1) AS e
 """
 
 _SNAPSHOT_AT = """
-SELECT snap_after FROM rooms.event
+SELECT coalesce(room_after, snap_after) FROM rooms.event
  WHERE lane = %(lane)s::smallint AND room = %(room)s::integer AND sub < 0
    AND ordinal = %(ordinal)s AND sub <= %(sub)s::integer
  ORDER BY sub DESC LIMIT 1
@@ -103,7 +103,7 @@ class HeadReader:
         return answer
 
     async def snapshot_at(self, ref: RoomRef, place: Place) -> int | None:
-        """The snapshot after the last event at or before a place; None if there is none."""
+        """The room's current state after the last event at or before a place; None if there is none."""
         if place.sub < 0:
             async with self._ground.db.read() as session:
                 row = await session.one(

@@ -47,13 +47,13 @@ def int4(values: Sequence[int | None]) -> Int4Array:
     return Int4Array(b"".join(parts))
 
 
-def int8(values: Sequence[int]) -> Int8Array:
-    if len(values) == 1:
+def int8(values: Sequence[int | None]) -> Int8Array:
+    if len(values) == 1 and values[0] is not None:
         return Int8Array(_ONE_INT8.pack(1, 0, _INT8, 1, 1, 8, values[0]))
     if not values:
         return NO_INT8
-    parts = [_HEADER.pack(1, 0, _INT8, len(values), 1)]
-    parts += [pack(">iq", 8, value) for value in values]
+    parts = [_HEADER.pack(1, 1, _INT8, len(values), 1)]
+    parts += [_NULL if value is None else pack(">iq", 8, value) for value in values]
     return Int8Array(b"".join(parts))
 
 

@@ -13,7 +13,7 @@ from plexus.protocol.room_versions import RoomVersion
 from plexus.protocol.visibility import history_visibility_of
 from plexus.rooms.head import Entry, RoomHead, StateKey
 from plexus.rooms.wishes import Missing, Target
-from plexus.rooms.writes import MEMBERSHIPS, MemberChange, RoomWrite
+from plexus.rooms.writes import MEMBERSHIPS, CurrentChange, MemberChange, RoomWrite
 
 
 class PendingState:
@@ -68,11 +68,9 @@ class PendingState:
             self._key_nums[key] = key_num
             self._write.state_keys.append((at, key_num))
         self._chain, row = self._chain.advance(
+            {key_num: (None if old is None else old.num, num)},
             snap=self._next_snapshot,
             salt=self._salt,
-            key=key_num,
-            old=None if old is None else old.num,
-            new=num,
             next_page=self._next_page,
             pages=self._pages,
         )
@@ -80,10 +78,11 @@ class PendingState:
         self._next_page += len(row.new_pages)
         self.snapshot = row.snap
         self._write.snapshots.append((at, row))
+        self._write.current.append(CurrentChange(at))
         self._entries[key] = Entry(num, event)
         if event.type == "m.room.member":
-            was = 0 if old is None else _membership(old.event)
-            self._write.members.append(MemberChange(at, _membership(event), was, server_of(key[1])))
+            was = 0 if old is None else membership_of(old.event)
+            self._write.members.append(MemberChange(at, membership_of(event), was, server_of(key[1])))
         elif key == ("m.room.history_visibility", ""):
             self._write.visibilities.append((at, history_visibility_of(event.content)))
 
@@ -115,6 +114,7 @@ class PendingState:
         )
 
 
-def _membership(event: Event) -> int:
+def membership_of(event: Event) -> int:
+    """The membership that a member event gives, as a number of `MEMBERSHIPS`."""
     membership = event.content.get("membership")
     return MEMBERSHIPS.get(membership, 0) if isinstance(membership, str) else 0

@@ -10,14 +10,14 @@ import immutables
 from plexus.platform.postgres import ReadSession
 from plexus.protocol.events import Event
 from plexus.protocol.room_versions import ROOM_VERSIONS
-from plexus.rooms.head import Entry, RoomHead, StateKey
+from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.snapshots import EMPTY, Chain, Node, unpack
 from plexus.rooms.values import RoomRef
 from plexus.rooms.wishes import Missing, Target
 
 _HEAD = """
 SELECT r.room, r.room_version, r.version, r.head_num, r.head_position, r.depth, r.snapshot, r.next_state_key,
-       r.next_snapshot, r.next_page, r.salt, e.num, e.event_id
+       r.next_snapshot, r.next_page, r.salt, e.num, e.event_id, e.snap_after, e.depth
   FROM rooms.room r
   JOIN rooms.event e ON e.lane = r.lane AND e.room = r.room AND e.num = ANY (r.extremities)
  WHERE r.lane = %s::smallint AND r.room_id = %s
@@ -77,7 +77,7 @@ async def read_head(session: ReadSession, lane: int, room_id: str) -> RoomHead |
         head_num=num,
         head_position=position,
         depth=depth,
-        extremities=tuple((row[-2], row[-1]) for row in rows),
+        extremities=tuple(Extremity(*row[-4:]) for row in rows),
         snapshot=snapshot,
         next_state_key=next_key,
         next_snapshot=next_snapshot,
@@ -104,15 +104,23 @@ async def read_missing(
     if missing.entries:
         head = await _read_entries(session, head, missing.entries)
     if missing.targets:
-        rows = await session.fetch(_TARGETS, (head.ref.lane, head.ref.room, list(missing.targets)))
-        targets.update(dict.fromkeys(missing.targets))
-        for event_id, num, kind, sender, state_key, raw, is_redacted in rows:
-            targets[event_id] = Target(num, kind, sender, state_key, bytes(raw), is_redacted)
+        targets.update(await read_targets(session, head.ref, missing.targets))
     if missing.chain:
         head = head.with_read(chain=await read_chain(session, head.ref, head.snapshot))
     if missing.pages:
         pages.update(await read_pages(session, head.ref, missing.pages))
     return head
+
+
+async def read_targets(
+    session: ReadSession, ref: RoomRef, event_ids: Collection[str]
+) -> dict[str, Target | None]:
+    """The targets of redactions; None for what is not there."""
+    targets: dict[str, Target | None] = dict.fromkeys(event_ids)
+    rows = await session.fetch(_TARGETS, (ref.lane, ref.room, list(event_ids)))
+    for event_id, num, kind, sender, state_key, raw, is_redacted in rows:
+        targets[event_id] = Target(num, kind, sender, state_key, bytes(raw), is_redacted)
+    return targets
 
 
 async def _read_entries(session: ReadSession, head: RoomHead, wanted: Collection[StateKey]) -> RoomHead:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from plexus.protocol.errors import NotFound
+from plexus.protocol.events import Event
 from plexus.rooms import directory
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
@@ -14,7 +15,6 @@ from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
 from plexus.rooms.membership import MembershipReader, with_membership
 from plexus.rooms.refs import Refs
-from plexus.rooms.resolver import StateResolver, UnresolvedState
 from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
@@ -28,6 +28,7 @@ from plexus.rooms.values import (
     NewEvent,
     Place,
     PublishedRoom,
+    Received,
     RoomInfo,
     RoomRef,
     TimelinePage,
@@ -46,7 +47,7 @@ from plexus.rooms.visibility import Viewer
 class Rooms:
     """The room engine of one process. Any number of them may work on one database."""
 
-    def __init__(self, ground: Ground, *, resolver: StateResolver | None = None) -> None:
+    def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._refs = Refs(ground)
         self._events = EventReader(ground)
@@ -55,7 +56,7 @@ class Rooms:
         self._members = MembershipReader(ground)
         self._viewing = Viewing(ground, self._refs, self._events, self._heads)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
-        self._sending = Sending(ground, resolver or UnresolvedState(), self._refs, authoriser)
+        self._sending = Sending(ground, self._refs, authoriser)
 
     async def start(self) -> None:
         """Nothing to open: what is needed is made when it is needed."""
@@ -100,6 +101,22 @@ class Rooms:
         leads nowhere and is free after a minute.
         """
         return await self._sending.create(creator, room_version, events, published=published, alias=alias)
+
+    async def receive(self, event: Event) -> Received:
+        """Take an event from another server into its room, which is here. Hash and signatures have been
+        checked.
+
+        What becomes of it is in the answer: it is in the timeline, soft-failed or rejected; each is stored.
+        The same event again changes nothing. A room whose history forks has several extremities, and its
+        current state is the resolution of the states after them.
+
+        Raises `UnknownPredecessors` (it builds upon what is not here: fetch that first), `InvalidEvent` (it
+        cannot be of this room) and `NotFound` (no such room): nothing was written. `LimitExceeded`,
+        `Unavailable`: as `send`; give it again.
+
+        Server-Server API, "Checks performed on receipt of a PDU".
+        """
+        return await self._sending.receive(event)
 
     async def forget(self, room_id: str, user_id: str) -> None:
         """Let the user forget a room that they have left. 400 M_UNKNOWN while they are in it."""

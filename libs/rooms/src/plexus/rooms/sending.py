@@ -13,6 +13,7 @@ import psycopg
 from plexus.platform.postgres import StoreUnavailable
 from plexus.platform.telemetry import traced_request
 from plexus.protocol.errors import AuthRejected, NotFound, RoomInUse, Unavailable
+from plexus.protocol.events import Event
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.actor import RoomActor
 from plexus.rooms.creation import Events, build_room
@@ -20,9 +21,8 @@ from plexus.rooms.directory import claim_alias, release_alias
 from plexus.rooms.ground import Ground
 from plexus.rooms.lane_writer import LaneWriter
 from plexus.rooms.refs import Refs
-from plexus.rooms.resolver import StateResolver
 from plexus.rooms.restricted import JoinAuthoriser, is_in_need, without_authoriser
-from plexus.rooms.values import NewEvent, Txn, Written
+from plexus.rooms.values import NewEvent, Received, Txn, Written
 from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
@@ -34,11 +34,8 @@ _ATTEMPTS = 20
 
 
 class Sending:
-    def __init__(
-        self, ground: Ground, resolver: StateResolver, refs: Refs, authoriser: JoinAuthoriser
-    ) -> None:
+    def __init__(self, ground: Ground, refs: Refs, authoriser: JoinAuthoriser) -> None:
         self._ground = ground
-        self._resolver = resolver
         self._refs = refs
         self._authoriser = authoriser
         self._actors: OrderedDict[str, RoomActor] = OrderedDict()
@@ -77,6 +74,11 @@ class Sending:
         if len(self._answers) > MOST_ANSWERS:
             self._answers.popitem(last=False)
         return written
+
+    async def receive(self, event: Event) -> Received:
+        if self._stopped:
+            raise Unavailable("The server is stopping")
+        return await self._actor(event.room_id).receive(event)
 
     async def create(
         self, creator: str, room_version: str, events: Events, *, published: bool, alias: str | None
@@ -126,7 +128,7 @@ class Sending:
             if not is_room_id(room_id):
                 raise NotFound("There is no such room")
             lane = self._ground.lanes.room(room_id)
-            actor = RoomActor(self._ground, self._resolver, self._writer(lane), lane, room_id)
+            actor = RoomActor(self._ground, self._writer(lane), lane, room_id)
             self._actors[room_id] = actor
             if len(self._actors) > MOST_ACTORS:
                 self._forget_one()

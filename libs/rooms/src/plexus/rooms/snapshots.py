@@ -11,6 +11,9 @@ entry. Storing it takes two kinds of snapshots:
   256 changes need one checkpoint, any snapshot is at most 8 steps from it, and a delta has 4.5 entries on
   average.
 
+A step is what one event changes, or what a resolution of forked states comes to: then it may be many entries.
+Forks branch the way like a tree; each way keeps to the rule.
+
 Snapshot 0 is the empty state, the checkpoint of every new room; it has no row.
 
 The *hash* of a snapshot names its state, however it came about: the sum, modulo 2**256, of a keyed hash of
@@ -23,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
+from typing import TypeAlias
 
 EMPTY = 0
 """The snapshot of the empty state."""
@@ -99,13 +103,18 @@ def entry_hash(salt: bytes, key: int, event: int) -> int:
     return int.from_bytes(blake2b(_ENTRY.pack(key, event), key=salt, digest_size=32).digest(), "big")
 
 
-def hash_after(before: int, salt: bytes, key: int, old: int | None, new: int | None) -> int:
-    """The hash of a state in which ``key`` has gone from ``old`` to ``new``."""
+Changes: TypeAlias = Mapping[int, tuple[int | None, int | None]]
+"""Keys, each with its event before and after (None: not there)."""
+
+
+def hash_after(before: int, salt: bytes, changes: Changes) -> int:
+    """The hash of a state after these changes."""
     value = before
-    if old is not None:
-        value -= entry_hash(salt, key, old)
-    if new is not None:
-        value += entry_hash(salt, key, new)
+    for key, (old, new) in changes.items():
+        if old is not None:
+            value -= entry_hash(salt, key, old)
+        if new is not None:
+            value += entry_hash(salt, key, new)
     return value % _MODULUS
 
 
@@ -165,7 +174,7 @@ def pages_to_compare(old: State, new: State) -> set[int]:
     )
 
 
-def compare(old: State, new: State, pages: Mapping[int, bytes]) -> dict[int, tuple[int | None, int | None]]:
+def compare(old: State, new: State, pages: Mapping[int, bytes]) -> Changes:
     """The keys whose event differs, each with the event in ``old`` and in ``new`` (None: not there)."""
     keys = set(old.changes.keys() | new.changes.keys())
     for page in old.pages ^ new.pages:
@@ -237,25 +246,17 @@ class Chain:
         return {page for key in touched if (page := page_of(self.index, key)) is not None}
 
     def advance(
-        self,
-        *,
-        snap: int,
-        salt: bytes,
-        key: int,
-        old: int | None,
-        new: int,
-        next_page: int,
-        pages: Mapping[int, bytes],
+        self, changes: Changes, *, snap: int, salt: bytes, next_page: int, pages: Mapping[int, bytes]
     ) -> tuple[Chain, Row]:
-        """The chain to a new snapshot ``snap`` in which ``key`` goes from ``old`` to ``new``, and its row.
+        """The chain to a new snapshot ``snap`` after these changes, and its row.
 
         New pages are numbered from ``next_page``. ``pages`` has those of `pages_to_advance`.
         """
-        value = hash_after(self.hash, salt, key, old, new)
+        value = hash_after(self.hash, salt, changes)
+        entries = {key: REMOVED if new is None else new for key, (_, new) in changes.items()}
         step = self.step + 1
         if step == MAX_STEPS:
-            changes = {**self.state.changes, key: new}
-            index, new_pages = _rewrite(self.index, changes, next_page, pages)
+            index, new_pages = _rewrite(self.index, {**self.state.changes, **entries}, next_page, pages)
             row = Row(snap, None, 0, hash_bytes(value), b"", index, new_pages)
             return Chain(snap, index, (), value), row
         kept = list(self.nodes)
@@ -265,7 +266,7 @@ class Chain:
         delta: dict[int, int] = {}
         for part in reversed(merged):
             delta.update(part)
-        delta[key] = new
+        delta.update(entries)
         parent = kept[-1].snap if kept else self.base
         kept.append(Node(snap, step, delta))
         row = Row(snap, parent, step, hash_bytes(value), pack(sorted(delta.items())), None)

@@ -21,7 +21,7 @@ from plexus.rooms.values import Place, RoomRef
 
 COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
-    " snap_before, snap_after, replaces, redacted_by, txn_device, txn_id, raw"
+    " snap_before, snap_after, room_before, room_after, replaces, redacted_by, txn_device, txn_id, raw"
 )
 """The columns of ``rooms.event`` that make a `StoredEvent`, in the order of `StoredEvent.of_row`."""
 
@@ -35,9 +35,10 @@ class StoredEvent:
     """One event of a room with its place and its snapshots.
 
     ``num`` names it within the room; ``ordinal`` is None for outliers and rejected events, which have no
-    place; ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``replaces`` is the
-    num of the state event that had its place before; ``redacted_by`` is the num of the redaction that has
-    taken effect: then ``raw`` holds the redacted form.
+    place; ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``room_before`` and
+    ``room_after`` those of the room's current state around it, which is the same unless the room has forked;
+    ``replaces`` is the num of the state event that had its place before; ``redacted_by`` is the num of the
+    redaction that has taken effect: then ``raw`` holds the redacted form.
     """
 
     __slots__ = (
@@ -56,6 +57,8 @@ class StoredEvent:
         "ref",
         "replaces",
         "replaces_state",
+        "room_after",
+        "room_before",
         "sender",
         "snap_after",
         "snap_before",
@@ -79,6 +82,8 @@ class StoredEvent:
         origin_server_ts: int,
         snap_before: int,
         snap_after: int,
+        room_before: int | None,
+        room_after: int | None,
         replaces: int | None,
         redacted_by: int | None,
         txn_device: str | None,
@@ -96,6 +101,8 @@ class StoredEvent:
         self.origin_server_ts = origin_server_ts
         self.snap_before = snap_before
         self.snap_after = snap_after
+        self.room_before = snap_before if room_before is None else room_before
+        self.room_after = snap_after if room_after is None else room_after
         self.replaces = replaces
         self.redacted_by = redacted_by
         self.txn_device = txn_device
@@ -142,6 +149,11 @@ class StoredEvent:
         if self.ordinal is None:
             raise ValueError(f"{self.event_id} has no place in the timeline")
         return Place(self.ordinal, self.sub)
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the room's current state around it was not that around the event itself: a fork."""
+        return self.room_before != self.snap_before or self.room_after != self.snap_after
 
     @property
     def key(self) -> tuple[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from plexus.protocol.errors import InvalidParam
+from plexus.protocol.errors import InvalidParam, MatrixError
 from plexus.protocol.visibility import HistoryVisibility
 
 if TYPE_CHECKING:
@@ -68,6 +69,37 @@ class Written:
     position: int
     lane: int
     replayed: bool
+
+
+class Fate(Enum):
+    """What becomes of an event that comes from another server.
+
+    Server-Server API, "Checks performed on receipt of a PDU".
+    """
+
+    LIVE = "live"
+    """It is in the timeline."""
+    SOFT_FAILED = "soft-failed"
+    """It was allowed where it was sent, and is not any more: kept for those that build upon it."""
+    REJECTED = "rejected"
+    """The rules forbid it. State after it is as before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of an event from another server.
+
+    ``position`` in ``lane`` is that of its fact if it is live, else that of the room's head. ``known``:
+    nothing was written now, it was here before. ``reason`` says why it is not live, if that was judged now.
+    """
+
+    room_id: str
+    event_id: str
+    fate: Fate
+    position: int
+    lane: int
+    known: bool = False
+    reason: MatrixError | None = None
 
 
 class RoomRef(NamedTuple):

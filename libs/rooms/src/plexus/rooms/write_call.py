@@ -1,6 +1,6 @@
 """The call of ``rooms.write``: a group of room writes as parallel arrays, and its answer as outcomes.
 
-The meaning of each array is told in ``migrations/0004-write.sql``; the order here is that of its parameters.
+The meaning of each array is told in ``migrations/0005-forks.sql``; the order here is that of its parameters.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from plexus.platform.postgres import PackedStatement
 from plexus.rooms.packing import INT2, bytea, int4, int8, oid_of, text, unpack_integers
-from plexus.rooms.writes import Outcome, Result, RoomWrite
+from plexus.rooms.writes import CurrentChange, EventRow, MemberChange, Outcome, Result, RoomWrite
 from psycopg.pq.abc import PGresult
 
 
@@ -19,6 +19,7 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
     drawn = [row.event for row in events]
     txns = [row.txn for row in events]
     new = [write for write in writes if write.new is not None]
+    forked = any(write.ends is not None for write in writes)
     return [
         lane.to_bytes(2, "big"),
         int4([write.ref.room for write in writes]),
@@ -28,6 +29,7 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
         int4([write.next_state_key for write in writes]),
         int4([write.next_snapshot for write in writes]),
         int4([write.next_page for write in writes]),
+        *(_ends(writes) if forked else _NO_ENDS),
         text([write.ref.room_id for write in new]),
         text([write.ref.room_version for write in new]),
         bytea([write.new.salt for write in new if write.new]),
@@ -41,6 +43,7 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
         int8([event.origin_server_ts for event in drawn]),
         int4([row.snap_before for row in events]),
         int4([row.snap_after for row in events]),
+        *(_places(events) if forked else _NO_PLACES),
         int4([len(row.prev) for row in events]),
         int4([len(row.auth) for row in events]),
         text([event.redacts for event in drawn]),
@@ -50,11 +53,34 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
         text([None if txn is None else txn.txn_id for txn in txns]),
         bytea([event.raw for event in drawn]),
         int8([num for row in events for num in row.prev + row.auth]),
-        *(_changes(writes) if any(write.changes_state for write in writes) else _NO_CHANGES),
+        *(_changes(writes, forked) if any(write.changes_state for write in writes) else _NO_CHANGES),
     ]
 
 
-def _changes(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
+def _ends(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
+    """Where the rooms end, as far as they have forked."""
+    ends = [write.ends for write in writes]
+    return (
+        int8([None if end is None else end.depth for end in ends]),
+        int4([None if end is None else len(end.extremities) for end in ends]),
+        int8([num for end in ends if end is not None for num in end.extremities]),
+    )
+
+
+def _places(events: Sequence[EventRow]) -> tuple[bytes, ...]:
+    """What is not the same for all events."""
+    return (
+        int4([row.room_before for row in events]),
+        int4([row.room_after for row in events]),
+        int4([row.flags for row in events]),
+    )
+
+
+_NO_ENDS = _ends(())
+_NO_PLACES = _places(())
+
+
+def _changes(writes: Sequence[RoomWrite], forked: bool) -> tuple[bytes, ...]:
     """The arrays whose elements belong to an event by its index, which counts from 1 over all rooms."""
     firsts: list[int] = []
     count = 1
@@ -65,6 +91,7 @@ def _changes(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
     keys = [(first + at, num) for first, write in pairs for at, num in write.state_keys]
     snapshots = [(first + at, row) for first, write in pairs for at, row in write.snapshots]
     pages = [(at, number, data) for at, row in snapshots for number, data in row.new_pages]
+    current = [(first + change.at, change) for first, write in pairs for change in write.current]
     members = [(first + change.at, change) for first, write in pairs for change in write.members]
     visibilities = [(first + at, value) for first, write in pairs for at, value in write.visibilities]
     redactions = [
@@ -74,15 +101,19 @@ def _changes(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
         int4([at for at, _ in keys]),
         int4([num for _, num in keys]),
         int4([at for at, _ in snapshots]),
+        int4([row.snap for _, row in snapshots] if forked else ()),
         int4([row.parent for _, row in snapshots]),
         int4([row.step for _, row in snapshots]),
         bytea([row.hash for _, row in snapshots]),
         bytea([row.delta for _, row in snapshots]),
         bytea([row.pages for _, row in snapshots]),
+        int4([at for at, _ in current]),
+        *(_resolved([change for _, change in current]) if forked else _NOT_RESOLVED),
         int4([at for at, _, _ in pages]),
         int4([number for _, number, _ in pages]),
         bytea([data for _, _, data in pages]),
         int4([at for at, _ in members]),
+        *(_others([change for _, change in members]) if forked else _NO_OTHERS),
         int4([change.membership for _, change in members]),
         int4([change.was for _, change in members]),
         text([change.server for _, change in members]),
@@ -94,7 +125,27 @@ def _changes(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
     )
 
 
-_NO_CHANGES = _changes(())
+def _resolved(changes: Sequence[CurrentChange]) -> tuple[bytes, ...]:
+    """What has come into force otherwise than by its own event."""
+    return (
+        int8([change.num for change in changes]),
+        text([change.key and change.key[0] for change in changes]),
+        text([change.key and change.key[1] for change in changes]),
+    )
+
+
+def _others(changes: Sequence[MemberChange]) -> tuple[bytes, ...]:
+    """The memberships that have changed otherwise than by their own event."""
+    return (
+        int8([change.num for change in changes]),
+        text([change.user_id for change in changes]),
+        text([change.sender for change in changes]),
+    )
+
+
+_NOT_RESOLVED = _resolved(())
+_NO_OTHERS = _others(())
+_NO_CHANGES = _changes((), forked=False)
 """A group of messages, which is what most groups are."""
 
 
@@ -114,6 +165,6 @@ def outcomes(result: PGresult) -> list[Outcome]:
 
 
 WRITE = PackedStatement(
-    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(50)),
+    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(64)),
     (INT2, *(oid_of(value) for value in arguments(0, ())[1:])),
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from plexus.platform.telemetry import RequestContext
 from plexus.protocol.events import Event
-from plexus.rooms.head import Entry
+from plexus.rooms.head import Entry, StateKey
 from plexus.rooms.snapshots import Row
 from plexus.rooms.values import RoomRef, Txn
 
@@ -19,9 +19,26 @@ MEMBERSHIPS = {"join": 1, "invite": 2, "knock": 3, "leave": 4, "ban": 5}
 MEMBERSHIP_NAMES = {number: name for name, number in MEMBERSHIPS.items()}
 
 
+class Flags(IntFlag):
+    """What ``rooms.event.flags`` says of an event that is not like the others."""
+
+    REJECTED = 1
+    SOFT_FAILED = 2
+    OUTLIER = 4
+    GAP = 8
+
+
+PLAIN = Flags(0)
+NOWHERE = Flags.REJECTED | Flags.SOFT_FAILED | Flags.OUTLIER
+"""Any of these: the event has no place in the timeline."""
+
+
 class EventRow(NamedTuple):
     """A row of ``rooms.event``. ``prev`` and ``auth`` are numbers of events, ``replaces`` the state event
     that had its place before.
+
+    ``room_before`` and ``room_after`` are snapshots of the room's current state around the event; None where
+    that is the state before and after the event itself, as in a room that has not forked.
     """
 
     num: int
@@ -32,17 +49,43 @@ class EventRow(NamedTuple):
     auth: tuple[int, ...]
     txn: Txn | None
     replaces: Entry | None
+    room_before: int | None = None
+    room_after: int | None = None
+    flags: Flags = PLAIN
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is in the timeline."""
+        return not self.flags & NOWHERE
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the room's current state around the event is another than the event's own."""
+        return self.room_before is not None or self.room_after is not None
+
+
+class CurrentChange(NamedTuple):
+    """From the event at index ``at`` of the chain on another one has a place in the current state: that event
+    itself, or, if there is a ``key``, the event ``num`` (0: none).
+    """
+
+    at: int
+    num: int | None = None
+    key: StateKey | None = None
 
 
 class MemberChange(NamedTuple):
-    """The event at index ``at`` of the chain changes a membership from ``was`` (0: none) to
-    ``membership``.
+    """The event at index ``at`` of the chain changes a membership from ``was`` (0: none) to ``membership``:
+    its own, or, if there is a ``user_id``, that of this user, by the member event ``num`` of ``sender``.
     """
 
     at: int
     membership: int
     was: int
     server: str
+    num: int | None = None
+    user_id: str | None = None
+    sender: str | None = None
 
 
 class Redaction(NamedTuple):
@@ -61,12 +104,20 @@ class NewRoom:
     published: bool
 
 
+class Ends(NamedTuple):
+    """The extremities of a room, by number, and the greatest of their depths."""
+
+    extremities: tuple[int, ...]
+    depth: int
+
+
 @dataclass(slots=True)
 class RoomWrite:
-    """A chain of events upon version ``seen`` of a room, with all that follows from it.
+    """Events upon version ``seen`` of a room, with all that follows from them.
 
-    Indexes (``at``) count from 0 within the chain. ``new`` is there exactly if the room is to be made; then
-    ``ref.room`` is 0.
+    Indexes (``at``) count from 0 within ``events``. ``new`` is there exactly if the room is to be made; then
+    ``ref.room`` is 0. ``ends`` is None for a chain that begins at the room's one extremity and becomes its
+    end; otherwise what is given is what the room has afterwards.
     """
 
     ref: RoomRef
@@ -76,20 +127,34 @@ class RoomWrite:
     next_snapshot: int
     next_page: int
     new: NewRoom | None = None
+    ends: Ends | None = None
     events: list[EventRow] = field(default_factory=list)
     state_keys: list[tuple[int, int]] = field(default_factory=list)
     """(at, number)."""
     snapshots: list[tuple[int, Row]] = field(default_factory=list)
+    current: list[CurrentChange] = field(default_factory=list)
     members: list[MemberChange] = field(default_factory=list)
     visibilities: list[tuple[int, str]] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
+    remote: bool = False
+    """Whether the events are those of other servers: nobody here waits to see them."""
     traced: Sequence[RequestContext] = ()
     """The traced ones of the requests that want this written."""
 
     @property
     def changes_state(self) -> bool:
         """Whether more than rows of events is to be written."""
-        return bool(self.snapshots or self.redactions)
+        return bool(self.snapshots or self.current or self.redactions)
+
+    @property
+    def live(self) -> Sequence[EventRow]:
+        """The events that enter the timeline."""
+        return self.events if self.ends is None else [row for row in self.events if row.is_live]
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether the current state changes otherwise than by each live event taking force in its turn."""
+        return self.ends is not None and any(row.is_beside for row in self.live)
 
     @property
     def size(self) -> int:
@@ -111,9 +176,9 @@ class Result(IntEnum):
 class Outcome:
     """What came of one `RoomWrite`.
 
-    WRITTEN: ``position`` of its fact; ``redactions``' facts are published by the writer of the lane; ``room``
-    is the number of the room. REPLAYED: event ``at`` of the chain (from 0) has a transaction id that made
-    ``num`` before.
+    WRITTEN: ``position`` of its fact, or of the room's head if it has none; ``redactions``' facts are
+    published by the writer of the lane; ``room`` is the number of the room. REPLAYED: event ``at`` of the
+    chain (from 0) has a transaction id that made ``num`` before.
     """
 
     result: Result

@@ -69,6 +69,8 @@ class StoredEvent(_message.Message):
     REDACTED_BY_FIELD_NUMBER: _builtins.int
     REPLACES_STATE_FIELD_NUMBER: _builtins.int
     PREV_CONTENT_FIELD_NUMBER: _builtins.int
+    ROOM_BEFORE_FIELD_NUMBER: _builtins.int
+    ROOM_AFTER_FIELD_NUMBER: _builtins.int
     num: _builtins.int
     ordinal: _builtins.int
     """Absent for an event without a place in the timeline."""
@@ -88,6 +90,11 @@ class StoredEvent(_message.Message):
     """The event that had this place in the state before, for replaces_state and prev_content."""
     prev_content: _builtins.bytes
     """Its content, in JSON."""
+    room_before: _builtins.int
+    """Snapshots of the room's current state before and after the event, where they are not snap_before and snap_after:
+    the room has forked.
+    """
+    room_after: _builtins.int
     def __init__(
         self,
         *,
@@ -103,10 +110,12 @@ class StoredEvent(_message.Message):
         redacted_by: _builtins.int | None = ...,
         replaces_state: _builtins.str | None = ...,
         prev_content: _builtins.bytes | None = ...,
+        room_before: _builtins.int | None = ...,
+        room_after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "ordinal", b"ordinal", "prev_content", b"prev_content", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_room_after", b"_room_after", "_room_before", b"_room_before", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "ordinal", b"ordinal", "prev_content", b"prev_content", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "room_after", b"room_after", "room_before", b"room_before", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "event_id", b"event_id", "num", b"num", "ordinal", b"ordinal", "prev_content", b"prev_content", "raw", b"raw", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "snap_after", b"snap_after", "snap_before", b"snap_before", "sub", b"sub", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_room_after", b"_room_after", "_room_before", b"_room_before", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "event_id", b"event_id", "num", b"num", "ordinal", b"ordinal", "prev_content", b"prev_content", "raw", b"raw", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "room_after", b"room_after", "room_before", b"room_before", "snap_after", b"snap_after", "snap_before", b"snap_before", "sub", b"sub", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ordinal: _TypeAlias = _typing.Literal["ordinal"]  # noqa: Y015
     _WhichOneofArgType__ordinal: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal"]  # noqa: Y015
@@ -116,6 +125,10 @@ class StoredEvent(_message.Message):
     _WhichOneofArgType__redacted_by: _TypeAlias = _typing.Literal["_redacted_by", b"_redacted_by"]  # noqa: Y015
     _WhichOneofReturnType__replaces_state: _TypeAlias = _typing.Literal["replaces_state"]  # noqa: Y015
     _WhichOneofArgType__replaces_state: _TypeAlias = _typing.Literal["_replaces_state", b"_replaces_state"]  # noqa: Y015
+    _WhichOneofReturnType__room_after: _TypeAlias = _typing.Literal["room_after"]  # noqa: Y015
+    _WhichOneofArgType__room_after: _TypeAlias = _typing.Literal["_room_after", b"_room_after"]  # noqa: Y015
+    _WhichOneofReturnType__room_before: _TypeAlias = _typing.Literal["room_before"]  # noqa: Y015
+    _WhichOneofArgType__room_before: _TypeAlias = _typing.Literal["_room_before", b"_room_before"]  # noqa: Y015
     _WhichOneofReturnType__txn_device: _TypeAlias = _typing.Literal["txn_device"]  # noqa: Y015
     _WhichOneofArgType__txn_device: _TypeAlias = _typing.Literal["_txn_device", b"_txn_device"]  # noqa: Y015
     _WhichOneofReturnType__txn_id: _TypeAlias = _typing.Literal["txn_id"]  # noqa: Y015
@@ -128,6 +141,10 @@ class StoredEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__redacted_by) -> _WhichOneofReturnType__redacted_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replaces_state) -> _WhichOneofReturnType__replaces_state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__room_after) -> _WhichOneofReturnType__room_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__room_before) -> _WhichOneofReturnType__room_before | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__txn_device) -> _WhichOneofReturnType__txn_device | None: ...
     @_typing.overload
