@@ -118,7 +118,7 @@ def reveal(raw: bytes) -> Any:
 
     For the bytes of something whose depth has been checked before.
     """
-    return json.loads(raw, object_pairs_hook=_object, parse_int=_integer)
+    return json.loads(raw.decode(), object_pairs_hook=_object, parse_int=_integer)
 
 
 def canonicalise(raw: bytes) -> bytes:
@@ -139,9 +139,7 @@ def decode_request(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     value = _parse(raw)
     if not isinstance(value, dict):
         raise BadJson("The body must be a JSON object")
-    # Counting brackets costs nothing; only a body with many of them is walked.
-    if raw.count(b"{") + raw.count(b"[") > max_depth:
-        check_depth(value, max_depth)
+    _check_depth_of(value, raw, max_depth)
     return value
 
 
@@ -174,6 +172,12 @@ def check_depth(value: Any, max_depth: int = MAX_DEPTH) -> None:
                 deeper += item.values() if isinstance(item, dict) else item
         level = deeper
         depth += 1
+
+
+def _check_depth_of(value: Any, raw: bytes, max_depth: int) -> None:
+    # Counting brackets costs nothing; only what has many of them is walked.
+    if raw.count(b"{") + raw.count(b"[") > max_depth:
+        check_depth(value, max_depth)
 
 
 def _parse(raw: bytes) -> Any:
@@ -258,7 +262,7 @@ def _encode_by_python(value: Any) -> bytes:
 def _decode_lenient(raw: bytes, max_depth: int) -> Any:
     try:
         value = orjson.loads(raw)
-        check_depth(value, max_depth)
+        _check_depth_of(value, raw, max_depth)
         if not _has_floats(value):
             return value
     except orjson.JSONDecodeError as error:

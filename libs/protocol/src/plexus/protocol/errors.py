@@ -28,6 +28,7 @@
     ├── MissingEvents            state resolution needs more events than its caller had at hand
     └── RemoteFault              another server broke the rules; it is never the caller's fault
         ├── InvalidEvent         not an event of its room version: dropped
+        ├── InvalidEdu           not an EDU of its type: dropped
         ├── BadSignature         a signature is missing or wrong: dropped
         └── BadHash              the content hash differs: redacted, then kept
 
@@ -264,6 +265,10 @@ class RemoteFault(ProtocolError):
 
 
 class InvalidEvent(RemoteFault):
+    ERRCODE = "M_BAD_JSON"
+
+
+class InvalidEdu(RemoteFault):
     ERRCODE = "M_BAD_JSON"
 
 

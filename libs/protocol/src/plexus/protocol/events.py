@@ -73,17 +73,19 @@ class Event:
         return cls._of(version, parse_raw(version, raw), raw, event_id)
 
     @classmethod
-    def from_pdu(cls, version: RoomVersion, pdu: Mapping[str, Any]) -> Self:
+    def from_pdu(cls, version: RoomVersion, pdu: Mapping[str, Any], *, raw: bytes | None = None) -> Self:
         """Take a PDU from another server: `InvalidEvent` unless it has the format of the room version.
 
-        ``unsigned`` is dropped: nothing in it is covered by a signature.
+        ``unsigned`` is dropped: nothing in it is covered by a signature. ``raw`` is the canonical JSON of the
+        rest, if it has been made before (``pdus``).
         """
         own = {key: value for key, value in pdu.items() if key != "unsigned"}
         check_pdu(version, own)
-        try:
-            raw = encode(own, strict=version.strict_canonical_json)
-        except MatrixError as error:
-            raise InvalidEvent(error.message) from None
+        if raw is None:
+            try:
+                raw = encode(own, strict=version.strict_canonical_json)
+            except MatrixError as error:
+                raise InvalidEvent(error.message) from None
         if len(raw) > MAX_EVENT_BYTES:
             raise InvalidEvent(f"The event has more than {MAX_EVENT_BYTES} bytes")
         return cls._of(version, own, raw, None)
