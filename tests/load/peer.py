@@ -27,6 +27,7 @@ from tests.load import ratios, synapse, synapse_workers
 from tests.load.postgres_twin import PostgresRecipe, settings_of
 from tests.load.systems import BELOW, running_cluster
 from tests.support.server import PlexusServer
+from tests.support.synapse import install
 
 WORKLOADS = ["send_1room", "send_nrooms", "fanout", "idle_sync"]
 OUT = Path(__file__).parent / "out"
@@ -101,7 +102,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     OUT.mkdir(exist_ok=True)
-    synapse.install()
+    install()
     ours, peer = (clustered, synapse_workers) if known.cluster else (embedded, synapse)
     labels = ("plexus-cluster", "synapse-workers") if known.cluster else ("plexus", "synapse")
     with tempfile.TemporaryDirectory(prefix="plexus-peer-") as name:

@@ -8,9 +8,6 @@ that a generic worker may answer; the rest goes to main. nginx keeps its connect
 
 from __future__ import annotations
 
-import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,9 +18,9 @@ import yaml
 from deploy.local.installing import need
 from deploy.local.program import Program, free_port, listens
 from deploy.local.redis import RedisServer
-from tests.load import synapse
 from tests.load.postgres_twin import PostgresRecipe, create_database
-from tests.load.synapse import Peer
+from tests.load.synapse import Peer, database
+from tests.support.synapse import SynapseProcess, configuration, install, listener, written
 
 PERSISTER = "persister1"
 WORKERS = ("sync1", PERSISTER, "client1")
@@ -55,25 +52,6 @@ ROUTES: dict[str, Sequence[str]] = {
     ),
 }
 """Who answers which path, if not main; after the list in Synapse's documentation of workers."""
-
-
-class SynapseProcess(Program):
-    """Main, or a worker, once it answers on its client port."""
-
-    def __init__(self, name: str, command: Sequence[str], port: int, log: Path) -> None:
-        super().__init__(name, log)
-        self._command = command
-        self.port = port
-
-    def command(self) -> Sequence[str]:
-        return self._command
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 class Nginx(Program):
@@ -138,22 +116,15 @@ http {{
 """
 
 
-def listener(port: int, resource: str) -> dict[str, Any]:
-    return {
-        "port": port,
-        "type": "http",
-        "bind_addresses": ["127.0.0.1"],
-        "x_forwarded": resource == "client",
-        "resources": [{"names": [resource], "compress": False}],
-    }
-
-
 def shared_configuration(
     folder: Path, sockets: Path, ports: Mapping[str, int], replication: Mapping[str, int], redis: int
 ) -> dict[str, Any]:
     return {
-        **synapse.configuration(folder, ports["main"], sockets),
-        "listeners": [listener(ports["main"], "client"), listener(replication["main"], "replication")],
+        **configuration(
+            folder,
+            [listener(ports["main"], "client", proxied=True), listener(replication["main"], "replication")],
+            database(sockets),
+        ),
         "worker_replication_secret": "between-these-processes",
         "redis": {"enabled": True, "host": "127.0.0.1", "port": redis},
         "instance_map": {name: {"host": "127.0.0.1", "port": port} for name, port in replication.items()},
@@ -164,7 +135,7 @@ def shared_configuration(
 def worker_configuration(
     folder: Path, name: str, ports: Mapping[str, int], replication: Mapping[str, int]
 ) -> dict[str, Any]:
-    listeners = [listener(ports[name], "client")]
+    listeners = [listener(ports[name], "client", proxied=True)]
     if name in replication:
         listeners.append(listener(replication[name], "replication"))
     return {
@@ -178,27 +149,25 @@ def worker_configuration(
 @contextmanager
 def running(recipe: PostgresRecipe, folder: Path) -> Iterator[Peer]:
     """A fresh Synapse with workers; rate limits and presence off, cheap password hashes."""
-    python = synapse.install()
+    python = install()
     with ExitStack() as stack:
         postgres = stack.enter_context(recipe.twin(folder / "postgres"))
         create_database(postgres.sockets, "synapse")
         redis = stack.enter_context(RedisServer(folder / "redis"))
         ports = {name: free_port() for name in ("main", *WORKERS)}
         replication = {name: free_port() for name in ("main", PERSISTER)}
-        shared = folder / "shared.yaml"
-        shared.write_text(
-            yaml.safe_dump(shared_configuration(folder, postgres.sockets, ports, replication, redis.port))
-        )
-        main = [str(python), "-m", "synapse.app.homeserver", "-c", str(shared)]
-        subprocess.run([*main, "--generate-keys"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        processes = [SynapseProcess("main", main, ports["main"], folder / "main.log")]
+        settings = shared_configuration(folder, postgres.sockets, ports, replication, redis.port)
+        shared = written(settings, folder / "shared.yaml")
+        processes = [SynapseProcess(python, [shared], ports["main"], folder / "main.log")]
         stack.callback(processes[0].stop)
         processes[0].start(180)  # it makes the tables, so it comes first
         for name in WORKERS:
             own = folder / f"{name}.yaml"
             own.write_text(yaml.safe_dump(worker_configuration(folder, name, ports, replication)))
-            command = [str(python), "-m", "synapse.app.generic_worker", "-c", str(shared), "-c", str(own)]
-            processes.append(SynapseProcess(name, command, ports[name], folder / f"{name}.log"))
+            files = [shared, own]
+            processes.append(
+                SynapseProcess(python, files, ports[name], folder / f"{name}.log", app="generic_worker")
+            )
             stack.callback(processes[-1].stop)
             processes[-1].launch()
         for process in processes[1:]:
