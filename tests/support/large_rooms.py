@@ -27,7 +27,7 @@ class ForkedRoom:
     states: tuple[dict[StateKey, str], dict[StateKey, str]]
 
 
-def forked_room(version: RoomVersion, members: int, conflicts: int) -> ForkedRoom:
+def forked_room(version: RoomVersion, members: int, conflicts: int, *, real: bool = True) -> ForkedRoom:
     """A public room with so many members, and two branches with so many places in conflict (at least 10).
 
     Half of the conflicted places are members who change their names on both branches; a fifth is banned on
@@ -36,7 +36,7 @@ def forked_room(version: RoomVersion, members: int, conflicts: int) -> ForkedRoo
     """
     if conflicts < 10 or members < conflicts:
         raise ValueError("A branch needs at least ten conflicts, and not more than there are members")
-    made = Events(version, CREATOR)
+    made = Events(version, CREATOR, real=real)
     trunk = _Branch(made)
     trunk.add("m.room.create", CREATOR, made.create_content(), "")
     trunk.member(CREATOR, "join")
