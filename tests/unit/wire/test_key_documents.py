@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from plexus.protocol.signatures import SigningKey, sign_json
+from plexus.protocol.signing_requirements import MAX_VALIDITY_MS
 from plexus.wire import read_server_keys
 from plexus.wire.errors import BadKeyDocument
-from plexus.wire.key_documents import MAX_VALIDITY_MS
 
 NOW = 1_700_000_000_000
 KEY = SigningKey("ed25519:new", bytes(32))

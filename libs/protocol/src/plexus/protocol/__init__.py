@@ -7,8 +7,9 @@ An event's way through this package:
 2. `auth_types_for_event` says which state an event cites; the caller looks it up.
 3. `check_auth` judges a `Draft` against the state of the room, by the rules of its `RoomVersion`.
 4. `build_event` makes the canonical bytes, hashes and signs them and names the `Event`. What comes from
-   another server enters through `Event.from_pdu`, `signatures.verify_event` and
-   `hashes.check_content_hash` instead.
+   another server enters by its bytes instead: `transactions.read_transaction` or `pdus.read_pdu`; its room
+   version known, `IncomingPdu.to_event`; then `signing_requirements` and `signatures.verify_event` (or
+   `verification`, for many), and `hashes.check_content_hash`.
 5. Where branches of the room meet, `resolve_states`, or `state_resolution.resolve` for large rooms, says
    which state holds.
 6. `visibility` decides who may see it, `Filter` who wants it, `push_evaluation` whom to notify, and

@@ -10,11 +10,9 @@ from typing import Any
 
 from plexus.protocol.errors import BadSignature
 from plexus.protocol.signatures import ALGORITHM, VerifyKey, verify_json
+from plexus.protocol.signing_requirements import valid_until
 from plexus.wire.errors import BadKeyDocument
 from plexus.wire.remote_keys import RemoteKey
-
-MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
-"""Servers MUST use the lesser of ``valid_until_ts`` and seven days from now."""
 
 
 def read_server_keys(document: Mapping[str, Any], server_name: str, now_ms: int) -> list[RemoteKey]:
@@ -25,12 +23,11 @@ def read_server_keys(document: Mapping[str, Any], server_name: str, now_ms: int)
     """
     if document.get("server_name") != server_name:
         raise BadKeyDocument(f"This is not the key document of {server_name}")
-    valid_until = document.get("valid_until_ts")
-    if type(valid_until) is not int:
+    claimed = document.get("valid_until_ts")
+    if type(claimed) is not int:
         raise BadKeyDocument("The key document has no valid_until_ts")
     current = [
-        RemoteKey(server_name, key, min(valid_until, now_ms + MAX_VALIDITY_MS))
-        for key, _ in _keys(document, "verify_keys")
+        RemoteKey(server_name, key, valid_until(claimed, now_ms)) for key, _ in _keys(document, "verify_keys")
     ]
     if not current:
         raise BadKeyDocument("The key document lists no Ed25519 key")
