@@ -33,7 +33,8 @@ What is not here: HTTP, power levels of a new room (the client API's presets), p
 """
 
 from plexus.rooms.body import events_of, ref_in
-from plexus.rooms.errors import UnknownPredecessors
+from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
+from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.rooms import Rooms
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import (
@@ -70,6 +71,9 @@ __all__ = [
     "Place",
     "PublishedRoom",
     "Received",
+    "Replacement",
+    "ReplacementClaimed",
+    "Replaces",
     "RoomInfo",
     "RoomRef",
     "Rooms",

@@ -101,6 +101,13 @@ async def release_alias(ground: Ground, alias: str, room_id: str | None = None) 
     return bool(rows)
 
 
+async def move_aliases(ground: Ground, old_room_id: str, room_id: str) -> None:
+    """Let every alias that leads to one room lead to another. Who made them stays."""
+    await ground.db.call(
+        "UPDATE rooms.alias SET room_id = %s WHERE room_id = %s RETURNING true", (room_id, old_room_id)
+    )
+
+
 async def resolve_alias(ground: Ground, refs: Refs, alias: str) -> Alias | None:
     """None if nobody has it, or the room for which it was claimed is not there (yet)."""
     if not is_room_alias(alias):

@@ -2,13 +2,16 @@
 
 RemoteFault
 └── UnknownPredecessors   an event builds upon events that are not here: fetch them first
+
+Unavailable (503)
+└── ReplacementClaimed    somebody is making a room that replaces the same old one
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
 
-from plexus.protocol.errors import RemoteFault
+from plexus.protocol.errors import RemoteFault, Unavailable
 
 
 class UnknownPredecessors(RemoteFault):
@@ -22,3 +25,10 @@ class UnknownPredecessors(RemoteFault):
         self.event_id = event_id
         self.prev_events = prev_events
         self.auth_events = auth_events
+
+
+class ReplacementClaimed(Unavailable):
+    """The old room has, or is about to have, another replacement."""
+
+    def __init__(self) -> None:
+        super().__init__("This room is being upgraded already, try again")

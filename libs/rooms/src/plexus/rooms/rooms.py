@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from plexus.protocol.errors import NotFound
 from plexus.protocol.events import Event
-from plexus.rooms import directory
+from plexus.rooms import directory, replacements
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
 from plexus.rooms.membership import MembershipReader, with_membership
 from plexus.rooms.refs import Refs
+from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
@@ -90,6 +91,7 @@ class Rooms:
         *,
         published: bool = False,
         alias: str | None = None,
+        replaces: Replaces | None = None,
     ) -> Written:
         """Make a room of these events by ``creator``, in this order, the first m.room.create. All or nothing.
 
@@ -99,8 +101,13 @@ class Rooms:
         `RoomInUse` if somebody has it. Otherwise raises as `send`, and `UnsupportedRoomVersion`. After
         `Unavailable`, or if the caller is cancelled, the room may yet come to be; if it does not, its alias
         leads nowhere and is free after a minute.
+
+        ``replaces`` makes it the replacement of another room, in a record that is claimed first:
+        `ReplacementClaimed` if the other has, or is about to have, one.
         """
-        return await self._sending.create(creator, room_version, events, published=published, alias=alias)
+        return await self._sending.create(
+            creator, room_version, events, published=published, alias=alias, replaces=replaces
+        )
 
     async def receive(self, event: Event) -> Received:
         """Take an event from another server into its room, which is here. Hash and signatures have been
@@ -354,6 +361,11 @@ class Rooms:
         """The aliases that lead to a room."""
         return await directory.aliases_of(self._ground, room_id)
 
+    async def move_aliases(self, old_room_id: str, room_id: str) -> None:
+        """Let all aliases of this server that lead to one room lead to another."""
+        await self._refs.require(room_id)
+        await directory.move_aliases(self._ground, old_room_id, room_id)
+
     async def published_rooms(
         self, *, limit: int, since: str | None = None, search: str | None = None
     ) -> tuple[list[PublishedRoom], str | None, str | None, int]:
@@ -363,6 +375,20 @@ class Rooms:
         return await directory.published_rooms(
             self._ground, self._states, limit=limit, since=since, search=search
         )
+
+    # --- upgrades
+
+    async def replacement_of(self, old_room_id: str) -> Replacement | None:
+        """The room that an upgrade here has made of this one; None also while it is being written."""
+        return await replacements.find(self._ground, self._refs, old_room_id)
+
+    async def unfinished_replacements(self) -> list[Replacement]:
+        """Upgrades of which something is owed and that nobody works on; the caller's for a minute."""
+        return await replacements.due(self._ground, self._refs)
+
+    async def finish_replacement(self, replacement: Replacement) -> None:
+        """Nothing is owed to the old room any more."""
+        await replacements.finish(self._ground, replacement)
 
     async def _require_room(self, room_id: str) -> RoomInfo:
         room = await self.room(room_id)

@@ -15,12 +15,15 @@ from plexus.platform.telemetry import traced_request
 from plexus.protocol.errors import AuthRejected, NotFound, RoomInUse, Unavailable
 from plexus.protocol.events import Event
 from plexus.protocol.identifiers import is_room_id
+from plexus.rooms import replacements
 from plexus.rooms.actor import RoomActor
 from plexus.rooms.creation import Events, build_room
 from plexus.rooms.directory import claim_alias, release_alias
+from plexus.rooms.errors import ReplacementClaimed
 from plexus.rooms.ground import Ground
 from plexus.rooms.lane_writer import LaneWriter
 from plexus.rooms.refs import Refs
+from plexus.rooms.replacements import Replaces
 from plexus.rooms.restricted import JoinAuthoriser, is_in_need, without_authoriser
 from plexus.rooms.values import NewEvent, Received, Txn, Written
 from plexus.rooms.wishes import Wish
@@ -81,7 +84,14 @@ class Sending:
         return await self._actor(event.room_id).receive(event)
 
     async def create(
-        self, creator: str, room_version: str, events: Events, *, published: bool, alias: str | None
+        self,
+        creator: str,
+        room_version: str,
+        events: Events,
+        *,
+        published: bool,
+        alias: str | None,
+        replaces: Replaces | None,
     ) -> Written:
         if self._stopped:
             raise Unavailable("The server is stopping")
@@ -93,6 +103,11 @@ class Sending:
             room_id = write.ref.room_id
             if alias is not None and not await claim_alias(self._ground, alias, room_id, creator):
                 raise RoomInUse()
+            if replaces is not None and not await replacements.claim(
+                self._ground, replaces, room_id, creator
+            ):
+                await self._release(alias, room_id)
+                raise ReplacementClaimed()
             try:
                 outcome = await self._write_new(write)
             except (psycopg.Error, StoreUnavailable) as error:
@@ -100,7 +115,7 @@ class Sending:
                 # the room may yet come to be, and its alias must lead to it; if it does not, `claim_alias`
                 # gives the alias away in time.
                 if error.sqlstate is not None:
-                    await self._release(alias, room_id)
+                    await self._release(alias, room_id, replaces)
                 raise
             if outcome.result is Result.WRITTEN:
                 actor = self._actor(room_id)
@@ -109,7 +124,7 @@ class Sending:
                 self._refs.learn(ref)
                 event_id = write.events[-1].event.event_id
                 return Written(room_id, event_id, outcome.position, ref.lane, replayed=False)
-            await self._release(alias, room_id)
+            await self._release(alias, room_id, replaces)
         raise Unavailable("The room could not be made, try again")
 
     async def _write_new(self, write: RoomWrite) -> Outcome:
@@ -118,9 +133,11 @@ class Sending:
             write.traced = (request,)
         return await self._writer(write.ref.lane).write(write)
 
-    async def _release(self, alias: str | None, room_id: str) -> None:
+    async def _release(self, alias: str | None, room_id: str, replaces: Replaces | None = None) -> None:
         if alias is not None:
             await release_alias(self._ground, alias, room_id)
+        if replaces is not None:
+            await replacements.release(self._ground, replaces.old_room_id, room_id)
 
     def _actor(self, room_id: str) -> RoomActor:
         actor = self._actors.get(room_id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from plexus.client_api.profiles.room_tasks import RoomTasks
+from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
 from plexus.platform.service import Service
@@ -11,9 +14,16 @@ from plexus.users import Users
 
 
 def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
-    """What goes on without a request: changes of an account that its rooms are still owed, because the
-    process that began them died or a room was not to be had.
+    """What goes on without a request: changes of an account that its rooms are still owed, and upgrades of
+    rooms that were begun, because the process that began them died or a room was not to be had.
     """
-    tasks = RoomTasks(rooms, users)
-    app = make_app("Plexus worker")
-    return Service("worker", app, start=tasks.start, drain=tasks.drain, stop=tasks.drain)
+    parts = (RoomTasks(rooms, users), Upgrades(rooms))
+
+    async def start() -> None:
+        for part in parts:
+            await part.start()
+
+    async def drain() -> None:
+        await asyncio.gather(*(part.drain() for part in parts))
+
+    return Service("worker", make_app("Plexus worker"), start=start, drain=drain, stop=drain)
