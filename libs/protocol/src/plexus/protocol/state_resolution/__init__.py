@@ -31,10 +31,10 @@ State Resolution".
 """
 
 from plexus.protocol.errors import MissingEvents
+from plexus.protocol.state_resolution.algorithms import resolve
 from plexus.protocol.state_resolution.conflicts import conflicted_part, resolve_states
 from plexus.protocol.state_resolution.lookups import Lookups, StateEvent, StateKey
 from plexus.protocol.state_resolution.ranks import Generations, cited_by
-from plexus.protocol.state_resolution.resolve import resolve
 
 __all__ = [
     "Generations",

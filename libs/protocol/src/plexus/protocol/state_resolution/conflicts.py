@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from plexus.protocol.room_versions import RoomVersion
+from plexus.protocol.state_resolution.algorithms import resolve
 from plexus.protocol.state_resolution.lookups import Lookups, StateEvent, StateKey, none_is_rejected
 from plexus.protocol.state_resolution.ranks import Generations, cited_by
-from plexus.protocol.state_resolution.resolve import resolve
 
 
 def conflicted_part(states: Sequence[Mapping[StateKey, str]]) -> list[dict[StateKey, str]]:

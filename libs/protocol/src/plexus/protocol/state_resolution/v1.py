@@ -48,11 +48,12 @@ def resolve_v1(version: RoomVersion, room: Room) -> dict[StateKey, str]:
             if key[0] == kind
         }
         resolved.update(found)
-    for key, events in conflicts.items():
-        if key[0] not in _IN_PASSES:
-            allowed = (event for event in events if is_allowed(version, room, event, state))
-            resolved[key] = next(allowed, events[-1])
-    return {key: event.event_id for key, event in resolved.items()}
+    others = {
+        key: next((event for event in events if is_allowed(version, room, event, state)), events[-1])
+        for key, events in conflicts.items()
+        if key[0] not in _IN_PASSES
+    }
+    return {key: event.event_id for key, event in (resolved | others).items()}
 
 
 def _last_of_line(
