@@ -15,7 +15,9 @@ __all__ = ["SyncEvent", "events_json"]
 
 class SyncEvent:
     """One event of a room's timeline or state. ``membership`` is that of the content of an m.room.member
-    event.
+    event. ``room_before`` and ``room_after`` are snapshots of the room's current state around it;
+    ``is_beside`` says that in a forked room these are not the states around the event itself, so what has
+    changed between them need not be this event.
     """
 
     __slots__ = (
@@ -23,12 +25,13 @@ class SyncEvent:
         "_static",
         "event_id",
         "has_url",
+        "is_beside",
         "membership",
         "ordinal",
         "ref",
+        "room_after",
+        "room_before",
         "sender",
-        "snap_after",
-        "snap_before",
         "state_key",
         "ts",
         "txn_device",
@@ -51,8 +54,9 @@ class SyncEvent:
         self.sender = stored.sender
         self.ts = stored.origin_server_ts
         self.ordinal = stored.num if stored.ordinal is None else stored.ordinal
-        self.snap_before = stored.snap_before
-        self.snap_after = stored.snap_after
+        self.room_before = stored.room_before
+        self.room_after = stored.room_after
+        self.is_beside = stored.is_beside
         self.txn_device = stored.txn_device
         self.txn_id = stored.txn_id
         self.has_url = "url" in content

@@ -13,7 +13,9 @@ class RoomFact(IntEnum):
     """Facts of a room lane; the subject is the room id."""
 
     EVENTS = 1
-    """Events with the ordinals ``lo`` to ``hi``, both included, entered the timeline."""
+    """Events with the ordinals ``lo`` to ``hi``, both included, entered the timeline. With any ``data`` the
+    room has forked: the current state has changed otherwise than by each of them taking force in its turn.
+    """
     REDACTED = 2
     """The event with the room-scoped number ``lo`` lost its content."""
     RECEIPT = 3

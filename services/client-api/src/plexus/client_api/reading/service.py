@@ -193,7 +193,7 @@ async def context(
     wanted = EVERYTHING
     if event_filter.lazy_load_members:
         wanted = Wanted(members=frozenset(event.sender for event in shown))
-    state = await api.rooms.state_at(found.ref, last.snap_after, wanted)
+    state = await api.rooms.state_at(found.ref, last.room_after, wanted)
     reader = reader_of(api, requester)
     first_place = before.end or before.start
     last_place = after.end or last.place
@@ -215,7 +215,7 @@ async def senders_of(api: ClientApi, ref: RoomRef, events: Sequence[StoredEvent]
     """The member events of the senders, as of the newest event. "Lazy-loading room members"."""
     newest = max(events, key=lambda event: event.place)
     wanted = Wanted(types=frozenset({MEMBER}), members=frozenset(event.sender for event in events))
-    state = await api.rooms.state_at(ref, newest.snap_after, wanted)
+    state = await api.rooms.state_at(ref, newest.room_after, wanted)
     return list(state.values())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange, Viewer
+from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange, Viewer, Wanted
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.replica.bodies import Bodies
@@ -45,7 +45,8 @@ class Timeline:
     """``before`` is the snapshot of the state after the event ``after``, None if the section is full;
     ``start`` and ``end`` are those around the timeline. ``is_whole`` says that every event of the range is in
     ``events`` and that each builds on the one before, so that these events are all that changed the state.
-    ``moves`` are member events that were left out.
+    ``moves`` are member events that were left out. ``may_mislead`` says that state events in it may have lost
+    their force since: the room has forked.
     """
 
     events: list[SyncEvent]
@@ -57,6 +58,7 @@ class Timeline:
     is_whole: bool
     memberships: list[str] | None = None
     moves: list[SyncEvent] = field(default_factory=list)
+    may_mislead: bool = False
 
 
 class Timelines:
@@ -75,6 +77,8 @@ class Timelines:
         timelines = [line for line in found if line is not None]
         for work, line in zip(works, timelines, strict=True):
             line.limited |= work.begins_anew
+            if line.may_mislead and not work.state_after:
+                await self._leave_out_misleading(work, line)
         viewer = next((work.viewer for work in works if work.viewer is not None), None)
         if viewer is not None:
             eyes = await self._rooms.viewers([w.ref for w in works if w.viewer is not None], viewer)
@@ -112,19 +116,20 @@ class Timelines:
         ]
         events.reverse()
         everything.reverse()
-        end = self._events(facts[-1])[-1].snap_after
+        end = self._events(facts[-1])[-1].room_after
         return Timeline(
             events,
             limited,
             Place(events[0].ordinal).before if events else Place(work.upto),
-            None if work.is_full else self._events(facts[0])[0].snap_before,
-            events[0].snap_before if events else end,
+            None if work.is_full else self._events(facts[0])[0].room_before,
+            events[0].room_before if events else end,
             end,
             is_whole=len(events) == len(everything)
             and bool(shape.limit)
             and not limited
             and _is_linear(events),
             moves=moves,
+            may_mislead=any(event.is_beside for event in everything),
         )
 
     def _events(self, fact: TailFact) -> Sequence[SyncEvent]:
@@ -175,13 +180,13 @@ class Timelines:
         """A timeline with the snapshots before, at its start and at its end."""
         events = [SyncEvent(event) for event in stored]
         if is_plain and events:
-            end = events[-1].snap_after
+            end = events[-1].room_after
         else:
             end = await self._snapshot(work.ref, work.upto)
         before = None
         if not work.is_full:
             if is_plain and events and not limited:
-                before = events[0].snap_before
+                before = events[0].room_before
             else:
                 before = await self._snapshot(work.ref, work.after)
         return Timeline(
@@ -189,10 +194,40 @@ class Timelines:
             limited,
             Place(events[0].ordinal).before if events else Place(work.upto),
             before,
-            events[0].snap_before if events else end,
+            events[0].room_before if events else end,
             end,
             is_whole=is_plain and not limited and _is_linear(events),
+            # Of what a filter has kept out nothing is known.
+            may_mislead=not is_plain or any(event.is_beside for event in events),
         )
+
+    async def _leave_out_misleading(self, work: Work, line: Timeline) -> None:
+        """A client takes the state events of a timeline for what is in force. Where a resolution has decided
+        for another one, the timeline begins after it: the state before it is told as ``state``, and what was
+        left out is there to be asked for.
+
+        With ``use_state_after`` clients do not do so.
+        """
+        newest = {event.key: at for at, event in enumerate(line.events) if event.key is not None}
+        if not newest:
+            return
+        keys = [key for key in newest if key is not None]
+        wanted = Wanted(
+            types=frozenset(kind for kind, _ in keys),
+            members=frozenset(key for kind, key in keys if kind == "m.room.member"),
+        )
+        [in_force] = await self._rooms.state_nums([(work.ref, line.end, wanted)])
+        lost = [at for key, at in newest.items() if key and in_force.get(key) != line.events[at].ordinal]
+        if not lost:
+            return
+        first = max(lost) + 1
+        last_left_out = line.events[first - 1]
+        line.moves += [event for event in line.events[:first] if event.is_member]
+        line.events = line.events[first:]
+        line.limited = True
+        line.is_whole = False
+        line.start = last_left_out.room_after
+        line.prev_batch = Place(last_left_out.ordinal)
 
     async def _snapshot(self, ref: RoomRef, ordinal: int) -> int:
         snapshot = await self._rooms.snapshot_at(ref, Place(ordinal))
@@ -219,7 +254,7 @@ def _only_visible(eyes: Viewer, line: Timeline) -> None:
         line.limited = True
         line.events = [event for event, _ in seen]
         if line.events:
-            line.start = line.events[0].snap_before
+            line.start = line.events[0].room_before
             line.prev_batch = Place(line.events[0].ordinal).before
         else:
             line.start = line.end
@@ -227,4 +262,6 @@ def _only_visible(eyes: Viewer, line: Timeline) -> None:
 
 
 def _is_linear(events: Sequence[SyncEvent]) -> bool:
-    return all(a.snap_after == b.snap_before for a, b in pairwise(events))
+    return not any(event.is_beside for event in events) and all(
+        a.room_after == b.room_before for a, b in pairwise(events)
+    )

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from plexus.platform.lanes import Fact, RoomFact
-from plexus.rooms import RoomRef, Rooms, TimelineRange, events_of, ref_in
+from plexus.rooms import RoomRef, Rooms, StoredEvent, TimelineRange, Wanted, events_of, ref_in
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.cache import RoomCache
-from plexus.sync.replica.tail import BODY, POSITION, SUBJECT, TailFact
+from plexus.sync.replica.tail import BODY, DATA, POSITION, SUBJECT, TailFact
+from plexus.sync.replica.views import Move
 
 _MOST_REFS = 200_000
+_MEMBERS = Wanted(types=frozenset({"m.room.member"}))
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Bodies:
         """Whether the memberships that a fact moves, if any, can be told without reading."""
         if fact.kind != RoomFact.EVENTS:
             return True
-        if fact.body is None:
+        if fact.body is None or fact.data:
             return False
         return (
             b"m.room.member" not in fact.body
@@ -61,29 +63,47 @@ class Bodies:
 
     @staticmethod
     def may_have_members(fact: TailFact) -> bool:
-        """Whether there may be a member event among the events: never False if there is one."""
+        """Whether the fact may move memberships: never False if it does."""
         body = fact[BODY]
-        return body is None or b"m.room.member" in body
+        return body is None or bool(fact[DATA]) or b"m.room.member" in body
 
-    async def prepare(self, facts: Sequence[Fact]) -> dict[int, list[SyncEvent]]:
-        """Read what is missing of facts that are not ready: where their rooms are, and for those without
-        a body their member events, which are returned by the position of the fact.
+    async def prepare(self, facts: Sequence[Fact]) -> dict[int, list[SyncEvent | Move]]:
+        """Read what is missing of facts that are not ready: where their rooms are, and the memberships that
+        they move, which are returned by the position of the fact.
+
+        Those of most facts without a body are their member events. Those of a forked room are what differs in
+        its current state, whichever events the fact is of.
         """
         for room_id in {fact.subject for fact in facts if fact.subject not in self._refs}:
             ref = await self._rooms.ref(room_id)
             if ref is not None:
                 self.know([ref])
-        bare = [fact for fact in facts if fact.body is None and fact.subject in self._refs]
+        wanted = [fact for fact in facts if (fact.body is None or fact.data) and fact.subject in self._refs]
         pages = await self._rooms.timelines(
             [
                 TimelineRange(self._refs[fact.subject], fact.lo - 1, fact.hi, fact.hi - fact.lo + 1)
-                for fact in bare
+                for fact in wanted
             ]
         )
-        return {
-            fact.position: [SyncEvent(event) for event in page.events if event.type == "m.room.member"]
-            for fact, page in zip(bare, pages, strict=True)
-        }
+        found: dict[int, list[SyncEvent | Move]] = {}
+        forked: list[tuple[Fact, StoredEvent, StoredEvent]] = []
+        for fact, page in zip(wanted, pages, strict=True):
+            if fact.data and page.events:
+                forked.append((fact, page.events[0], page.events[-1]))
+            else:
+                found[fact.position] = [
+                    SyncEvent(event) for event in page.events if event.type == "m.room.member"
+                ]
+        if forked:
+            diffs = await self._rooms.snapshot_diffs(
+                [(first.ref, first.room_before, last.room_after, _MEMBERS) for _, first, last in forked]
+            )
+            for (fact, _, last), diff in zip(forked, diffs, strict=True):
+                found[fact.position] = [
+                    Move(last.ref, user_id, _membership(event), last.place.ordinal)
+                    for (_, user_id), event in diff.items()
+                ]
+        return found
 
     def _learn(self, lane: int, room_id: str, body: bytes) -> bool:
         """Find out from a body where its room is; False if it does not say."""
@@ -98,3 +118,9 @@ class Bodies:
 
     def clear(self) -> None:
         self._decoded.clear()
+
+
+def _membership(event: StoredEvent | None) -> str:
+    """What a member event in force says; without one a user is not in the room."""
+    membership = None if event is None else event.content.get("membership")
+    return membership if isinstance(membership, str) else "leave"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
 from plexus.rooms import Rooms
@@ -17,7 +18,9 @@ from plexus.sync.replica.arrivals import MOST_DELIVERIES, Arrivals, Cause
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
-from plexus.sync.replica.views import DeviceListChange, Interest, UserView
+from plexus.sync.replica.views import DeviceListChange, Interest, Move, UserView
+
+Moves: TypeAlias = Sequence[SyncEvent | Move]
 
 
 class Feed:
@@ -74,11 +77,13 @@ class Feed:
         return None
 
     async def _read_and_take_rooms(self, lane: int, facts: Sequence[Fact]) -> None:
-        """Facts read from PostgreSQL come without events: read the member events, they move memberships."""
+        """Facts read from PostgreSQL come without events: read the member events, they move memberships.
+        Facts of forked rooms do not say which they move.
+        """
         missing = [fact for fact in facts if not self._bodies.is_ready(lane, fact)]
         self._take_rooms(lane, facts, await self._bodies.prepare(missing))
 
-    def _take_rooms(self, lane: int, facts: Sequence[Fact], read: Mapping[int, Sequence[SyncEvent]]) -> None:
+    def _take_rooms(self, lane: int, facts: Sequence[Fact], read: Mapping[int, Moves]) -> None:
         woken: set[UserView] = set()
         for fact in facts:
             entry: TailFact = (
@@ -101,8 +106,8 @@ class Feed:
                 self._forget(fact.subject)
         self._wake(ROOM, lane, facts, woken)
 
-    def _members(self, fact: TailFact, read: Mapping[int, Sequence[SyncEvent]]) -> Sequence[SyncEvent]:
-        """The member events of a fact; nothing is decoded if there can be none, or nobody here."""
+    def _members(self, fact: TailFact, read: Mapping[int, Moves]) -> Moves:
+        """The memberships that a fact moves; nothing is decoded if there can be none, or nobody here."""
         if not self._interest.views or not self._bodies.may_have_members(fact):
             return ()
         known = read.get(fact[POSITION])

@@ -45,6 +45,17 @@ _MOST_DEVICES = 64
 _MOST_DEVICE_LISTS = 4096
 
 
+class Move(NamedTuple):
+    """A membership that has changed with the event of this ordinal, which need not be the user's member
+    event: a resolution of branches may bring another one into force, or take it away.
+    """
+
+    ref: RoomRef
+    state_key: str
+    membership: str
+    ordinal: int
+
+
 class DeviceListChange(NamedTuple):
     """The devices or cross-signing keys of a user changed, by the fact at this place."""
 
@@ -170,8 +181,8 @@ class Interest:
                 )
         view.loaded = view.told = since
 
-    def apply(self, event: SyncEvent, position: int) -> UserView | None:
-        """A member event has become a fact; returns the view of its user, None if they are not here."""
+    def apply(self, event: SyncEvent | Move, position: int) -> UserView | None:
+        """A membership has changed by a fact; returns the view of its user, None if they are not here."""
         view = None if event.state_key is None else self.views.get(event.state_key)
         if view is None:
             return None

@@ -24,7 +24,9 @@ class _RoomFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RoomFact
     DESCRIPTOR: _descriptor.EnumDescriptor
     ROOM_FACT_KIND_UNSPECIFIED: _RoomFactKind.ValueType  # 0
     ROOM_FACT_KIND_EVENTS: _RoomFactKind.ValueType  # 1
-    """Events with the ordinals lo to hi entered the timeline."""
+    """Events with the ordinals lo to hi entered the timeline. With any data the room has forked: the current state has
+    changed otherwise than by each of them taking force in its turn.
+    """
     ROOM_FACT_KIND_REDACTED: _RoomFactKind.ValueType  # 2
     """The event with the room-scoped number lo lost its content."""
     ROOM_FACT_KIND_RECEIPT: _RoomFactKind.ValueType  # 3
@@ -38,7 +40,9 @@ class RoomFactKind(_RoomFactKind, metaclass=_RoomFactKindEnumTypeWrapper):
 
 ROOM_FACT_KIND_UNSPECIFIED: RoomFactKind.ValueType  # 0
 ROOM_FACT_KIND_EVENTS: RoomFactKind.ValueType  # 1
-"""Events with the ordinals lo to hi entered the timeline."""
+"""Events with the ordinals lo to hi entered the timeline. With any data the room has forked: the current state has
+changed otherwise than by each of them taking force in its turn.
+"""
 ROOM_FACT_KIND_REDACTED: RoomFactKind.ValueType  # 2
 """The event with the room-scoped number lo lost its content."""
 ROOM_FACT_KIND_RECEIPT: RoomFactKind.ValueType  # 3
