@@ -73,6 +73,10 @@ class RoomGraph:
         """The state after all extremities."""
         return self.state_before(sorted(self.extremities))
 
+    def join_rule(self, state: Mapping[StateKey, str]) -> str | None:
+        event_id = state.get(("m.room.join_rules", ""))
+        return None if event_id is None else self.events[event_id].content.get("join_rule")
+
     def send(
         self,
         type: str,
@@ -186,20 +190,23 @@ Act = tuple[str, str, dict[str, Any], str | None]
 
 def _some_act(graph: RoomGraph, random: Random, people: Sequence[str], state: Mapping[StateKey, str]) -> Act:
     sender, target = random.choice(people), random.choice(people)
-    match random.randrange(12):
+    match random.randrange(13):
         case 0 | 1:
             return ("m.room.topic", sender, {"topic": str(random.randrange(10))}, "")
         case 2:
             return ("m.room.name", sender, {"name": str(random.randrange(10))}, "")
         case 3:
-            return ("m.room.member", sender, {"membership": "leave"}, sender)
-        case 4 | 5:
             return (
                 "m.room.member",
                 sender,
-                {"membership": "join", "displayname": str(len(graph.events))},
+                {"membership": random.choice(("leave", "leave", "knock"))},
                 sender,
             )
+        case 4 | 5:
+            content = {"membership": "join", "displayname": str(len(graph.events))}
+            if graph.join_rule(state) == "restricted":
+                content["join_authorised_via_users_server"] = target
+            return ("m.room.member", sender, content, sender)
         case 6:
             return ("m.room.member", sender, {"membership": "ban"}, target)
         case 7:
@@ -207,12 +214,12 @@ def _some_act(graph: RoomGraph, random: Random, people: Sequence[str], state: Ma
         case 8:
             return ("m.room.member", sender, {"membership": "invite"}, target)
         case 9:
-            rule = random.choice(("public", "public", "invite", "knock"))
+            rule = random.choice(("public", "public", "invite", "knock", "restricted"))
             return ("m.room.join_rules", sender, {"join_rule": rule}, "")
         case 10 | 11:
             return ("m.room.power_levels", sender, _some_levels(graph, random, target, state), "")
         case _:
-            raise AssertionError
+            return ("m.room.message", sender, {"msgtype": "m.text", "body": str(len(graph.events))}, None)
 
 
 def _some_levels(
