@@ -114,7 +114,7 @@ def test_versions_1_and_2_cite_events_by_pairs(version: str) -> None:
         {"auth_events": [PAIR] * 11},
         {"depth": 2**63},
         {"depth": 1.0},
-        {"redacts": 5},
+        {"redacts": 5, "type": "m.room.redaction"},
     ],
 )
 def test_wrong_shapes_in_versions_1_and_2(change: dict[str, Any]) -> None:
@@ -131,7 +131,9 @@ def test_an_id_is_needed_in_versions_1_and_2_only() -> None:
         check_pdu(get_room_version("3"), WITH_PAIRS)
 
 
-def test_redacts_is_checked_where_it_is_a_top_level_key() -> None:
+def test_redacts_is_checked_where_it_is_a_top_level_key_of_redactions() -> None:
+    redaction = {**GOOD, "type": "m.room.redaction", "redacts": 5}
     with pytest.raises(InvalidEvent):
-        check_pdu(get_room_version("10"), {**GOOD, "redacts": 5})
-    check_pdu(get_room_version("11"), {**GOOD, "redacts": 5})
+        check_pdu(get_room_version("10"), redaction)
+    check_pdu(get_room_version("11"), redaction)
+    check_pdu(get_room_version("10"), {**GOOD, "redacts": 5})
