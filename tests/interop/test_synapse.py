@@ -22,6 +22,7 @@ import pytest
 from plexus.protocol import (
     ROOM_VERSIONS,
     Event,
+    InvalidEvent,
     RoomVersion,
     VerifyKey,
     auth_types_for_event,
@@ -40,6 +41,7 @@ from plexus.protocol.state_resolution import resolve_states
 
 from deploy.local.program import free_port
 from tests.interop.synapse.attempts import KEYS, Attempt, room_of_attempts
+from tests.interop.synapse.shapes import STRICTER, altered
 from tests.interop.synapse.stored import Room, State, read_room
 from tests.interop.synapse.story import Told, tell
 from tests.support.room_graph import random_room
@@ -247,6 +249,28 @@ def test_it_judges_our_events_as_we_do(checks: Script, version: RoomVersion, see
                 differences.append((event.raw, attempt.refused, theirs))
     assert not differences
     assert compared > 0.8 * len(room.attempts)
+
+
+def test_we_take_what_it_takes(checks: Script, version: RoomVersion) -> None:
+    """Every key of a PDU as everything: what we drop at once and Synapse does not is named, with why."""
+    room = room_of_attempts(version, seed=0, count=1)
+    pdus = {
+        f"{kind} {key}: {value}": (key, value, pdu)
+        for kind, one in (("create", room.attempts[0]), ("member", room.attempts[1]))
+        for key, value, pdu in altered(one.event.pdu())
+    }
+    asked = {"do": "shape", "version": version.identifier, "pdus": {one: pdus[one][2] for one in pdus}}
+    surprises = []
+    for name, theirs in checks.ask(asked).items():
+        key, value, pdu = pdus[name]
+        try:
+            event = Event.from_pdu(version, pdu)
+        except InvalidEvent as error:
+            if theirs["shape"] is None and value not in STRICTER.get(key, ()):
+                surprises.append((name, error.message))
+        else:
+            assert theirs.get("event_id", event.event_id) == event.event_id
+    assert surprises == []
 
 
 # --- where branches meet ---

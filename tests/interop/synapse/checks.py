@@ -4,8 +4,8 @@ One request a line on standard input, one answer a line on standard output, unti
 Plexus is imported here, and nothing of Synapse's is written anew: where one of its functions wants a
 database, it gets the events of the request.
 
-A request is ``{"do": "judge" or "resolve", "version": ..., "pdus": {our id: PDU}, ...}``; the PDUs come in an
-order in which what an event cites stands before it. See `judge` and `resolve` for the rest.
+A request is ``{"do": "shape", "judge" or "resolve", "version": ..., "pdus": {our id: PDU}, ...}``; the PDUs
+come in an order in which what an event cites stands before it. See the functions for the rest.
 """
 
 from __future__ import annotations
@@ -109,6 +109,17 @@ def parsed(version: RoomVersion, pdus: Mapping[str, Json]) -> tuple[dict[str, Ev
     return events, errors
 
 
+def shape(request: Json) -> Json:
+    """By our id: the event id it gives to a PDU, or what it has against its format."""
+    version = KNOWN_ROOM_VERSIONS[request["version"]]
+    events, errors = parsed(version, request["pdus"])
+    answer: Json = {our_id: {"shape": error} for our_id, error in errors.items()}
+    for our_id, event in events.items():
+        fault = refusal(lambda: event_auth.validate_event_for_room_version(event))  # noqa: B023
+        answer[our_id] = {"shape": fault, "event_id": event.event_id}
+    return answer
+
+
 def judge(request: Json) -> Json:
     """Every check of every PDU, by our id.
 
@@ -196,7 +207,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"answer": {"judge": judge, "resolve": resolve}[request["do"]](request)}
+            answer = {"answer": {"shape": shape, "judge": judge, "resolve": resolve}[request["do"]](request)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
