@@ -412,6 +412,30 @@ def test_a_room_muted_by_an_override_is_muted_alone() -> None:
     assert decides(rules, view({}, "a", room_id="!else:one")) == "last"
 
 
+def test_many_searches_look_at_the_beginning_of_a_long_text_only() -> None:
+    def rules(count: int) -> PushRules:
+        more = [
+            {"rule_id": str(n), "default": False, "enabled": True, "actions": [], "pattern": f"n?{n}"}
+            for n in range(count - 1)
+        ]
+        wanted = {"rule_id": "tea", "default": False, "enabled": True, "actions": [], "pattern": "t?a"}
+        return compile_rules(Overlay.from_json({"rules": {"content": [*more, wanted]}}))
+
+    late = text("ta " * 21_000 + "tea")
+    assert decides(rules(20), late) == "tea"
+    assert decides(rules(1000), late) == ".m.rule.message"
+    assert decides(rules(1000), text("ta " * 500 + "tea")) == "tea"
+    cut = text("ta " * 666 + "teaspoon")
+    assert decides(rules(1000), cut) == ".m.rule.message", "a cut is no end of a word"
+    # With a "?" the whole of another property is the question, so a long one is not looked at.
+    other = event_match("content.topic", "*t?a")
+    crowd = [event_match("type", "m?room.message")] * 49
+    topic = view({"topic": "ta " * 21_000 + "tea"})
+    assert matches(topic, other)
+    assert matches(topic, *crowd[:20], other)
+    assert not matches(topic, *crowd, other)
+
+
 # --- for all members at once -------------------------------------------------------------------------------
 
 

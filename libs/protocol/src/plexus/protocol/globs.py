@@ -22,6 +22,8 @@ from functools import lru_cache
 
 _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _WILD = re.compile(r"[*?]+")
+MOST_CHARACTERS = 1_000_000
+"""More than any event has."""
 _QUICK_TRIES = 8
 """Occurrences of a literal looked at one by one, before the pass that looks at each character once."""
 
@@ -85,14 +87,17 @@ class Glob:
         self._shortest = len(folded) - (0 if self.is_literal else folded.count("*"))
         self._made: _Machine | None = None
 
-    def matches(self, folded: str) -> bool:
-        """Whether the pattern matches the entire text."""
+    def matches(self, folded: str, most: int = MOST_CHARACTERS) -> bool:
+        """Whether the pattern matches the entire text; with ``?``, a text longer than ``most`` never."""
         if self._pieces is not None:
             return pieces_match(self._pieces, folded)
-        return self._may_match(folded) and self._machine.matches(folded)
+        return len(folded) <= most and self._may_match(folded) and self._machine.matches(folded)
 
-    def occurs_in(self, folded: str) -> bool:
-        """Whether the pattern matches a part of the text that starts and ends at a word boundary."""
+    def occurs_in(self, folded: str, most: int = MOST_CHARACTERS) -> bool:
+        """Whether the pattern matches a part of the text that starts and ends at a word boundary.
+
+        Where the quick ways do not tell, only the first ``most`` characters are looked at.
+        """
         if self._first not in folded or not self._may_match(folded):
             return False
         if self.is_literal:
@@ -103,7 +108,7 @@ class Glob:
                     return False
                 if at_word_boundary(folded, at) and at_word_boundary(folded, at + size):
                     return True
-        return self._machine.occurs_in(folded)
+        return self._machine.occurs_in(folded, most)
 
     def _may_match(self, folded: str) -> bool:
         if len(folded) < self._shortest:
@@ -154,11 +159,11 @@ class _Machine:
                 return False
         return places & self._end != 0
 
-    def occurs_in(self, text: str) -> bool:
+    def occurs_in(self, text: str, most: int) -> bool:
         stays, steps, any_character, end = self._stays, self._steps, self._any, self._end
         places = 0
         in_word = False
-        for character in text:
+        for character in text if most >= len(text) else text[:most]:
             is_word = character in _WORD
             if not (in_word and is_word):
                 # A boundary: a match may have ended here, and may begin.
@@ -167,7 +172,7 @@ class _Machine:
                     return True
             in_word = is_word
             places = ((places & steps.get(character, any_character)) << 1) | (places & stays)
-        return (places | 1) & end != 0
+        return (places | 1) & end != 0 and at_word_boundary(text, min(most, len(text)))
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from plexus.protocol.globs import Glob, glob
+from plexus.protocol.globs import MOST_CHARACTERS, Glob, glob
 from plexus.protocol.property_paths import split_path
 from plexus.protocol.push_event import BODY, EventView, as_entry
 
@@ -48,24 +48,40 @@ class Condition(NamedTuple):
     """Whether the answer is another one for each user, beyond what `THIS_USER` stands for."""
 
 
-def compile_condition(condition: Mapping[str, Any], *, by_server: bool = False) -> Condition | None:
-    """What the condition asks; None if nothing can match it. Only the server's rules speak of `THIS_USER`."""
+def may_step_through(condition: Mapping[str, Any]) -> bool:
+    """Whether the condition may look at a text character by character: in search of words, or for a ``?``."""
+    key, pattern = condition.get("key"), condition.get("pattern")
+    return condition.get("kind") == "contains_display_name" or (
+        condition.get("kind") == "event_match"
+        and isinstance(key, str)
+        and isinstance(pattern, str)
+        and ("?" in pattern or split_path(key) == _BODY_PATH)
+    )
+
+
+def compile_condition(
+    condition: Mapping[str, Any], *, by_server: bool = False, most: int = MOST_CHARACTERS
+) -> Condition | None:
+    """What the condition asks; None if nothing can match it.
+
+    Only the server's rules speak of `THIS_USER`. ``most`` is for the `Glob`.
+    """
     if not by_server and THIS_USER in (condition.get("pattern"), condition.get("value")):
         return None
     kind = condition.get("kind")
     compiler = _COMPILERS.get(kind) if isinstance(kind, str) else None
-    return None if compiler is None else compiler(condition)
+    return None if compiler is None else compiler(condition, most)
 
 
-def _glob_in_words(wanted: Glob) -> Test:
+def _glob_in_words(wanted: Glob, most: int) -> Test:
     def test(event: EventView, user_id: str | None, name: str | None) -> bool:
         body = event.folded(BODY)
-        return body is not None and wanted.occurs_in(body)
+        return body is not None and wanted.occurs_in(body, most)
 
     return test
 
 
-def _event_match(condition: Mapping[str, Any]) -> Condition | None:
+def _event_match(condition: Mapping[str, Any], most: int) -> Condition | None:
     key, pattern = condition.get("key"), condition.get("pattern")
     if not isinstance(key, str) or not isinstance(pattern, str):
         return None
@@ -74,19 +90,19 @@ def _event_match(condition: Mapping[str, Any]) -> Condition | None:
         return Condition(lambda event, user_id, name: event.value(path) == user_id)
     wanted = glob(pattern)
     if split_path(key) == _BODY_PATH:
-        return Condition(_glob_in_words(wanted))
+        return Condition(_glob_in_words(wanted, most))
     if wanted.is_literal:
         literal = wanted.folded
         return Condition(lambda event, user_id, name: event.folded(key) == literal)
 
     def test(event: EventView, user_id: str | None, name: str | None) -> bool:
         text = event.folded(key)
-        return text is not None and wanted.matches(text)
+        return text is not None and wanted.matches(text, most)
 
     return Condition(test)
 
 
-def _event_property_is(condition: Mapping[str, Any]) -> Condition | None:
+def _event_property_is(condition: Mapping[str, Any], most: int) -> Condition | None:
     key = condition.get("key")
     if not isinstance(key, str) or not _is_comparable(condition):
         return None
@@ -100,7 +116,7 @@ def _event_property_is(condition: Mapping[str, Any]) -> Condition | None:
     return Condition(test)
 
 
-def _event_property_contains(condition: Mapping[str, Any]) -> Condition | None:
+def _event_property_contains(condition: Mapping[str, Any], most: int) -> Condition | None:
     key = condition.get("key")
     if not isinstance(key, str) or not _is_comparable(condition):
         return None
@@ -110,17 +126,17 @@ def _event_property_contains(condition: Mapping[str, Any]) -> Condition | None:
     return Condition(lambda event, user_id, name: entry in event.entries(key))
 
 
-def _contains_display_name(condition: Mapping[str, Any]) -> Condition:
+def _contains_display_name(condition: Mapping[str, Any], most: int) -> Condition:
     def test(event: EventView, user_id: str | None, name: str | None) -> bool:
         if not name:
             return False
         body = event.folded(BODY)
-        return body is not None and _name_glob(name).occurs_in(body)
+        return body is not None and _name_glob(name).occurs_in(body, most)
 
     return Condition(test, personal=True)
 
 
-def _room_member_count(condition: Mapping[str, Any]) -> Condition | None:
+def _room_member_count(condition: Mapping[str, Any], most: int) -> Condition | None:
     asked = condition.get("is")
     found = _MEMBER_COUNT.fullmatch(asked) if isinstance(asked, str) else None
     if found is None:
@@ -132,7 +148,7 @@ def _room_member_count(condition: Mapping[str, Any]) -> Condition | None:
     return Condition(lambda event, user_id, name: compare(event.member_count, number))
 
 
-def _sender_notification_permission(condition: Mapping[str, Any]) -> Condition | None:
+def _sender_notification_permission(condition: Mapping[str, Any], most: int) -> Condition | None:
     key = condition.get("key")
     if not isinstance(key, str):
         return None
@@ -153,7 +169,7 @@ def _name_glob(name: str) -> Glob:
     return Glob(name, literal=True)
 
 
-_COMPILERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Condition | None]]] = {
+_COMPILERS: Final[Mapping[str, Callable[[Mapping[str, Any], int], Condition | None]]] = {
     "event_match": _event_match,
     "event_property_is": _event_property_is,
     "event_property_contains": _event_property_contains,

@@ -26,11 +26,16 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
-from plexus.protocol.globs import fold, glob
+from plexus.protocol.globs import MOST_CHARACTERS, fold, glob
 from plexus.protocol.predefined_push_rules import MASTER
-from plexus.protocol.push_conditions import THIS_USER, Test, compile_condition
+from plexus.protocol.push_conditions import THIS_USER, Test, compile_condition, may_step_through
 from plexus.protocol.push_event import BODY, EventView
-from plexus.protocol.push_rules import EMPTY, Kind, Overlay, Rule, merge
+from plexus.protocol.push_rules import EMPTY, Kind, Overlay, Rule, Ruleset, merge
+
+SEARCH_BUDGET: Final = 2_000_000
+"""Characters that the rules of one user may step through for one event: some 0.3 s. Each pattern has an equal
+part of it, and looks no further in a longer text. Twenty keywords have enough for any event; two thousand
+patterns with wildcards would take ten seconds of a message of 65,536 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class PushRules:
     __slots__ = (
         "_content",
         "_is_off",
+        "_most",
         "_override",
         "_rooms",
         "_senders",
@@ -75,8 +81,9 @@ class PushRules:
         ruleset = merge(overlay, THIS_USER)
         off = [rule for rule in ruleset["override"] if rule["rule_id"] == MASTER and rule["enabled"]]
         self._is_off = _outcome("override", off[0]) if off else None
-        self._override = _Conditional("override", ruleset["override"])
-        self._underride = _Conditional("underride", ruleset["underride"])
+        self._most = SEARCH_BUDGET // max(1, _searches(ruleset))
+        self._override = _Conditional("override", ruleset["override"], self._most)
+        self._underride = _Conditional("underride", ruleset["underride"], self._most)
         self._content = tuple(
             (glob(rule["pattern"]), _outcome("content", rule))
             for rule in ruleset["content"]
@@ -119,7 +126,7 @@ class PushRules:
             return found
         if self._content and (body := event.folded(BODY)) is not None:
             for wanted, outcome in self._content:
-                if wanted.occurs_in(body):
+                if wanted.occurs_in(body, self._most):
                     return outcome
         found = self._rooms.get(event.room_id) or self._senders.get(event.sender)
         return found or self._underride.first(event, user_id, name)
@@ -130,9 +137,9 @@ class _Conditional:
 
     __slots__ = ("_defaults", "_everywhere", "_in_rooms", "is_personal")
 
-    def __init__(self, kind: Kind, rules: Sequence[Rule]) -> None:
+    def __init__(self, kind: Kind, rules: Sequence[Rule], most: int) -> None:
         own = [rule for rule in rules if not rule["default"] and rule["enabled"]]
-        compiled = [(*_compile(kind, rule), _only_room(rule)) for rule in own]
+        compiled = [(*_compile(kind, rule, most), _only_room(rule)) for rule in own]
         possible = [(tests, outcome, room) for tests, _, outcome, room in compiled if tests is not None]
         self.is_personal = any(personal for tests, personal, *_ in compiled if tests is not None)
         self._everywhere = tuple((tests, outcome) for tests, outcome, room in possible if room is None)
@@ -211,10 +218,24 @@ def _first_of(rules: _Compiled, event: EventView, user_id: str | None, name: str
     return None
 
 
-def _compile(kind: Kind, rule: Rule) -> tuple[tuple[Test, ...] | None, bool, Outcome]:
+def _searches(ruleset: Ruleset) -> int:
+    conditions = [
+        condition
+        for kind in ("override", "underride")
+        for rule in ruleset[kind]
+        for condition in rule.get("conditions", ())
+    ]
+    return len(ruleset["content"]) + sum(map(may_step_through, conditions))
+
+
+def _compile(
+    kind: Kind, rule: Rule, most: int = MOST_CHARACTERS
+) -> tuple[tuple[Test, ...] | None, bool, Outcome]:
     """(its tests, or None if it can never match; whether it is personal; its outcome)"""
     by_server = rule["default"]
-    conditions = [compile_condition(each, by_server=by_server) for each in rule.get("conditions", ())]
+    conditions = [
+        compile_condition(each, by_server=by_server, most=most) for each in rule.get("conditions", ())
+    ]
     known = [condition for condition in conditions if condition is not None]
     tests = tuple(condition.test for condition in known) if len(known) == len(conditions) else None
     return tests, any(condition.personal for condition in known), _outcome(kind, rule)
