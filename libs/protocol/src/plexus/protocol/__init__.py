@@ -10,6 +10,7 @@ An event's way through this package:
    another server enters by its bytes instead: `transactions.read_transaction` or `pdus.read_pdu`; its room
    version known, `IncomingPdu.to_event`; then `signing_requirements` and `signatures.verify_event` (or
    `verification`, for many), and `hashes.check_content_hash`.
+   `server_acls` says which servers may take part at all.
 5. Where branches of the room meet, `resolve_states`, or `state_resolution.resolve` for large rooms, says
    which state holds.
 6. `visibility` decides who may see it, `Filter` who wants it, `push_evaluation` whom to notify, and
