@@ -8,8 +8,9 @@ from threading import get_ident
 from typing import Any
 
 import pytest
-from plexus.protocol import SigningKey, VerifyKey
+from plexus.protocol import RoomVersion, SigningKey, VerifyKey
 from plexus.protocol.errors import BadSignature
+from plexus.protocol.signatures import sign_event, signature_of, signed_event_bytes
 from plexus.protocol.verification import SLICE, SignatureCheck, verify_all, verify_on
 
 KEYS = [SigningKey(f"ed25519:{number}", bytes([number]) * 32) for number in range(3)]
@@ -38,6 +39,24 @@ def test_each_check_has_its_answer_in_order(count: int) -> None:
             assert {number for number, fault in enumerate(faults) if fault is not None} == wrong
             assert len(faults) == count
             assert all(isinstance(fault, BadSignature) for fault in faults if fault is not None)
+
+
+def test_an_event_that_two_have_signed(version: RoomVersion) -> None:
+    pdu: dict[str, Any] = {
+        "type": "m.room.member",
+        "content": {"membership": "invite", "reason": "x"},
+        "depth": 1,
+    }
+    for server, key in (("one", KEYS[0]), ("two", KEYS[1])):
+        pdu = sign_event(version, pdu, server, key)
+    message = signed_event_bytes(version, pdu)
+    asked = [
+        SignatureCheck(message, signature_of(pdu, server, key.key_id), key.verify_key)
+        for server, key in (("one", KEYS[0]), ("two", KEYS[1]))
+    ]
+    assert verify_all(asked) == [None, None]
+    other = signed_event_bytes(version, {**pdu, "depth": 2})
+    assert None not in verify_all([check._replace(message=other) for check in asked])
 
 
 class Counting(Executor):

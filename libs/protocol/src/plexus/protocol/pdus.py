@@ -57,10 +57,17 @@ class IncomingPdu:
 def read_pdu(raw: bytes) -> IncomingPdu:
     """The PDU that stands in these bytes; `InvalidEvent` if it breaks a limit that holds in every room."""
     try:
+        pdu = orjson.loads(raw)
+        if orjson.dumps(pdu) == raw:
+            return take_pdu(pdu)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        # Too deep, or broken, or a number that older rooms may hold: the second reading will tell.
+        pass
+    try:
         pdu = decode(raw, strict=False)
     except MatrixError as error:
         raise InvalidEvent(error.message) from None
-    return _take(pdu, _hidden_fault(pdu, raw))
+    return _take(pdu, _hidden_fault(raw))
 
 
 def take_pdu(pdu: object) -> IncomingPdu:
@@ -96,14 +103,8 @@ def _encode_lenient(pdu: dict[str, Any]) -> bytes:
         raise InvalidEvent(error.message) from None
 
 
-def _hidden_fault(pdu: object, raw: bytes) -> str | None:
-    """What is forbidden by canonical JSON and cannot be seen in the parsed value."""
-    try:
-        if orjson.dumps(pdu) == raw:
-            return None
-    except orjson.JSONEncodeError:
-        # An integer past 64 bits; it will be found in the value.
-        pass
+def _hidden_fault(raw: bytes) -> str | None:
+    """What is forbidden by canonical JSON and cannot be seen any more in the parsed value."""
     revealed = reveal(raw)
     if isinstance(revealed, dict):
         revealed.pop("unsigned", None)

@@ -142,13 +142,16 @@ def verify_json(
     verify_key.verify(message, signature)
 
 
+def signed_event_bytes(version: RoomVersion, event: Mapping[str, Any]) -> bytes:
+    """What a signature of a PDU covers: the signed bytes of its redacted form."""
+    return signed_bytes(redact(version, event), strict=version.strict_canonical_json)
+
+
 def sign_event(
     version: RoomVersion, event: Mapping[str, Any], server_name: str, key: SigningKey
 ) -> dict[str, Any]:
     """A copy of a PDU (hashes included) with one more signature, made over its redacted form."""
-    message = signed_bytes(redact(version, event), strict=version.strict_canonical_json)
-    signature = key.sign(message)
-    return with_signature(event, server_name, key.key_id, signature)
+    return with_signature(event, server_name, key.key_id, key.sign(signed_event_bytes(version, event)))
 
 
 def verify_event(

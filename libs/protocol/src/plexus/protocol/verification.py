@@ -5,7 +5,8 @@ threads verify side by side; what Python does around a call is a twentieth of it
 executor is the caller's, and each piece of work is a slice of the list, large enough that handing it over
 costs nothing.
 
-    checks = [SignatureCheck(message, signature, key), ...]
+    message = signed_event_bytes(version, pdu)   # once, whoever has signed it
+    checks = [SignatureCheck(message, signature_of(pdu, server_name, key.key_id), key), ...]
     faults = verify_all(checks, executor)        # waits
     futures = verify_on(executor, checks)        # for who must not wait
 
