@@ -6,6 +6,7 @@ not stop the next, so that one run tells everything that is wrong. The last line
     python tests/ladder.py                 all rungs
     python tests/ladder.py lint unit       only these
     python tests/ladder.py --make-proto    generate libs/proto from proto/ again
+    python tests/ladder.py --write-coverage    run integration, and make docs/coverage.md from what it saw
 """
 
 from __future__ import annotations
@@ -149,6 +150,9 @@ def stories() -> list[str]:
     return folders(*(name for name in found if name not in HEAVY and not name.startswith("_")))
 
 
+RECORD = "PLEXUS_RECORD"
+"""The folder in which the tests note which operations they have seen; a new one unless given."""
+
 TORTURE = "PLEXUS_TEST_TORTURE"
 
 TORTURED = (
@@ -182,11 +186,28 @@ def counts(report: Path) -> Tally:
     return tally
 
 
+def coverage() -> Tally:
+    """Whether docs/coverage.md is what the integration rung of this run has seen of the specification."""
+    done = subprocess.run([sys.executable, "-m", "tests.coverage", os.environ[RECORD]], cwd=ROOT, check=False)
+    if done.returncode == 0:
+        return Tally(passed=1)
+    print("docs/coverage.md is not what the tests have seen: run `make coverage`, and look at what changed")
+    return Tally(failed=1, broken=["docs/coverage.md"])
+
+
+def write_coverage() -> int:
+    """`make coverage`: the integration rung, and the page from what it saw."""
+    main(["integration"])
+    command = [sys.executable, "-m", "tests.coverage", os.environ[RECORD], "--write"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 RUNGS: dict[str, Callable[[], Tally]] = {
     "lint": lint,
     "unit": pytest("tests/unit"),
     "contract": pytest("tests/contract"),
     "integration": side_by_side(folders(*HEAVY), stories()),
+    "coverage": coverage,
     "torture": torture,
     "interop": pytest("tests/interop", "--topology", "embedded"),
     "clustered": pytest(
@@ -247,6 +268,8 @@ def main(arguments: list[str]) -> int:
         wrong = list(check_proto())
         print("\n".join(wrong))
         return bool(wrong)
+    if arguments == ["--write-coverage"]:
+        return write_coverage()
     unknown = set(arguments) - set(RUNGS)
     if unknown:
         print(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(RUNGS)}")
@@ -271,4 +294,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with tempfile.TemporaryDirectory(prefix="plexus-recorded-") as recorded:
+        os.environ.setdefault(RECORD, recorded)
+        sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote, urlencode
 import orjson
 from plexus.platform.http import ASGIApp
 
+from tests.support.recording import recorder
+
 Json = Any
 
 
@@ -93,7 +95,12 @@ class AsgiClient:
         if isinstance(body, bytes):
             sent.setdefault("content-length", str(len(body)))
         raw_query = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-        return await _exchange(self.app, method, path, raw_query, sent, body, self.address)
+        answer = await _exchange(self.app, method, path, raw_query, sent, body, self.address)
+        if (record := recorder()) is not None:
+            plain = body if isinstance(body, bytes) else None
+            kind = answer.headers.get("content-type", "")
+            record.take(method, path, plain, answer.status, kind, answer.body)
+        return answer
 
     async def get(self, path: str, **query: Any) -> Answer:
         return await self.request("GET", path, query=query)
