@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-status coverage test lint unit contract integration torture interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status coverage test lint unit contract integration torture interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer bench-kernel proto lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-cluster: .venv/.dev ## measure a cluster only (BENCH= flags)
 bench-peer: .venv/.dev ## Plexus beside Synapse: HSBENCH=folder of the hsbench harness (BENCH= flags; BENCH=--cluster for both as clusters)
 	@test -n "$(HSBENCH)" || { echo "say where the hsbench harness is: make bench-peer HSBENCH=path"; exit 2; }
 	@.venv/bin/python -m tests.load.peer --hsbench "$(HSBENCH)" $(BENCH)
+
+bench-kernel: .venv/.dev ## what plexus.protocol does in a second, beside Synapse's own functions (BENCH=--quick)
+	@.venv/bin/python -m tests.load.kernel $(BENCH)
 
 coverage: .venv/.dev ## make docs/coverage.md anew: which operations the tests have seen
 	@.venv/bin/python tests/ladder.py --write-coverage
