@@ -56,12 +56,11 @@ def creators_of(version: RoomVersion, create: CreateEvent) -> frozenset[str]:
     if version.auth.create_needs_creator:
         creator = content.get("creator")
         return frozenset((creator,)) if isinstance(creator, str) else frozenset()
-    creators = {create.sender}
-    if version.auth.additional_creators:
-        additional = content.get("additional_creators")
-        if isinstance(additional, list):
-            creators.update(user for user in additional if isinstance(user, str))
-    return frozenset(creators)
+    creators = frozenset((create.sender,))
+    additional = content.get("additional_creators") if version.auth.additional_creators else None
+    if isinstance(additional, list):
+        return creators.union(user for user in additional if isinstance(user, str))
+    return creators
 
 
 class PowerLevels:

@@ -15,7 +15,7 @@ def check_member(context: Context) -> bool:
     if event.state_key is None or membership is None:
         raise context.refusal("member.malformed", "A membership event needs a state key and a membership")
     check = _BY_MEMBERSHIP.get(membership) if isinstance(membership, str) else None
-    if check is None or (check is _check_knock and not context.version.auth.knock_join_rules):
+    if check is None:
         raise context.refusal("member.otherwise", "This membership is not known")
     check(context, event.state_key)
     return True
@@ -111,7 +111,10 @@ def _check_ban(context: Context, target: str) -> None:
 
 
 def _check_knock(context: Context, target: str) -> None:
-    if context.join_rule not in context.version.auth.knock_join_rules:
+    rules = context.version.auth.knock_join_rules
+    if not rules:
+        raise context.refusal("member.otherwise", "This room version does not know knocking")
+    if context.join_rule not in rules:
         raise context.refusal("member.knock.join_rule", "This room does not take knocks")
     if context.event.sender != target:
         raise context.refusal("member.knock.sender", "Nobody can knock for somebody else")

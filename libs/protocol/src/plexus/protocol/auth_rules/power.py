@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from plexus.protocol.auth_rules.context import Context
 from plexus.protocol.identifiers import is_user_id
 from plexus.protocol.power_levels import DEFAULTS, LEVEL_READERS
 
+_Read: TypeAlias = Callable[[object], int | None]
+"""How the room version reads a level."""
+
 
 def check_power_levels(context: Context) -> bool:
     """In the order of the rules. Decides."""
     content = context.event.content
-    _check_shape(context, content)
+    read = LEVEL_READERS[context.version.auth.level_values]
+    _check_shapes(context, read, content)
     _check_creators(context, content)
-    current = context.state("m.room.power_levels", "")
-    if current is None:
+    event = context.state("m.room.power_levels", "")
+    if event is None:
         return True  # power_levels.first
-    _check_named(context, current.content, content)
+    current = event.content
+    _check_named(context, _levels(read, current), _levels(read, content))
     for key in context.version.auth.guarded_entries:
-        _check_entries(context, _entries(current.content, key), _entries(content, key))
-    _check_users(context, _entries(current.content, "users"), _entries(content, "users"))
+        _check_entries(context, _entries(read, current, key), _entries(read, content, key))
+    _check_users(context, _entries(read, current, "users"), _entries(read, content, "users"))
     return True
 
 
-def _check_shape(context: Context, content: Mapping[str, Any]) -> None:
-    read = LEVEL_READERS[context.version.auth.level_values]
+def _check_shapes(context: Context, read: _Read, content: Mapping[str, Any]) -> None:
     if context.version.auth.checks_all_levels:
         for name in DEFAULTS:
             if name in content and read(content[name]) is None:
                 raise context.refusal("power_levels.level_shapes", f"{name} is not an integer")
         for key in ("events", "notifications"):
-            _check_entry_shapes(context, content, key, "power_levels.entry_shapes")
-    _check_entry_shapes(context, content, "users", "power_levels.users")
-    if not all(is_user_id(user) for user in content.get("users", ())):
-        raise context.refusal("power_levels.users", "users has a key that is not a user ID")
+            if key in content and not _holds_levels(read, content[key]):
+                raise context.refusal("power_levels.entry_shapes", f"{key} is not an object of integers")
+    users = content.get("users", {})
+    if not _holds_levels(read, users) or not all(map(is_user_id, users)):
+        raise context.refusal("power_levels.users", "users is not an object of user IDs and integers")
 
 
-def _check_entry_shapes(context: Context, content: Mapping[str, Any], key: str, rule: str) -> None:
-    if key not in content:
-        return
-    read = LEVEL_READERS[context.version.auth.level_values]
-    entries = content[key]
-    if not isinstance(entries, dict) or any(read(level) is None for level in entries.values()):
-        raise context.refusal(rule, f"{key} is not an object of integers")
+def _holds_levels(read: _Read, entries: object) -> bool:
+    return isinstance(entries, dict) and None not in map(read, entries.values())
 
 
 def _check_creators(context: Context, content: Mapping[str, Any]) -> None:
@@ -55,20 +55,20 @@ def _check_creators(context: Context, content: Mapping[str, Any]) -> None:
         raise context.refusal("power_levels.creators", "Creators of the room cannot be listed in users")
 
 
-def _check_named(context: Context, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _check_named(context: Context, old: Mapping[str, int], new: Mapping[str, int]) -> None:
     """``power_levels.levels``, on what is written in the events: defaults are not values here."""
     level = context.sender_level
-    for name, before, after in _changes(_levels(context, old), _levels(context, new), DEFAULTS):
+    for name, before, after in _changes(old, new, DEFAULTS):
         if before is not None and before > level:
             raise context.refusal("power_levels.levels.before", f"{name} is above your power")
         if after is not None and after > level:
             raise context.refusal("power_levels.levels.after", f"{name} cannot be set above your power")
 
 
-def _check_entries(context: Context, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _check_entries(context: Context, old: Mapping[str, int], new: Mapping[str, int]) -> None:
     """``power_levels.entries_before`` and ``entries_after``."""
     level = context.sender_level
-    for name, before, after in _changes(_levels(context, old), _levels(context, new)):
+    for name, before, after in _changes(old, new):
         if before is not None and before > level:
             raise context.refusal(
                 "power_levels.entries_before.level", f"The level for {name} is above your power"
@@ -79,12 +79,12 @@ def _check_entries(context: Context, old: Mapping[str, Any], new: Mapping[str, A
             )
 
 
-def _check_users(context: Context, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _check_users(context: Context, old: Mapping[str, int], new: Mapping[str, int]) -> None:
     """``power_levels.users_before`` and ``users_after``. One's own entry may be changed or removed; equals
     are out of reach.
     """
     level = context.sender_level
-    for user, before, after in _changes(_levels(context, old), _levels(context, new)):
+    for user, before, after in _changes(old, new):
         if before is not None and before >= level and user != context.event.sender:
             raise context.refusal("power_levels.users_before.level", f"You have no more power than {user}")
         if after is not None and after > level:
@@ -93,13 +93,12 @@ def _check_users(context: Context, old: Mapping[str, Any], new: Mapping[str, Any
             )
 
 
-def _entries(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _entries(read: _Read, content: Mapping[str, Any], key: str) -> dict[str, int]:
     entries = content.get(key)
-    return entries if isinstance(entries, dict) else {}
+    return _levels(read, entries) if isinstance(entries, dict) else {}
 
 
-def _levels(context: Context, entries: Mapping[str, Any]) -> dict[str, int]:
-    read = LEVEL_READERS[context.version.auth.level_values]
+def _levels(read: _Read, entries: Mapping[str, Any]) -> dict[str, int]:
     return {name: level for name, value in entries.items() if (level := read(value)) is not None}
 
 

@@ -42,7 +42,8 @@ _BY_TYPE: Mapping[str, tuple[Check, ...]] = {
 
 def rules_for(version: RoomVersion, type: str) -> tuple[Check, ...]:
     """The checks for an event of this type, other than m.room.create."""
-    return _BY_TYPE[type] if type in version.auth.own_rules else _OTHERS
+    rules = _BY_TYPE.get(type)
+    return _OTHERS if rules is None or type not in version.auth.own_rules else rules
 
 
 def check_auth(
