@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -46,6 +48,14 @@ def test_bytes_to_splice_are_the_same_event(public_room: Room) -> None:
     for with_room_id in (True, False):
         spliced = client_event_prefix(event, with_room_id) + b',"unsigned":{"age":5}}'
         assert orjson.loads(spliced) == client_event(event, unsigned={"age": 5}, with_room_id=with_room_id)
+
+
+def test_integers_of_old_rooms_may_have_any_size(new_room: Callable[..., Room]) -> None:
+    room = new_room("5")
+    event = room.send("org.example", "@alice:one", {"n": 2**80, "x": 0.5})
+    prefix = client_event_prefix(event)
+    assert b'"n":1208925819614629174706176' in prefix
+    assert json.loads(prefix + b"}") == client_event(event)
 
 
 def test_stripped_state_has_four_members(public_room: Room) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import immutables
 import pytest
 from plexus.platform.lanes import LaneMap
 from plexus.protocol.errors import AuthRejected, BadJson
+from plexus.protocol.events import redact_raw, reference_hash_of
 from plexus.protocol.signatures import SigningKey
 from plexus.rooms import NewEvent, RoomRef, Txn
 from plexus.rooms.builder import ChainBuilder, Signer, needs
@@ -97,6 +99,70 @@ def test_what_is_missing_is_asked_for() -> None:
     with pytest.raises(Missing) as missing:
         ChainBuilder(head, SIGNER).add(wish(NewEvent("m.room.redaction", {}, redacts="$x")))
     assert missing.value.targets == {"$x"}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_events_cited_with_their_hashes(version: str) -> None:
+    """The head knows the extremity by its ID alone, so the event is read; in a chain it is at hand."""
+    opaque = count()
+    signer = Signer(SERVER, KEY, lambda: f"n{next(opaque)}")
+    head = make_head(version)
+    [(num, last)] = [end[:2] for end in head.extremities]
+    assert needs(head, [wish(MESSAGE)]).targets == {last}
+    with pytest.raises(Missing) as missing:
+        ChainBuilder(head, signer).add(wish(NewEvent("m.room.redaction", {}, redacts=last)))
+    assert missing.value.targets == {last}
+    rules = head.entries["m.room.join_rules", ""]
+    assert rules is not None and rules.event.event_id == last
+    # What is left after a redaction has the same hash.
+    raw = redact_raw(head.version, rules.event.raw)
+    builder = ChainBuilder(
+        head, signer, targets={last: Target(num, "m.room.join_rules", ALICE, "", raw, True)}
+    )
+    builder.add(wish(MESSAGE))
+    builder.add(wish(NewEvent("m.room.message", {"body": "y"})))
+    assert [verdict.error for verdict in builder.verdicts] == [None, None]
+    first, second = (row.event for row in builder.write.events)
+    assert (first.event_id, second.event_id) == (f"$n1:{SERVER}", f"$n2:{SERVER}")
+    by_id = {entry.event.event_id: entry.event for entry in head.entries.values() if entry is not None}
+    by_id |= {first.event_id: first}
+    for event in (first, second):
+        pdu = event.pdu()
+        assert pdu["event_id"] == event.event_id
+        for cited, hashes in pdu["prev_events"] + pdu["auth_events"]:
+            assert hashes == {"sha256": reference_hash_of(head.version, by_id[cited].raw)}
+    assert second.prev_events == (first.event_id,)
+
+
+@pytest.mark.parametrize("version", ["3", "12"])
+def test_elsewhere_the_extremities_are_not_read(version: str) -> None:
+    head = make_head(version)
+    assert not needs(head, [wish(MESSAGE)])
+    builder = ChainBuilder(head, SIGNER)
+    builder.add(wish(MESSAGE))
+    assert builder.verdicts[0].error is None
+
+
+@pytest.mark.parametrize("version", ["1", "9"])
+def test_new_power_levels_are_integers_also_where_old_ones_are_not(version: str) -> None:
+    head = make_head(version)
+    extremity = head.extremities[0][1]
+    rules = head.entries["m.room.join_rules", ""]
+    assert rules is not None
+    target = Target(4, "m.room.join_rules", ALICE, "", rules.event.raw, False)
+    builder = ChainBuilder(head, SIGNER, targets={extremity: target})
+    bad: list[dict[str, Any]] = [
+        {"ban": "50"},
+        {"users": {ALICE: "100"}},
+        {"events": []},
+        {"notifications": {"room": 0.5}},
+    ]
+    for content in bad:
+        builder.add(wish(NewEvent("m.room.power_levels", content, "")))
+    builder.add(wish(NewEvent("m.room.power_levels", {"users": {ALICE: 100}, "ban": 51}, "")))
+    *wrong, right = builder.verdicts
+    assert all(isinstance(verdict.error, BadJson) for verdict in wrong)
+    assert right.error is None
 
 
 def test_a_refusal_leaves_no_trace() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from plexus.protocol.canonical_json import encode
 from plexus.protocol.events import Event
 
 
@@ -43,7 +44,12 @@ def client_event(
 
 def client_event_prefix(event: Event, with_room_id: bool = True) -> bytes:
     """The JSON of `client_event` without ``unsigned`` and without the closing brace."""
-    return orjson.dumps(client_event(event, with_room_id=with_room_id))[:-1]
+    client = client_event(event, with_room_id=with_room_id)
+    try:
+        return orjson.dumps(client)[:-1]
+    except orjson.JSONEncodeError:
+        # An integer of more than 64 bits, in a room of the versions 1 to 5.
+        return encode(client, strict=False)[:-1]
 
 
 def stripped_state(event: Event) -> dict[str, Any]:
