@@ -104,7 +104,11 @@ def read(raw: bytes) -> Read:
         raise RefusedError(str(error)) from None
     if not isinstance(value, _Object):
         raise RefusedError("no object")
-    if depth_of(value) > 200:
+    try:
+        depth = depth_of(value)
+    except RecursionError:
+        depth = 1000
+    if depth > 200:
         raise RefusedError("too deep")
     try:
         canonicaljson.encode_canonical_json(value)

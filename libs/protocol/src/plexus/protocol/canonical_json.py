@@ -116,9 +116,9 @@ def decode(raw: bytes, *, strict: bool = True, max_depth: int = MAX_DEPTH) -> An
 def reveal(raw: bytes) -> Any:
     """Parse JSON so that `check` finds what parsing hides otherwise: duplicate keys, and ``-0``.
 
-    For the bytes of something whose depth has been checked before.
+    Raises `NotJson` for what is none, and `BadJson` for what Python's json cannot read.
     """
-    return json.loads(raw.decode(), object_pairs_hook=_object, parse_int=_integer)
+    return _parse_by_python(raw, object_pairs_hook=_object, parse_int=_integer)
 
 
 def canonicalise(raw: bytes) -> bytes:
@@ -127,7 +127,7 @@ def canonicalise(raw: bytes) -> bytes:
     Raises `NotJson` and `BadJson` as `decode` does, for what has no canonical form.
     """
     check_depth(_parse(raw), MAX_DEPTH)
-    return encode(json.loads(raw, object_pairs_hook=_object, parse_float=_by_value))
+    return encode(_parse_by_python(raw, object_pairs_hook=_object, parse_float=_by_value))
 
 
 def decode_request(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
@@ -265,23 +265,32 @@ def _decode_lenient(raw: bytes, max_depth: int) -> Any:
         _check_depth_of(value, raw, max_depth)
         if not _has_floats(value):
             return value
-    except orjson.JSONDecodeError as error:
-        if error.msg != _TOO_LARGE:
-            raise _fault(error) from None
+    except orjson.JSONDecodeError:
+        # Python reads some things that orjson does not; a later key may replace them.
+        pass
     # orjson makes doubles of integers past 64 bits; to Python they are integers still.
+    value = _parse_by_python(raw)
+    check_depth(value, max_depth)
+    # Nor does Python print all that it reads: infinities, lone surrogates.
+    _encode_by_python(value)
+    return value
+
+
+def _parse_by_python(raw: bytes, **hooks: Any) -> Any:
     try:
-        value = json.loads(raw.decode())
+        return json.loads(raw.decode(), parse_constant=_refuse, **hooks)
     except RecursionError:
+        # Perhaps in a value that the same key replaces, so that the depth of what is parsed does not show it.
         raise BadJson("The JSON is nested too deeply") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise NotJson("The content is not JSON in UTF-8") from None
     except ValueError:
         # More digits than Python reads.
         raise BadJson("A number is out of range") from None
-    check_depth(value, max_depth)
-    # Python reads some things that it does not print: infinities, lone surrogates.
-    _encode_by_python(value)
-    return value
+
+
+def _refuse(constant: str) -> Any:
+    raise NotJson(f"The content is not JSON: {constant}")
 
 
 def _has_floats(value: Any) -> bool:

@@ -105,10 +105,10 @@ def _encode_lenient(pdu: dict[str, Any]) -> bytes:
 
 def _hidden_fault(raw: bytes) -> str | None:
     """What is forbidden by canonical JSON and cannot be seen any more in the parsed value."""
-    revealed = reveal(raw)
-    if isinstance(revealed, dict):
-        revealed.pop("unsigned", None)
     try:
+        revealed = reveal(raw)
+        if isinstance(revealed, dict):
+            revealed.pop("unsigned", None)
         check(revealed)
     except BadJson as error:
         return error.message
