@@ -20,8 +20,8 @@ from typing import NamedTuple
 from plexus.rooms.ground import Ground
 from plexus.rooms.refs import Refs
 
-LEASE_MS = 60_000
-"""So long the one who claimed, or took over, has for what is to be done."""
+LEASE_MS = 30_000
+"""So long the one who claimed, or took over, has for some writes. Two at it do no harm."""
 
 ABANDONED_MS = 60_000
 """After this time a write of the new room that was under way has been stopped by the database's timeouts."""

@@ -383,7 +383,7 @@ class Rooms:
         return await replacements.find(self._ground, self._refs, old_room_id)
 
     async def unfinished_replacements(self) -> list[Replacement]:
-        """Upgrades of which something is owed and that nobody works on; the caller's for a minute."""
+        """Upgrades of which something is owed and that nobody works on; the caller's for half a minute."""
         return await replacements.due(self._ground, self._refs)
 
     async def finish_replacement(self, replacement: Replacement) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 TOMBSTONE_BODY = "This room has been replaced"
 
-LOOK_EVERY = 30.0
+LOOK_EVERY = 15.0
 """Seconds between two looks for upgrades that nobody works on: half a lease."""
 
 
