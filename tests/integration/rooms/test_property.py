@@ -16,7 +16,7 @@ import pytest
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.auth_rules import check_auth
 from plexus.protocol.errors import Forbidden
-from plexus.protocol.events import Event
+from plexus.protocol.events import Event, reference_hash_of
 from plexus.protocol.room_versions import ROOM_VERSIONS
 from plexus.rooms import EVERYTHING, NewEvent, Rooms, StoredEvent, Txn, Written
 
@@ -83,7 +83,7 @@ async def live(engines: list[Rooms], room_id: str, number: int, seed: int, story
                 assert story.by_txn[f"D{number}", str(at)] == {answer.event_id}
 
 
-@pytest.mark.parametrize(("version", "seed"), [("10", 1), ("11", 2), ("12", 3), ("12", 4)])
+@pytest.mark.parametrize(("version", "seed"), [("1", 5), ("3", 6), ("10", 1), ("11", 2), ("12", 3), ("12", 4)])
 async def test_three_writers(make_rooms: MakeRooms, ground: TestGround, version: str, seed: int) -> None:
     engines = [make_rooms() for _ in range(3)]
     room_id = await make_room(engines[0], version=version, state_default=0, users_default=0, redact=50)
@@ -118,6 +118,10 @@ async def check_replay(rooms: Rooms, version: str, room_id: str, events: list[St
     for event in events:
         assert event.event.prev_events == (() if previous is None else (previous.event_id,))
         assert state_of[event.snap_before] == {key: found.num for key, found in current.items()}
+        if rules.references_with_hashes:
+            pdu = event.event.pdu()
+            for cited, hashes in pdu["prev_events"] + pdu["auth_events"]:
+                assert hashes == {"sha256": reference_hash_of(rules, by_id[cited].raw)}
         lookup: dict[tuple[str, str], Event] = {key: found.event for key, found in current.items()}
         check_auth(
             rules,
