@@ -48,6 +48,26 @@ def test_lists_are_words_or_json() -> None:
     assert load_settings(env={"PLEXUS_HTTP__TRUSTED_PROXIES": ""}).http.trusted_proxies == []
 
 
+def test_tables_are_json_in_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        """
+        [discovery.client]
+        "org.example.thing" = { url = "https://thing.example.org" }
+        [[discovery.support_contacts]]
+        matrix_id = "@admin:example.org"
+        """
+    )
+    env = {
+        "PLEXUS_DISCOVERY__CLIENT": '{"org.example.thing": {"url": "https://thing.example.org"}}',
+        "PLEXUS_DISCOVERY__SUPPORT_CONTACTS": '[{"matrix_id": "@admin:example.org"}]',
+    }
+    by_file, by_variable = load_settings(file, env={}), load_settings(env=env)
+    assert by_file.discovery == by_variable.discovery
+    assert by_file.discovery.client["org.example.thing"] == {"url": "https://thing.example.org"}
+    assert by_file.discovery.support_contacts[0].role == "m.role.admin"
+
+
 def test_a_limit_can_be_changed_in_part() -> None:
     limit = load_settings(env={"PLEXUS_RATE_LIMITS__MESSAGE__BURST": "7"}).rate_limits.message
     assert (limit.per_second, limit.burst) == (10, 7)
@@ -65,6 +85,12 @@ def test_a_limit_can_be_changed_in_part() -> None:
         ("PLEXUS_LISTENERS__FEDERATION__ENABLED", "true", ["listeners.federation", "certificate"]),
         ("PLEXUS_RATE_LIMITS__MESSAGE__BURST", "0", ["rate_limits.message.burst"]),
         ("PLEXUS_ROOMS__DEFAULT_VERSION", "13", ["rooms.default_version"]),
+        ("PLEXUS_DISCOVERY__CLIENT", "{", ["discovery.client", "dictionary"]),
+        ("PLEXUS_DISCOVERY__CLIENT", '{"m.homeserver": {}}', ["discovery.client", "Java package"]),
+        ("PLEXUS_DISCOVERY__SUPPORT_CONTACTS", "[{}]", ["discovery.support_contacts", "email_address"]),
+        ("PLEXUS_TURN__URIS", "turn:a.example.org", ["turn.uris needs turn.shared_secret"]),
+        ("PLEXUS_TURN__URIS", "https://a.example.org", ["turn.uris"]),
+        ("PLEXUS_RTC__TRANSPORTS", '[{"url": "x"}]', ["rtc.transports", "type"]),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(name: str, value: str, words: list[str]) -> None:
@@ -124,7 +150,7 @@ def test_every_secret_can_stand_in_a_file(tmp_path: Path) -> None:
         value = getattr(settings, path[-1].removesuffix("_file"))
         # One line end is the editor's; the blank before it is part of the secret.
         assert value.get_secret_value() == "s3cret of some length "
-    assert found == 10
+    assert found == 11
 
 
 def test_bad_secret_files_are_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from plexus.platform.settings.cluster import (
     RedisSettings,
 )
 from plexus.platform.settings.database import DatabaseSettings, EmbeddedSettings, FactSettings
+from plexus.platform.settings.discovery import Contact, DiscoverySettings, RtcSettings, TurnSettings
 from plexus.platform.settings.http import (
     FederationListener,
     HttpSettings,
@@ -39,7 +40,9 @@ from plexus.platform.settings.users import (
 
 __all__ = [
     "CallsSettings",
+    "Contact",
     "DatabaseSettings",
+    "DiscoverySettings",
     "EmbeddedSettings",
     "FactSettings",
     "FederationListener",
@@ -56,6 +59,7 @@ __all__ = [
     "RedisSettings",
     "RegistrationSettings",
     "RoomSettings",
+    "RtcSettings",
     "SessionSettings",
     "Settings",
     "SettingsError",
@@ -63,5 +67,6 @@ __all__ = [
     "SigningSettings",
     "SyncSettings",
     "TelemetrySettings",
+    "TurnSettings",
     "load_settings",
 ]

@@ -119,6 +119,11 @@ def _parse(text: str, annotation: Any) -> Any:
             except orjson.JSONDecodeError:
                 return text
         return [word.strip() for word in text.split(",") if word.strip()]
+    if get_origin(annotation) is dict:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
     if text == "" and type(None) in get_args(annotation):
         return None
     return text

@@ -31,7 +31,7 @@ environment wins. In the file a section is a table: `PLEXUS_HTTP__MAX_BODY_BYTES
 max_body_bytes = 65536
 ```
 
-- Lists in the environment: words with commas between, or JSON.
+- Lists in the environment: words with commas between, or JSON. Tables there are JSON.
 - A secret can stand in a file: set the name with `_file` (`_FILE`) to its path.
 - An unknown name or a bad value stops the start with a message that names it.
 - A relative path is relative to the working folder.
@@ -90,7 +90,7 @@ def _row(path: tuple[str, ...], kind: str, default: Any, meaning: str) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value == [] or value == {}:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -110,11 +110,15 @@ def _named(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin is list:
         return f"list of {_plural(arguments[0])}"
+    if origin is dict:
+        return "table"
     if origin in (Union, UnionType):
         kinds = [_named(argument) for argument in arguments if argument is not type(None)]
         return " or ".join(dict.fromkeys(kinds))
     if origin is not None:  # Annotated
         return _named(arguments[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
     names = {
         int: "integer",
         float: "number",
@@ -130,7 +134,7 @@ def _named(annotation: Any) -> str:
 
 def _plural(annotation: Any) -> str:
     name = _named(annotation)
-    return {"text": "texts", "network": "networks (`10.0.0.0/8`)"}.get(name, name)
+    return {"text": "texts", "table": "tables", "network": "networks (`10.0.0.0/8`)"}.get(name, name)
 
 
 def _bounds(metadata: list[Any]) -> str:

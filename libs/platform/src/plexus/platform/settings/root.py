@@ -12,6 +12,7 @@ from plexus.platform.settings.cluster import (
     RedisSettings,
 )
 from plexus.platform.settings.database import DatabaseSettings, FactSettings
+from plexus.platform.settings.discovery import DiscoverySettings, RtcSettings, TurnSettings
 from plexus.platform.settings.http import (
     HttpSettings,
     ListenersSettings,
@@ -67,6 +68,9 @@ class Settings(Section):
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")
+    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Well-known files.")
+    turn: TurnSettings = Field(default=TurnSettings(), description="TURN.")
+    rtc: RtcSettings = Field(default=RtcSettings(), description="Transports of calls.")
     rate_limits: RateLimits = Field(default=RateLimits(), description="Rate limits.")
     telemetry: TelemetrySettings = Field(default=TelemetrySettings(), description="Telemetry.")
     shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="Stopping.")

@@ -20,7 +20,19 @@ async def get_versions(_: OptionalUser) -> dict[str, Any]:
 @router.get("/.well-known/matrix/client", operation_id="getWellknown")
 async def get_wellknown(api: Deps) -> dict[str, Any]:
     """Client-Server API, "Server discovery"."""
-    return {"m.homeserver": {"base_url": api.platform.settings.public_base_url + "/"}}
+    return service.well_known_client(api.platform.settings)
+
+
+@router.get("/.well-known/matrix/support", operation_id="getWellknownSupport")
+async def get_wellknown_support(api: Deps) -> dict[str, Any]:
+    """Client-Server API, "Server discovery": 404 if the operator says nothing."""
+    return service.well_known_support(api.platform.settings.discovery)
+
+
+@router.get("/.well-known/matrix/policy_server", operation_id="getWellknownPolicy")
+async def get_wellknown_policy(api: Deps) -> dict[str, Any]:
+    """Client-Server API, "Policy Servers": 404 if none has this server's name."""
+    return service.well_known_policy_server(api.platform.settings.discovery)
 
 
 @router.get("/_matrix/client/v3/capabilities", operation_id="getCapabilities")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from plexus.platform.settings import DiscoverySettings, Settings
+from plexus.protocol.errors import NotFound
 from plexus.protocol.room_versions import ROOM_VERSIONS
 
 SPEC_VERSIONS = (
@@ -23,10 +25,43 @@ SPEC_VERSIONS = (
     "v1.14",
     "v1.15",
     "v1.16",
+    "v1.17",
 )
 """Versions whose ways of doing things are these; an endpoint not built yet answers M_UNRECOGNIZED."""
 
-UNSTABLE_FEATURES: dict[str, bool] = {}
+UNSTABLE_FEATURES: dict[str, bool] = {
+    # /rtc/transports, under its unstable name too.
+    "org.matrix.msc4143": True,
+}
+"""What works here and is in none of these versions, by the name that its proposal gives it."""
+
+
+def well_known_client(settings: Settings) -> dict[str, Any]:
+    """``getWellknown``: where the server is, and what the operator adds."""
+    told: dict[str, Any] = {**settings.discovery.client}
+    told["m.homeserver"] = {"base_url": settings.public_base_url + "/"}
+    if settings.discovery.identity_server is not None:
+        told["m.identity_server"] = {"base_url": settings.discovery.identity_server}
+    return told
+
+
+def well_known_support(discovery: DiscoverySettings) -> dict[str, Any]:
+    """``getWellknownSupport``: contacts, a page, or both; `NotFound` if neither is set."""
+    told: dict[str, Any] = {}
+    if discovery.support_contacts:
+        told["contacts"] = [contact.model_dump(exclude_none=True) for contact in discovery.support_contacts]
+    if discovery.support_page is not None:
+        told["support_page"] = discovery.support_page
+    if not told:
+        raise NotFound("This server says nothing of support")
+    return told
+
+
+def well_known_policy_server(discovery: DiscoverySettings) -> dict[str, Any]:
+    """``getWellknownPolicy``; `NotFound` if no key is set."""
+    if discovery.policy_server_key is None:
+        raise NotFound("There is no policy server of this name")
+    return {"public_keys": {"ed25519": discovery.policy_server_key}}
 
 
 def capabilities(default_room_version: str) -> dict[str, Any]:
