@@ -16,6 +16,7 @@ from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.upgrade import routes as upgrade
+from plexus.client_api.voip import routes as voip
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
 from plexus.platform.service import Service
@@ -36,6 +37,7 @@ FEATURES = (
     reading,
     directory,
     upgrade,
+    voip,
 )
 
 

@@ -1,0 +1,1 @@
+"""What a call needs of the server: TURN credentials, and where its transports are."""
