@@ -154,7 +154,8 @@ def client(around: Surroundings) -> AsgiClient:
 
 
 def client_of(around: Surroundings, *hot: HotRoute, app: FastAPI | None = None) -> AsgiClient:
-    return AsgiClient(Gateway([Service("test", app or routes(), [*HOT, *hot])], around))
+    gateway = Gateway([Service("test", app or routes(), [*HOT, *hot])], around)
+    return AsgiClient(gateway, recorded=False)
 
 
 async def test_a_fastapi_route_with_path_query_and_body(client: AsgiClient) -> None:
