@@ -83,7 +83,9 @@ async def live(engines: list[Rooms], room_id: str, number: int, seed: int, story
                 assert story.by_txn[f"D{number}", str(at)] == {answer.event_id}
 
 
-@pytest.mark.parametrize(("version", "seed"), [("1", 5), ("3", 6), ("10", 1), ("11", 2), ("12", 3), ("12", 4)])
+@pytest.mark.parametrize(
+    ("version", "seed"), [("1", 5), ("3", 6), ("10", 1), ("11", 2), ("12", 3), ("12", 4)]
+)
 async def test_three_writers(make_rooms: MakeRooms, ground: TestGround, version: str, seed: int) -> None:
     engines = [make_rooms() for _ in range(3)]
     room_id = await make_room(engines[0], version=version, state_default=0, users_default=0, redact=50)
