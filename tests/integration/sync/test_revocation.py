@@ -248,3 +248,35 @@ async def test_a_poll_whose_view_made_room_for_others_is_told_all_the_same(
     room_id = await alice.create_room()
     answer = await asyncio.wait_for(held, 2)
     assert room_id.encode() in answer.take()
+
+
+async def test_a_lock_elsewhere_ends_a_held_poll_within_a_second_and_is_lifted_everywhere(
+    building: Building, elsewhere: Building, alice: SyncPerson
+) -> None:
+    held = await poll(alice)
+    began = time.monotonic()
+    assert await elsewhere.users.moderate(alice.user_id, locked=True)
+    answer = await asyncio.wait_for(held, 5)
+    assert time.monotonic() - began < 1
+    assert answer.error() == (401, "M_USER_LOCKED")
+    assert answer.json["soft_logout"] is True
+    assert (await alice.get(SYNC)).error() == (401, "M_USER_LOCKED")
+    assert await elsewhere.users.moderate(alice.user_id, locked=False)
+    while (again := await alice.get(SYNC)).status != 200:
+        assert again.error() == (401, "M_USER_LOCKED")
+        assert time.monotonic() - began < 5
+        await asyncio.sleep(0.05)
+
+
+async def test_a_suspension_leaves_a_held_poll_and_what_it_is_told(
+    building: Building, elsewhere: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    held = await poll(bob)
+    assert await elsewhere.users.moderate(bob.user_id, suspended=True)
+    await asyncio.sleep(1)
+    await alice.send(room_id, "who is suspended still reads")
+    assert (await asyncio.wait_for(held, 5)).status == 200
+    refused = await bob.put(f"{bob.room(room_id)}/send/m.room.message/1", {"body": "x"})
+    assert refused.error() == (403, "M_USER_SUSPENDED")

@@ -27,6 +27,8 @@ from plexus.protocol import errors
         (errors.UnsupportedRoomVersion(), 400, "M_UNSUPPORTED_ROOM_VERSION"),
         (errors.WeakPassword(), 400, "M_WEAK_PASSWORD"),
         (errors.UserDeactivated(), 403, "M_USER_DEACTIVATED"),
+        (errors.UserLocked(), 401, "M_USER_LOCKED"),
+        (errors.UserSuspended(), 403, "M_USER_SUSPENDED"),
         (errors.GuestAccessForbidden(), 403, "M_GUEST_ACCESS_FORBIDDEN"),
         (errors.CannotLeaveServerNoticeRoom(), 403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"),
         (errors.Unavailable(), 503, "M_UNKNOWN"),

@@ -6,10 +6,12 @@
     │   ├── MethodNotAllowed     405 M_UNRECOGNIZED
     │   ├── MissingToken         401 M_MISSING_TOKEN
     │   ├── UnknownToken         401 M_UNKNOWN_TOKEN
+    │   ├── UserLocked           401 M_USER_LOCKED
     │   ├── Forbidden            403 M_FORBIDDEN
     │   │   └── AuthRejected     403 M_FORBIDDEN, by a named authorisation rule
     │   ├── GuestAccessForbidden 403 M_GUEST_ACCESS_FORBIDDEN
     │   ├── UserDeactivated      403 M_USER_DEACTIVATED
+    │   ├── UserSuspended        403 M_USER_SUSPENDED
     │   ├── CannotLeaveServerNoticeRoom  403 M_CANNOT_LEAVE_SERVER_NOTICE_ROOM
     │   ├── NotFound             404 M_NOT_FOUND
     │   ├── BadJson              400 M_BAD_JSON
@@ -123,6 +125,15 @@ class UnknownToken(_Fixed):
         self.soft_logout = soft_logout
 
 
+class UserLocked(_Fixed):
+    """An administrator has locked the account: the client keeps its session and waits."""
+
+    STATUS, ERRCODE, MESSAGE = 401, "M_USER_LOCKED", "This account has been locked"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, {"soft_logout": True})
+
+
 class Forbidden(_Fixed):
     STATUS, ERRCODE, MESSAGE = 403, "M_FORBIDDEN", "You are not allowed to do this"
 
@@ -150,6 +161,11 @@ class GuestAccessForbidden(_Fixed):
 
 class UserDeactivated(_Fixed):
     STATUS, ERRCODE, MESSAGE = 403, "M_USER_DEACTIVATED", "This account has been deactivated"
+
+
+class UserSuspended(_Fixed):
+    STATUS, ERRCODE = 403, "M_USER_SUSPENDED"
+    MESSAGE = "You cannot perform this action while suspended"
 
 
 class CannotLeaveServerNoticeRoom(_Fixed):

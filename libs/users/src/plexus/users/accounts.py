@@ -8,7 +8,14 @@ from weakref import WeakValueDictionary
 
 from plexus.platform.context import Platform
 from plexus.platform.lanes import UserFact
-from plexus.protocol.errors import Forbidden, InvalidParam, InvalidUsername, UserDeactivated, UserInUse
+from plexus.protocol.errors import (
+    Forbidden,
+    InvalidParam,
+    InvalidUsername,
+    UserDeactivated,
+    UserInUse,
+    UserLocked,
+)
 from plexus.protocol.identifiers import is_user_id, make_user_id
 from plexus.users.devices import facts_of_deletion
 from plexus.users.models import Account, NewDevice, Session
@@ -41,13 +48,22 @@ class AccountStore(UserStore):
     async def account(self, user_id: str) -> Account | None:
         async with self.read() as session:
             row = await session.one(
-                "SELECT password_hash, created_ts, guest, admin, deactivated_ts IS NOT NULL"
-                " FROM users.account WHERE lane = %s::smallint AND user_id = %s",
+                "SELECT password_hash, created_ts, guest, admin, deactivated_ts IS NOT NULL,"
+                " locked, suspended FROM users.account WHERE lane = %s::smallint AND user_id = %s",
                 (self.lane(user_id), user_id),
             )
         if row is None:
             return None
-        return Account(user_id, row[0], row[1], is_guest=row[2], is_admin=row[3], deactivated=row[4])
+        return Account(
+            user_id,
+            row[0],
+            row[1],
+            is_guest=row[2],
+            is_admin=row[3],
+            deactivated=row[4],
+            locked=row[5],
+            suspended=row[6],
+        )
 
     async def register(
         self,
@@ -95,8 +111,9 @@ class AccountStore(UserStore):
     async def check_password(self, user: str, password: str, *, address: str | None = None) -> Account:
         """Who ``user`` (user ID or localpart) is, if the password is right.
 
-        `Forbidden` for a wrong one and for unknown users alike, `UserDeactivated`, `LimitExceeded` when the
-        address tries too often or the account has failed too often.
+        `Forbidden` for a wrong one and for unknown users alike, `UserDeactivated`, `UserLocked` for the right
+        one of a locked account, `LimitExceeded` when the address tries too often or the
+        account has failed too often.
         """
         limits = self.platform.limits
         if address is not None:
@@ -117,6 +134,8 @@ class AccountStore(UserStore):
         assert account is not None and password_hash is not None
         if self.hasher.is_outdated(password_hash):
             await self._rehash(account, password)
+        if account.locked:
+            raise UserLocked
         return account
 
     async def change_password(
@@ -155,6 +174,22 @@ class AccountStore(UserStore):
             await self.tell(user_id, lane, position, facts_of_deletion(deleted, had_keys))
         await self.tell(user_id, lane, last, [(UserFact.REVOKED, b""), (UserFact.DEACTIVATED, b"")])
         return True
+
+    async def moderate(
+        self, user_id: str, *, locked: bool | None = None, suspended: bool | None = None
+    ) -> bool:
+        """Lock or suspend an account, or end it; None leaves it as it is. False if no open one is there.
+
+        Nothing is revoked for good: every process forgets what it knows of the user's tokens and asks again.
+        """
+        lane = self.lane(user_id)
+        [(result, position)] = await self.db.call(
+            "SELECT * FROM users.moderate(%s::smallint, %s, %s::boolean, %s::boolean)",
+            (lane, user_id, locked, suspended),
+        )
+        if position is not None:
+            await self.tell(user_id, lane, position, [(UserFact.REVOKED, b"")])
+        return bool(result == "ok")
 
     async def _rehash(self, account: Account, password: str) -> None:
         fresh = await self.hasher.hash(password)

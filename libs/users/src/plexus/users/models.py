@@ -19,6 +19,8 @@ class Account:
     is_guest: bool
     is_admin: bool
     deactivated: bool
+    locked: bool = False
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from plexus.platform.http import Requester
 from plexus.platform.lanes import UserFact
-from plexus.protocol.errors import Forbidden, UnknownToken, UserDeactivated
+from plexus.protocol.errors import Forbidden, UnknownToken, UserDeactivated, UserLocked
 from plexus.users.accounts import AccountStore
 from plexus.users.last_seen import LastSeen
 from plexus.users.models import NewDevice, Session
@@ -50,7 +50,7 @@ class SessionStore(AccountStore):
 
     async def refresh(self, refresh_token: str) -> Session:
         """A new pair of tokens. The old refresh token works until the new pair is first used; `UnknownToken`,
-        with ``soft_logout`` if it is only too old.
+        with ``soft_logout`` if it is only too old; `UserLocked`, and then the old pair stays.
         """
         lane = lane_of_token("plr", refresh_token)
         if lane is None:
@@ -59,8 +59,9 @@ class SessionStore(AccountStore):
         now = self.clock.now_ms()
         life = settings.access_token_minutes * 60_000
         access, fresh = make_token("plx", lane), make_token("plr", lane)
-        [(result, user_id, device_id, position)] = await self.db.call(
-            "SELECT * FROM users.refresh(%s::smallint, %s, %s, %s, %s, %s, %s)",
+        [(result, user_id, device_id, position, locked)] = await self.db.call(
+            "SELECT r.*, a.locked FROM users.refresh(%s::smallint, %s, %s, %s, %s, %s, %s) r"
+            " LEFT JOIN users.account a ON a.lane = %s::smallint AND a.user_id = r.user_id",
             (
                 lane,
                 hash_token(refresh_token),
@@ -69,16 +70,23 @@ class SessionStore(AccountStore):
                 hash_token(fresh),
                 now,
                 now - settings.refresh_token_days * _DAY_MS,
+                lane,
             ),
         )
         if result != "ok":
             raise UnknownToken(soft_logout=result == "expired")
         if position is not None:
             await self.tell(user_id, lane, position, [(UserFact.REVOKED, device_id.encode())])
+        if locked:
+            # The client never sees the new pair, so the refresh token that it has works once it is unlocked.
+            raise UserLocked
         return Session(user_id, device_id, access, fresh, life)
 
-    async def authenticate(self, token: str, address: str | None = None) -> Requester:
-        """Whose access token this is; `UnknownToken`, with ``soft_logout`` when it has expired.
+    async def authenticate(
+        self, token: str, address: str | None = None, *, even_locked: bool = False
+    ) -> Requester:
+        """Whose access token this is; `UnknownToken`, with ``soft_logout`` when it has expired; `UserLocked`
+        unless ``even_locked``, which is for logging out.
 
         A look-up in a dict when the token was used here lately. ``address``: where the client is, for the
         device's last use.
@@ -90,6 +98,8 @@ class SessionStore(AccountStore):
         now = self.clock.now_ms()
         if entry.expires_ts is not None and now >= entry.expires_ts:
             raise UnknownToken("The access token has expired", soft_logout=True)
+        if entry.locked and not even_locked:
+            raise UserLocked
         if now >= entry.seen_due:
             entry.seen_due = self.last_seen.note(entry.requester, now, address)
         return entry.requester
@@ -101,7 +111,8 @@ class SessionStore(AccountStore):
         revocations = self.tokens.revocations
         began = self.clock.monotonic()
         rows = await self.db.call(
-            "SELECT t.user_id, t.device_id, t.expires_ts, t.parent IS NOT NULL, a.guest, d.last_seen_ts"
+            "SELECT t.user_id, t.device_id, t.expires_ts, t.parent IS NOT NULL, a.guest, d.last_seen_ts,"
+            " a.locked, a.suspended"
             " FROM users.token t"
             " JOIN users.account a ON a.lane = t.lane AND a.user_id = t.user_id AND a.deactivated_ts IS NULL"
             " JOIN users.device d ON d.lane = t.lane AND d.user_id = t.user_id AND d.device_id = t.device_id"
@@ -110,7 +121,7 @@ class SessionStore(AccountStore):
         )
         if not rows:
             raise UnknownToken
-        user_id, device_id, expires_ts, unconfirmed, guest, last_seen = rows[0]
+        user_id, device_id, expires_ts, unconfirmed, guest, last_seen, locked, suspended = rows[0]
         if unconfirmed and (expires_ts is None or self.clock.now_ms() < expires_ts):
             # The first use of a refreshed token: what it replaced stops working now.
             [(position,)] = await self.db.call(
@@ -119,10 +130,11 @@ class SessionStore(AccountStore):
             if position is not None:
                 await self.tell(user_id, lane, position, [(UserFact.REVOKED, device_id.encode())])
         entry = Entry(
-            Requester(user_id, device_id, token_hash, guest, lane),
+            Requester(user_id, device_id, token_hash, guest, lane, suspended),
             expires_ts,
             began,
             0 if last_seen is None else self.last_seen.due_after(last_seen),
+            locked,
         )
         self.tokens.put(token_hash, entry, revocations)
         return entry

@@ -33,6 +33,7 @@ class Entry:
     """Monotonic seconds, taken before the read."""
     seen_due: int
     """When the device's last use is to be noted again, in milliseconds since the epoch."""
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ it.
 
 The features, each a folder: ``discovery``, ``creation``, ``membership``, ``sending``, ``reading``,
 ``directory`` (rooms and events); ``accounts``, ``devices``, ``account_data``, ``profiles``, ``filters``,
-``push_rules`` (users). ``root`` collects them. Sending an event is the hot path: a `HotRoute`, plain ASGI,
-no FastAPI.
+``push_rules`` (users); ``administration``. ``root`` collects them. Sending an event is the hot path: a
+`HotRoute`, plain ASGI, no FastAPI.
 
 This service owns no tables, so it may be repeated at will.
 """

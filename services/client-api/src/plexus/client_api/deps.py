@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.platform.context import Platform
-from plexus.platform.http import Requester, User
-from plexus.protocol.errors import GuestAccessForbidden
+from plexus.platform.http import Requester, User, bearer
+from plexus.protocol.errors import Forbidden, GuestAccessForbidden, MissingToken
 from plexus.rooms import Rooms
 from plexus.users import Users
 
@@ -46,5 +46,24 @@ async def require_full_user(requester: User) -> Requester:
     return requester
 
 
+async def require_user_even_locked(request: Request) -> Requester:
+    """The requester, whose account may be locked or suspended: for logging out."""
+    token = bearer(request.scope)
+    if token is None:
+        raise MissingToken
+    address: str | None = request.scope.get("client_addr")
+    return await deps(request).users.authenticate(token, address, even_locked=True)
+
+
+async def require_admin(api: Annotated[ClientApi, Depends(deps)], requester: User) -> Requester:
+    """An administrator of this server, read anew each time; else `Forbidden`."""
+    account = await api.users.account(requester.user_id)
+    if account is None or not account.is_admin:
+        raise Forbidden("You are not an administrator of this server")
+    return requester
+
+
 Deps = Annotated[ClientApi, Depends(deps)]
 FullUser = Annotated[Requester, Depends(require_full_user)]
+EvenLockedUser = Annotated[Requester, Depends(require_user_even_locked)]
+Admin = Annotated[Requester, Depends(require_admin)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plexus.client_api.account_data import routes as account_data
 from plexus.client_api.accounts import routes as accounts
+from plexus.client_api.administration import routes as administration
 from plexus.client_api.creation import routes as creation
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.devices import routes as devices
@@ -38,6 +39,7 @@ FEATURES = (
     directory,
     upgrade,
     voip,
+    administration,
 )
 
 

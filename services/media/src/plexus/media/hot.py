@@ -19,7 +19,7 @@ from plexus.platform.http import (
     query,
     send_json,
 )
-from plexus.protocol.errors import GuestAccessForbidden, InvalidParam, MissingToken, NotFound
+from plexus.protocol.errors import GuestAccessForbidden, InvalidParam, MissingToken, NotFound, UserSuspended
 
 if TYPE_CHECKING:
     from plexus.platform.context import Platform
@@ -110,6 +110,8 @@ class MediaHandlers:
         requester = await self._requester(scope)
         if requester.is_guest:
             raise GuestAccessForbidden
+        if requester.is_suspended:
+            raise UserSuspended
         return requester.user_id
 
     def _label(self, scope: Scope) -> Label:

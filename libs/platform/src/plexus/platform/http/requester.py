@@ -13,35 +13,40 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from plexus.platform.http.hot import bearer
-from plexus.protocol.errors import MissingToken
+from plexus.protocol.errors import MissingToken, UserSuspended
+from plexus.protocol.suspension import is_permitted
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """``token_hash`` is the SHA-256 of the access token, ``lane`` the user's lane."""
+    """``token_hash`` is the SHA-256 of the access token, ``lane`` the user's lane. Who is suspended may do
+    little: `require_user` sees to it, and each hot route must.
+    """
 
     user_id: str
     device_id: str | None
     token_hash: bytes
     is_guest: bool
     lane: int
+    is_suspended: bool = False
 
 
 class Authenticator(Protocol):
     async def authenticate(self, token: str, address: str | None) -> Requester:
-        """Whose token this is; raises `UnknownToken`. ``address``: where the client is, which the gateway
-        has put into ``scope["client_addr"]``; no default, lest a service forget it.
+        """Whose token this is; raises `UnknownToken` or `UserLocked`. ``address``: where the client is, which
+        the gateway has put into ``scope["client_addr"]``; no default, lest a service forget it.
         """
         ...
 
 
 async def require_user(request: Request) -> Requester:
-    """The requester; `MissingToken` or `UnknownToken` if there is none."""
-    token = bearer(request.scope)
-    if token is None:
+    """The requester; `MissingToken`, `UnknownToken` or `UserLocked` if there is none, `UserSuspended` if they
+    may not do this now.
+    """
+    requester = await optional_user(request)
+    if requester is None:
         raise MissingToken
-    authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(token, request.scope.get("client_addr"))
+    return requester
 
 
 async def optional_user(request: Request) -> Requester | None:
@@ -50,7 +55,17 @@ async def optional_user(request: Request) -> Requester | None:
     if token is None:
         return None
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(token, request.scope.get("client_addr"))
+    requester = await authenticator.authenticate(token, request.scope.get("client_addr"))
+    if requester.is_suspended:
+        refuse_suspended(request)
+    return requester
+
+
+def refuse_suspended(request: Request) -> None:
+    """`UserSuspended` unless the operation is one that a suspended user may call."""
+    operation_id = getattr(request.scope["route"], "operation_id", None)
+    if not is_permitted(request.method, operation_id):
+        raise UserSuspended
 
 
 User = Annotated[Requester, Depends(require_user)]

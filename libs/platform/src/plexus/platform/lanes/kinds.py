@@ -37,7 +37,8 @@ class UserFact(IntEnum):
     TO_DEVICE = 4
     PROFILE = 5
     REVOKED = 6
-    """Access tokens of the device in ``data`` are void, of all devices if it is empty."""
+    """Access tokens of the device in ``data`` are void, of all devices if it is empty, or give other rights
+    than before: who remembers them asks again."""
     INVITE = 7
     """An invite or knock from afar came or went."""
     KEY_COUNTS = 8

@@ -17,7 +17,7 @@ from plexus.client_api.accounts.models import (
     SharedSecretRegistration,
 )
 from plexus.client_api.accounts.shared_secret import make_nonce
-from plexus.client_api.deps import Deps
+from plexus.client_api.deps import Deps, EvenLockedUser
 from plexus.client_api.own_user import Address
 from plexus.platform.http import OptionalUser, User, make_router
 from plexus.protocol.errors import Forbidden, GuestAccessForbidden
@@ -90,7 +90,7 @@ async def refresh(api: Deps, body: Refresh) -> Json:
 
 
 @router.post(V3 + "/logout", operation_id="logout")
-async def logout(api: Deps, requester: User) -> Json:
+async def logout(api: Deps, requester: EvenLockedUser) -> Json:
     """Client-Server API, "Logout"."""
     if requester.device_id is not None:
         await api.users.logout(requester.user_id, requester.device_id)
@@ -98,7 +98,7 @@ async def logout(api: Deps, requester: User) -> Json:
 
 
 @router.post(V3 + "/logout/all", operation_id="logout_all")
-async def logout_all(api: Deps, requester: User) -> Json:
+async def logout_all(api: Deps, requester: EvenLockedUser) -> Json:
     """Client-Server API, "Logout"."""
     await api.users.logout_all(requester.user_id)
     return {}

@@ -36,6 +36,10 @@ async def get_wellknown_policy(api: Deps) -> dict[str, Any]:
 
 
 @router.get("/_matrix/client/v3/capabilities", operation_id="getCapabilities")
-async def get_capabilities(api: Deps, _: User) -> dict[str, Any]:
+async def get_capabilities(api: Deps, requester: User) -> dict[str, Any]:
     """Client-Server API, "Capabilities negotiation"."""
-    return {"capabilities": service.capabilities(api.platform.settings.rooms.default_version)}
+    account = await api.users.account(requester.user_id)
+    is_admin = account is not None and account.is_admin
+    return {
+        "capabilities": service.capabilities(api.platform.settings.rooms.default_version, is_admin=is_admin)
+    }

@@ -64,11 +64,13 @@ def well_known_policy_server(discovery: DiscoverySettings) -> dict[str, Any]:
     return {"public_keys": {"ed25519": discovery.policy_server_key}}
 
 
-def capabilities(default_room_version: str) -> dict[str, Any]:
-    """The capabilities of every user. Those that would only repeat the spec's default are said all the
-    same.
+def capabilities(default_room_version: str, *, is_admin: bool = False) -> dict[str, Any]:
+    """The capabilities of a user. Those that would only repeat the spec's default are said all the same, but
+    for those of administrators, which others should not see.
     """
+    moderation = {"m.account_moderation": {"suspend": True, "lock": True}} if is_admin else {}
     return {
+        **moderation,
         "m.change_password": {"enabled": True},
         "m.room_versions": {
             "default": default_room_version,

@@ -67,5 +67,7 @@ async def redact_event(
     txn = service.txn_of(requester, "redact", txn_id)
     await api.platform.limits.check("message", requester.user_id)
     event = service.redaction_event(event_id, {} if body.reason is None else {"reason": body.reason})
+    if requester.is_suspended:
+        await service.check_own_redaction(api, requester, room_id, event)
     written = await api.rooms.send(room_id, requester.user_id, event, txn=txn)
     return {"event_id": written.event_id}

@@ -12,10 +12,11 @@ from typing import Any
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.membership.service import check_local_invitee
 from plexus.platform.http import Requester
-from plexus.protocol.errors import BadJson, InvalidParam, MatrixError
+from plexus.protocol.errors import BadJson, InvalidParam, MatrixError, NotFound, UserSuspended
 from plexus.protocol.identifiers import is_event_id, is_room_alias
 from plexus.rooms import NewEvent, Txn
 
+REDACTION = "m.room.redaction"
 VOUCHER = "join_authorised_via_users_server"
 
 
@@ -28,7 +29,7 @@ def txn_of(requester: Requester, endpoint: str, txn_id: str) -> Txn:
 
 def message_event(event_type: str, content: dict[str, Any]) -> NewEvent:
     """The event of ``sendMessage``. A redaction names its target in the content, for every room version."""
-    if event_type != "m.room.redaction":
+    if event_type != REDACTION:
         return NewEvent(event_type, content)
     target = content.get("redacts")
     if not is_event_id(target):
@@ -38,7 +39,19 @@ def message_event(event_type: str, content: dict[str, Any]) -> NewEvent:
 
 def redaction_event(target: str, content: Mapping[str, Any]) -> NewEvent:
     """``redacts`` goes where the room version keeps it: the engine knows."""
-    return NewEvent("m.room.redaction", content, redacts=target)
+    return NewEvent(REDACTION, content, redacts=target)
+
+
+async def check_own_redaction(api: ClientApi, requester: Requester, room_id: str, event: NewEvent) -> None:
+    """Who is suspended may redact their own events; `UserSuspended` for all others, also for those that are
+    not here.
+    """
+    try:
+        target = await api.rooms.event(room_id, event.redacts or "", viewer=None)
+    except NotFound:
+        raise UserSuspended from None
+    if target.sender != requester.user_id:
+        raise UserSuspended
 
 
 async def state_event(

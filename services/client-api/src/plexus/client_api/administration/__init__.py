@@ -1,0 +1,1 @@
+"""What an administrator of this server may ask and do about its users."""
