@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.upgrade import service
+from plexus.client_api.upgrade.events import MOST_BANS_AT_ONCE
 from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.protocol import ROOM_VERSIONS, get_room_version
 from plexus.rooms import NewEvent
@@ -215,6 +216,26 @@ async def test_a_moderator_who_may_upgrade_stays_a_moderator(alice: Person, bob:
     # They may not change the levels of the old room, so those stay.
     assert await bob.state(old, "m.room.power_levels") == levels
     assert await has_state(bob, old, "m.room.tombstone")
+
+
+async def test_all_of_many_bans_go_along(house: House, alice: Person) -> None:
+    old = await alice.create_room(room_version="11")
+    banned = [f"@bad{n}:evil.example" for n in range(MOST_BANS_AT_ONCE + 60)]
+    for user in banned[:-1]:
+        ban = NewEvent("m.room.member", {"membership": "ban", "reason": user}, state_key=user)
+        await house.rooms.send(old, alice.user_id, ban)
+    new = await upgrade(alice, old, "12")
+    ref = await house.rooms.ref(new)
+    assert ref is not None
+    assert set(await house.rooms.member_ids(ref, {"ban"})) == set(banned[:-1])
+    for user in (banned[0], banned[-2]):
+        assert (await alice.state(new, "m.room.member", user))["reason"] == user
+    # A retry much later does not ban anew who was let in again.
+    (await alice.post(f"{alice.room(new)}/unban", {"user_id": banned[0]})).ok()
+    ban = NewEvent("m.room.member", {"membership": "ban"}, state_key=banned[-1])
+    await house.rooms.send(old, alice.user_id, ban)
+    assert await upgrade(alice, old, "12") == new
+    assert set(await house.rooms.member_ids(ref, {"ban"})) == set(banned[1:-1])
 
 
 async def test_who_may_not_send_a_tombstone_upgrades_nothing(

@@ -292,3 +292,16 @@ async def test_the_public_directory(rooms: Rooms) -> None:
         await rooms.published_rooms(limit=2, since="nonsense")
     # An update of the row must not look like a write of the room to somebody who knows its version.
     await rooms.send(shown[2], ALICE, message("still here"))
+
+
+async def test_a_room_of_many_state_events_in_one_write(rooms: Rooms) -> None:
+    # More than two checkpoints: the second rewrites pages of the first, which nobody has written yet.
+    many = [NewEvent("org.example", {"n": n}, state_key=str(n)) for n in range(700)]
+    written = await rooms.create(ALICE, "11", [*first_events(ALICE, "11"), *many])
+    again = NewEvent("org.example", {"n": "other"}, state_key="3")
+    await rooms.send(written.room_id, ALICE, again)
+    found = {event.state_key: event.content for event in await rooms.current_state(written.room_id)}
+    assert {key: found[key] for key in map(str, range(700))} == {
+        **{str(n): {"n": n} for n in range(700)},
+        "3": {"n": "other"},
+    }

@@ -76,6 +76,9 @@ class PendingState:
         )
         self._next_snapshot += 1
         self._next_page += len(row.new_pages)
+        if row.new_pages:
+            # The next checkpoint may rewrite them, and nobody can read them before this chain is written.
+            self._pages = {**self._pages, **dict(row.new_pages)}
         self.snapshot = row.snap
         self._write.snapshots.append((at, row))
         self._write.current.append(CurrentChange(at))
