@@ -232,6 +232,9 @@ def test_it_judges_our_events_as_we_do(checks: Script, version: RoomVersion, see
     differences, compared = [], 0
     for attempt in room.attempts:
         event, answer = attempt.event, answers[attempt.event.event_id]
+        if "event_id" not in answer:  # the create event among the auth events of room version 12
+            assert attempt.refused is not None, answer
+            continue
         assert answer["event_id"] == event.event_id
         assert answer["reference_hash"] == reference_hash(version, event.pdu()).hex()
         assert answer["content_hash"] is True
@@ -248,7 +251,7 @@ def test_it_judges_our_events_as_we_do(checks: Script, version: RoomVersion, see
             if (attempt.refused is None) != (theirs is None):
                 differences.append((event.raw, attempt.refused, theirs))
     assert not differences
-    assert compared > 0.8 * len(room.attempts)
+    assert compared > 0.5 * len(room.attempts)
 
 
 def test_we_take_what_it_takes(checks: Script, version: RoomVersion) -> None:

@@ -34,7 +34,7 @@ USERS = ("@alice:one", "@bob:two", "@carol:three", "@dan:two", "@eve:one", "@fra
 TYPES = ("m.room.message", "m.room.topic", "m.room.name", "org.example.thing", "m.room.aliases")
 RULES = ("public", "public", "invite", "knock", "restricted", "knock_restricted", "private", "none", 5, None)
 LEVELS = (0, 0, 10, 25, 50, 50, 75, 100, 100, 101, -1)
-ODD_LEVELS: Sequence[Any] = ("50", " 75 ", "+25", "-0010", "many", None, True, [50], {}, 2**53 - 1, "1e2", "")
+ODD_LEVELS: Sequence[Any] = ("50", " 75 ", "+25", "-0010", "many", None, [50], {}, 2**53 - 1, "1e2", "")
 TOKENS = ("first token", "second token")
 
 
@@ -63,6 +63,8 @@ class Room:
     tip: tuple[str, ...] = ()
     create: Event | None = None
     allowed: set[str] = field(default_factory=set)
+    spoiling: bool = False
+    """Whether auth events are not always those that they should be."""
 
     def lookup(self, type: str, state_key: str) -> Event | None:
         event_id = self.state.get((type, state_key))
@@ -77,6 +79,8 @@ class Room:
             for key in auth_types_for_event(self.version, type, state_key, sender, content)
             if key in self.state
         ]
+        if self.spoiling and self.random.random() < 0.06:
+            self.spoil(cited)
         event = build_event(
             self.version,
             room_id=self.room_id(type, sender),
@@ -109,6 +113,17 @@ class Room:
             if event.is_state:
                 self.state[event.key] = event.event_id
         return refused is None
+
+    def spoil(self, cited: list[str]) -> None:
+        """One auth event too few, or one of any kind too many."""
+        if cited and self.random.random() < 0.4:
+            cited.remove(self.random.choice(cited))
+        else:
+            others = [event_id for event_id in self.allowed_in_order() if event_id not in cited]
+            cited += self.random.sample(others, min(1, len(others)))
+
+    def allowed_in_order(self) -> list[str]:
+        return [event_id for event_id in self.events if event_id in self.allowed]
 
     def room_id(self, type: str, sender: str) -> str | None:
         if self.version.room_id_is_create_event_hash:
@@ -148,7 +163,7 @@ class Room:
         elif roll < 0.78:
             self.try_("m.room.third_party_invite", sender, some_keys(self.random), self.random.choice(TOKENS))
         elif roll < 0.84:
-            target = self.random.choice(list(self.allowed))
+            target = self.random.choice(self.allowed_in_order())
             self.try_("m.room.redaction", sender, {"redacts": target, "reason": "why not"})
         elif roll < 0.86:
             content = {"room_version": self.version.identifier, "creator": sender}
@@ -263,6 +278,7 @@ def room_of_attempts(version: RoomVersion, seed: int, count: int) -> Room:
         assert room.try_("m.room.power_levels", alice, {"users": users, "invite": 0}, "")
     if random.random() < 0.7:
         assert room.try_("m.room.join_rules", alice, {"join_rule": "public"}, "")
+    room.spoiling = True
     for _ in range(count):
         room.attempt()
     return room
