@@ -41,6 +41,7 @@ from plexus.protocol.state_resolution import resolve_states
 
 from deploy.local.program import free_port
 from tests.interop.synapse.attempts import KEYS, Attempt, room_of_attempts
+from tests.interop.synapse.attempts import Room as Attempts
 from tests.interop.synapse.shapes import STRICTER, altered
 from tests.interop.synapse.stored import Room, State, read_room
 from tests.interop.synapse.story import Told, tell
@@ -223,6 +224,17 @@ def is_no_verdict(attempt: Attempt, theirs: str | None) -> bool:
     return event.type == "m.room.member" and "unfederatable" in theirs
 
 
+def levels_of(version: RoomVersion, room: Attempts, attempt: Attempt) -> PowerLevels:
+    """The power levels before an attempt."""
+    assert room.create is not None
+    contents = [
+        event.content
+        for event in map(room.events.__getitem__, attempt.before)
+        if event.key == ("m.room.power_levels", "")
+    ]
+    return PowerLevels.of(version, contents[0] if contents else None, room.create)
+
+
 @pytest.mark.parametrize("seed", range(ROOMS))
 def test_it_judges_our_events_as_we_do(checks: Script, version: RoomVersion, seed: int) -> None:
     room = room_of_attempts(version, seed, ATTEMPTS)
@@ -245,6 +257,8 @@ def test_it_judges_our_events_as_we_do(checks: Script, version: RoomVersion, see
         if not version.auth.create_in_auth_events and event.type != "m.room.create":
             wanted.append(("m.room.create", ""))  # it needs it, though the event does not cite it
         assert answer["auth_types"] in (None, sorted(map(list, wanted)))
+        if attempt.refused is None and isinstance(answer["redaction"], bool):
+            assert answer["redaction"] == levels_of(version, room, attempt).can_redact(event.sender)
         theirs = answer["shape"] or answer["auth_events"] or answer["auth"]
         if not is_no_verdict(attempt, theirs):
             compared += 1
