@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import time
@@ -67,6 +68,26 @@ async def test_accounts_beside_a_running_server(plexus: PlexusServer) -> None:
             await login(Client(session, plexus.base_url), "dora", "quite another phrase")
         assert deactivated.value.status == 403
     assert plexus_command(plexus, "user", "deactivate", "nobody-here").returncode == 1
+
+
+async def test_reports_are_listed_and_removed(plexus: PlexusServer) -> None:
+    assert plexus_command(plexus, "user", "add", "tell", typed="a long pass phrase\n").returncode == 0
+    async with aiohttp.ClientSession() as session:
+        tell = await login(Client(session, plexus.base_url), "tell", "a long pass phrase")
+        body = {"reason": "rude\x1b[2J"}
+        await tell.request("POST", "client/v3/users/@spam:elsewhere.org/report", body)
+    listed = plexus_command(plexus, "report", "list")
+    assert listed.returncode == 0, listed.stderr
+    first, reason = listed.stdout.splitlines()[:2]
+    number = first.split()[0]
+    assert first.endswith("@tell:localhost reports user @spam:elsewhere.org")
+    # What a user wrote cannot give orders to the terminal.
+    assert reason == "    rude\\x1b[2J"
+    [line] = plexus_command(plexus, "report", "list", "--json", "--limit", "1").stdout.splitlines()
+    assert json.loads(line)["user_id"] == "@spam:elsewhere.org"
+    removed = plexus_command(plexus, "report", "remove", number)
+    assert (removed.returncode, removed.stdout) == (0, f"removed: {number}\n"), removed.stderr
+    assert plexus_command(plexus, "report", "remove", number).returncode == 1
 
 
 async def test_accounts_on_a_stopped_server(fresh_plexus: PlexusServer) -> None:

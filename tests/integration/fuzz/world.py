@@ -390,6 +390,8 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "getRoomEvents": lambda world: Call(query={"dir": "b"}),
     "setRoomAlias": fresh_alias,
     "deleteRoomAlias": made_alias,
+    "reportRoom": lambda world: Call(body={"reason": "fuzz"}),
+    "reportUser": lambda world: Call(body={"reason": "fuzz"}),
     "setRoomVisibilityOnDirectory": lambda world: Call(body={"visibility": "public"}),
     # keys
     "uploadKeys": lambda world: Call(body={"one_time_keys": {}}),

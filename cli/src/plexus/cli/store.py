@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from plexus.cli.data_folder import kept_name
-from plexus.platform.compose import embedded_postgres, postgres_folder
+from plexus.cli.options import Data
+from plexus.cli.terminal import open_for_command
+from plexus.platform.compose import embedded_postgres, open_platform, postgres_folder
+from plexus.platform.context import Platform
 from plexus.platform.embedded import Address, running
 from plexus.platform.migrate import READER, WRITER
 from plexus.platform.settings import Settings
 from pydantic import SecretStr
+
+T = TypeVar("T")
 
 
 def must_exist(settings: Settings) -> None:
@@ -47,3 +54,15 @@ def shared(settings: Settings) -> Settings:
         return settings
     dsns = {"dsn": SecretStr(address.dsn(WRITER)), "reader_dsn": SecretStr(address.dsn(READER))}
     return settings.model_copy(update={"database": settings.database.model_copy(update=dsns)})
+
+
+def on_platform(data: Data, work: Callable[[Platform], Awaitable[T]]) -> T:
+    """Run `work` on the platform of the server in `data`, whether it runs or not."""
+    settings = open_for_command(data)
+    must_exist(settings)
+
+    async def run() -> T:
+        async with open_platform(shared(settings), service="cli") as platform:
+            return await work(platform)
+
+    return asyncio.run(run())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import secrets
 import string
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from plexus.cli.options import DEFAULT_DATA, Data
 from plexus.cli.progress import say
-from plexus.cli.terminal import open_for_command
 
 if TYPE_CHECKING:
     from plexus.users import Users
@@ -96,18 +94,10 @@ def deactivate(
 def on_users(data: Data, work: Callable[[Users], Awaitable[T]]) -> T:
     """Run `work` on the accounts of the server in `data`, whether it runs or not."""
     # Only now: whoever asks for help should not wait for it.
-    from plexus.cli.store import must_exist, shared
-    from plexus.platform.compose import open_platform
+    from plexus.cli.store import on_platform
     from plexus.users import Users
 
-    settings = open_for_command(data)
-    must_exist(settings)
-
-    async def run() -> T:
-        async with open_platform(shared(settings), service="cli") as platform:
-            return await work(Users(platform))
-
-    return asyncio.run(run())
+    return on_platform(data, lambda platform: work(Users(platform)))
 
 
 def localpart(users: Users, name: str) -> str:

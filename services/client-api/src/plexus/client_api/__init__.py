@@ -5,10 +5,11 @@ the spec's ``operationId``) and reads the request into the models of ``models.py
 work with `plexus.rooms` and `plexus.users`; the answer goes back as a dict, or as bytes where events are in
 it.
 
-The features, each a folder: ``discovery``, ``creation``, ``membership``, ``sending``, ``reading``,
-``directory`` (rooms and events); ``accounts``, ``devices``, ``account_data``, ``profiles``, ``filters``,
-``push_rules`` (users); ``administration``. ``root`` collects them. Sending an event is the hot path: a
-`HotRoute`, plain ASGI, no FastAPI.
+The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``, ``reading``,
+``directory``, ``upgrade``, ``reports`` (rooms and events); ``accounts``, ``devices``, ``account_data``,
+``profiles``, ``filters``, ``push_rules``, ``administration`` (users). ``root`` collects them. Sending an
+event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
 
-This service owns no tables, so it may be repeated at will.
+Its one table is ``client_api.report`` (``reports``). It keeps nothing in memory that matters, so it may be
+repeated at will.
 """

@@ -15,6 +15,7 @@ from plexus.client_api.membership import routes as membership
 from plexus.client_api.profiles import routes as profiles
 from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
+from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.upgrade import routes as upgrade
 from plexus.client_api.voip import routes as voip
@@ -40,6 +41,7 @@ FEATURES = (
     upgrade,
     voip,
     administration,
+    reports,
 )
 
 

@@ -159,6 +159,7 @@ class RateLimits(Section):
     profile: Limit = Field(default=_limit(0.2, 10), description="Profile changes, by user.")
     account: Limit = Field(default=_limit(0.2, 10), description="Password and account changes, by user.")
     keys: Limit = Field(default=_limit(10, 50), description="Key uploads and queries, by user.")
+    report: Limit = Field(default=_limit(0.1, 20), description="Reports, by user.")
     query: Limit = Field(default=_limit(20, 100), description="Reads that cost much, by user.")
 
     @model_validator(mode="before")

@@ -1,0 +1,1 @@
+"""Reports of events, rooms and users: kept in a table of this service, read by ``plexus report``."""
