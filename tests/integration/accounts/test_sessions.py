@@ -24,7 +24,9 @@ async def whoami(person: Person) -> tuple[int, str | None]:
 
 
 async def test_flows(house: House) -> None:
-    assert (await house.client().get(f"{V3}/login")).ok() == {"flows": [{"type": "m.login.password"}]}
+    assert (await house.client().get(f"{V3}/login")).ok() == {
+        "flows": [{"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": True}]
+    }
 
 
 async def test_login_by_localpart_user_id_and_the_old_member(house: House, alice: Person, name: str) -> None:
@@ -54,7 +56,7 @@ async def test_login_by_localpart_user_id_and_the_old_member(house: House, alice
         ),
         ({"identifier": {"type": "m.id.user"}}, 400, "M_BAD_JSON"),
         ({"identifier": "x"}, 400, "M_BAD_JSON"),
-        ({"type": "m.login.token"}, 400, "M_UNKNOWN"),
+        ({"type": "m.login.sso"}, 400, "M_UNKNOWN"),
         ({"type": None}, 400, "M_BAD_JSON"),
         ({"password": None}, 400, "M_BAD_JSON"),
         ({"device_id": "\0"}, 400, "M_INVALID_PARAM"),

@@ -47,6 +47,8 @@ PERMITTED: Final = frozenset(
         # Redact their own events: whose event it is, the endpoint judges.
         "redactEvent",
         "sendMessage",
+        # Log in and create additional sessions.
+        "generateLoginToken",
         # Log out and delete devices; close the account, or take it back from who knows the password.
         "changePassword",
         "deactivateAccount",

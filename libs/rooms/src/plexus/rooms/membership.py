@@ -91,6 +91,20 @@ SELECT DISTINCT o.user_id
                   AND mine.to_ordinal = 9223372036854775807 AND mine.membership = 1)
 """
 
+_MUTUAL = """
+WITH both_in AS MATERIALIZED (
+    SELECT r.room_id FROM rooms.membership mine
+      JOIN rooms.room r ON r.lane = mine.lane AND r.room = mine.room
+     WHERE mine.user_id = %(user)s AND mine.to_ordinal = 9223372036854775807 AND mine.membership = 1
+       AND EXISTS (SELECT FROM rooms.membership o
+                    WHERE o.lane = mine.lane AND o.room = mine.room AND o.user_id = %(other)s
+                      AND o.to_ordinal = 9223372036854775807 AND o.membership = 1)
+)
+SELECT (SELECT count(*) FROM both_in),
+       ARRAY(SELECT room_id FROM both_in WHERE room_id COLLATE "C" > %(after)s
+              ORDER BY room_id COLLATE "C" LIMIT %(most)s)
+"""
+
 _HOSTS = """
 SELECT server FROM rooms.host
  WHERE lane = %s::smallint AND room = %s::integer AND from_ordinal <= %s AND to_ordinal > %s
@@ -201,6 +215,12 @@ class MembershipReader:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_SHARE, {"user": user_id, "others": list(others)})
         return {row[0] for row in rows}
+
+    async def mutual_rooms(self, user_id: str, other: str, after: str, limit: int) -> tuple[int, list[str]]:
+        async with self._ground.db.read() as session:
+            row = await session.one(_MUTUAL, {"user": user_id, "other": other, "after": after, "most": limit})
+        assert row is not None
+        return row[0], row[1]
 
     async def hosts(self, ref: RoomRef, at: int | None) -> list[str]:
         ordinal = 2**63 - 2 if at is None else at

@@ -216,6 +216,14 @@ class Rooms:
         """Those of ``others`` who share a joined room with ``user_id``."""
         return await self._members.share_room(user_id, others)
 
+    async def mutual_rooms(
+        self, user_id: str, other: str, *, after: str = "", limit: int
+    ) -> tuple[int, list[str]]:
+        """How many rooms both have joined, and the IDs of the first ``limit`` of them after one, in their
+        order.
+        """
+        return await self._members.mutual_rooms(user_id, other, after, limit)
+
     async def hosts(self, room_id: str, at: int | None = None) -> list[str]:
         """The servers in the room, those with the most members first, now or after the event of an
         ordinal.

@@ -1,4 +1,5 @@
-"""Access and refresh tokens: ``plx_<user lane>_<random>_<checksum>``, ``plr_...`` for refresh tokens.
+"""Access tokens: ``plx_<user lane>_<random>_<checksum>``; ``plr_...`` are refresh tokens, ``pll_...`` login
+tokens, ``plo_...`` OpenID tokens.
 
 The lane lets a gateway route without a look-up, the checksum turns away what we never made; only the stored
 SHA-256 gives any right.
@@ -12,9 +13,9 @@ from hashlib import sha256
 from typing import Literal
 from zlib import crc32
 
-TokenKind = Literal["plx", "plr"]
+TokenKind = Literal["plx", "plr", "pll", "plo"]
 
-_TOKEN = re.compile(r"(pl[xr])_([0-9]{1,3})_([0-9a-f]{40})_([0-9a-f]{8})", re.ASCII)
+_TOKEN = re.compile(r"(pl[xrlo])_([0-9]{1,3})_([0-9a-f]{40})_([0-9a-f]{8})", re.ASCII)
 
 
 def make_token(kind: TokenKind, lane: int) -> str:

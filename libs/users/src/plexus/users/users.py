@@ -19,7 +19,7 @@ from plexus.users.last_seen import LastSeen
 from plexus.users.profiles import ProfileStore
 from plexus.users.registration_tokens import RegistrationTokenStore
 from plexus.users.room_tasks import RoomTaskStore
-from plexus.users.sessions import SessionStore
+from plexus.users.short_tokens import ShortTokenStore
 from plexus.users.uia_sessions import UiaSessionStore
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ nobody waits for what a lost publish would tell."""
 
 
 class Users(
-    SessionStore,
+    ShortTokenStore,
     RegistrationTokenStore,
     UiaSessionStore,
     DeviceStore,

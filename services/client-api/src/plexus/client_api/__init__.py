@@ -9,6 +9,10 @@ The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership
 ``directory``, ``upgrade``, ``reports`` (rooms and events); ``accounts``, ``devices``, ``account_data``,
 ``profiles``, ``filters``, ``push_rules``, ``administration`` (users). ``root`` collects them. Sending an
 event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
+The features, each a folder: ``discovery``, ``creation``, ``membership``, ``sending``, ``reading``,
+``directory``, ``mutual_rooms`` (rooms and events); ``accounts``, ``devices``, ``account_data``, ``profiles``,
+``filters``, ``push_rules``, ``openid`` (users); ``voip``; ``administration``. ``root`` collects them. Sending
+an event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
 
 Its one table is ``client_api.report`` (``reports``). It keeps nothing in memory that matters, so it may be
 repeated at will.

@@ -12,6 +12,8 @@ from plexus.client_api.directory import routes as directory
 from plexus.client_api.discovery import routes as discovery
 from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
+from plexus.client_api.mutual_rooms import routes as mutual_rooms
+from plexus.client_api.openid import routes as openid
 from plexus.client_api.profiles import routes as profiles
 from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
@@ -42,6 +44,8 @@ FEATURES = (
     voip,
     administration,
     reports,
+    openid,
+    mutual_rooms,
 )
 
 

@@ -54,6 +54,7 @@ class Login(WithDevice):
     identifier: dict[str, Any] | None = None
     user: str | None = None
     password: str | None = None
+    token: str | None = None
 
 
 class Refresh(Body):
@@ -64,6 +65,10 @@ class PasswordChange(Body):
     auth: Auth = None
     new_password: str
     logout_devices: bool = True
+
+
+class LoginTokenRequest(Body):
+    auth: Auth = None
 
 
 class Deactivation(Body):

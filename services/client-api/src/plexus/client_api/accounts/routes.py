@@ -11,17 +11,19 @@ from plexus.client_api.accounts import service
 from plexus.client_api.accounts.models import (
     Deactivation,
     Login,
+    LoginTokenRequest,
     PasswordChange,
     Refresh,
     Registration,
     SharedSecretRegistration,
 )
 from plexus.client_api.accounts.shared_secret import make_nonce
-from plexus.client_api.deps import Deps, EvenLockedUser
+from plexus.client_api.deps import Deps, EvenLockedUser, FullUser
 from plexus.client_api.own_user import Address
 from plexus.platform.http import OptionalUser, User, make_router
 from plexus.protocol.errors import Forbidden, GuestAccessForbidden
-from plexus.users.uia import PASSWORD
+from plexus.users.short_tokens import LOGIN_LIFE_MS
+from plexus.users.uia import PASSWORD, TOKEN
 
 router = make_router(tags=["Session management"])
 
@@ -72,13 +74,22 @@ async def registration_token_validity(
 @router.get(V3 + "/login", operation_id="getLoginFlows")
 async def get_login_flows() -> Json:
     """Client-Server API, "Login"."""
-    return {"flows": [{"type": PASSWORD}]}
+    return {"flows": [{"type": PASSWORD}, {"type": TOKEN, "get_login_token": True}]}
 
 
 @router.post(V3 + "/login", operation_id="login")
 async def login(api: Deps, address: Address, body: Login) -> Json:
     """Client-Server API, "Login"."""
     return await service.login(api, body, address)
+
+
+@router.post("/_matrix/client/v1/login/get_token", operation_id="generateLoginToken")
+async def generate_login_token(
+    api: Deps, requester: FullUser, address: Address, body: LoginTokenRequest
+) -> Json:
+    """A token for one login of another client, after user-interactive authentication."""
+    token = await service.generate_login_token(api, requester, body, address)
+    return {"login_token": token, "expires_in_ms": LOGIN_LIFE_MS}
 
 
 @router.post(V3 + "/refresh", operation_id="refresh")

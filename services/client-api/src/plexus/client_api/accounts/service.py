@@ -8,6 +8,7 @@ from typing import Any
 from plexus.client_api.accounts.models import (
     Deactivation,
     Login,
+    LoginTokenRequest,
     PasswordChange,
     Registration,
     SharedSecretRegistration,
@@ -26,6 +27,7 @@ from plexus.users.uia import (
     DUMMY,
     PASSWORD,
     REGISTRATION_TOKEN,
+    TOKEN,
     Stage,
     Uia,
     authenticate,
@@ -98,6 +100,9 @@ def _registration_flows(api: ClientApi, mode: str) -> Uia:
 
 
 async def login(api: ClientApi, body: Login, address: str) -> Json:
+    if body.type == TOKEN:
+        await api.platform.limits.check("login_address", address)
+        return session_json(await api.users.login_token(text_of(_raw(body), "token"), body.new_device()))
     if body.type != PASSWORD:
         raise MatrixError(400, "M_UNKNOWN", "Bad login type")
     raw = _raw(body)
@@ -105,6 +110,15 @@ async def login(api: ClientApi, body: Login, address: str) -> Json:
         user_of(raw), text_of(raw, "password"), body.new_device(), address=address
     )
     return session_json(session)
+
+
+async def generate_login_token(
+    api: ClientApi, requester: Requester, body: LoginTokenRequest, address: str
+) -> str:
+    """Stricter limited than other changes of an account: each one is a new client."""
+    await api.platform.limits.check("account", requester.user_id, 0 if body.auth is None else 5)
+    await authenticate_by_password(api, "generateLoginToken", _raw(body), requester, address)
+    return await api.users.make_login_token(requester.user_id)
 
 
 def password_stage(api: ClientApi, user_id: str | None, address: str) -> Stage:
@@ -192,6 +206,6 @@ async def _limit_account(api: ClientApi, requester: Requester | None, address: s
     await api.platform.limits.check("account", address if requester is None else requester.user_id)
 
 
-def _raw(body: Registration | Login | PasswordChange | Deactivation) -> Json:
+def _raw(body: Registration | Login | LoginTokenRequest | PasswordChange | Deactivation) -> Json:
     """The body as it was sent."""
     return body.model_dump(exclude_unset=True)
