@@ -410,3 +410,95 @@ async def test_an_upgrade_that_the_room_refuses_moves_nothing(
     # Who has the power now is not held up by it.
     mine = await upgrade(bob, old, "12")
     assert (await bob.state(old, "m.room.tombstone"))["replacement_room"] == mine
+
+
+# --- what follows its user ---------------------------------------------------------------------------------
+
+
+async def put_account_data(person: Person, path: str, content: Json) -> None:
+    (await person.put(f"{V3}/user/{seg(person.user_id)}{path}", content)).ok()
+
+
+async def account_data(person: Person, path: str) -> Json | None:
+    answer = await person.get(f"{V3}/user/{seg(person.user_id)}{path}")
+    return answer.ok() if answer.status == 200 else None
+
+
+def tags_of(room_id: str) -> str:
+    return f"/rooms/{seg(room_id)}/account_data/m.tag"
+
+
+async def put_rule(person: Person, kind: str, rule_id: str, body: Json) -> None:
+    (await person.put(f"{V3}/pushrules/global/{kind}/{seg(rule_id)}", body)).ok()
+
+
+async def own_rules(person: Person, kind: str) -> list[Json]:
+    rules = (await person.get(f"{V3}/pushrules/")).ok()["global"][kind]
+    return [rule for rule in rules if not rule["default"]]
+
+
+def mute(room_id: str) -> Json:
+    named = {"kind": "event_match", "key": "room_id", "pattern": room_id}
+    return {"actions": [], "conditions": [named]}
+
+
+async def test_tags_push_rules_and_direct_chats_follow(alice: Person, bob: Person, carol: Person) -> None:
+    old = await a_room(alice, bob, "11")
+    await carol.join(old)
+    other = await alice.create_room()
+    tags = {"tags": {"m.favourite": {"order": 0.5}, "u.work": {}}}
+    for person in (alice, bob):
+        await put_account_data(person, tags_of(old), tags)
+    await put_account_data(bob, "/account_data/m.direct", {alice.user_id: [old, other], "@x:y": [other]})
+    await put_rule(bob, "room", old, {"actions": ["notify", {"set_tweak": "sound", "value": "gong"}]})
+    await put_rule(bob, "override", old, mute(old))
+    await put_rule(bob, "override", "last", mute(other))
+    (await bob.put(f"{V3}/pushrules/global/override/{seg(old)}/enabled", {"enabled": False})).ok()
+
+    new = await upgrade(alice, old, "12")
+    assert await account_data(alice, tags_of(new)) == tags, "who upgrades is in the room at once"
+    assert await account_data(bob, tags_of(new)) is None
+    await bob.join(new)
+    await carol.join(new)
+
+    assert await account_data(bob, tags_of(new)) == tags
+    assert await account_data(bob, "/account_data/m.direct") == {
+        alice.user_id: [old, other, new],
+        "@x:y": [other],
+    }
+    [for_old, for_new] = sorted(await own_rules(bob, "room"), key=lambda rule: rule["rule_id"] == new)
+    assert (for_old["rule_id"], for_new["rule_id"]) == (old, new)
+    assert for_new["actions"] == for_old["actions"] != []
+    assert [
+        (rule["rule_id"], rule["enabled"], rule["conditions"]) for rule in await own_rules(bob, "override")
+    ] == [
+        ("last", True, mute(other)["conditions"]),
+        (old, False, mute(old)["conditions"]),
+        (new, False, mute(new)["conditions"]),
+    ]
+    assert await account_data(carol, tags_of(new)) is None
+    assert await own_rules(carol, "room") == []
+
+
+async def test_what_the_user_has_set_in_the_new_room_stays(alice: Person, bob: Person) -> None:
+    old = await a_room(alice, bob, "11")
+    await put_account_data(bob, tags_of(old), {"tags": {"m.favourite": {}}})
+    await put_rule(bob, "room", old, {"actions": []})
+    new = await upgrade(alice, old, "12")
+    await put_account_data(bob, tags_of(new), {"tags": {}})
+    await put_rule(bob, "room", new, {"actions": ["notify"]})
+    await bob.join(new)
+    assert await account_data(bob, tags_of(new)) == {"tags": {}}
+    [rule] = [rule for rule in await own_rules(bob, "room") if rule["rule_id"] == new]
+    assert rule["actions"] == ["notify"]
+
+
+async def test_nothing_follows_into_a_room_that_only_says_it_is_the_successor(
+    alice: Person, bob: Person
+) -> None:
+    old = await a_room(alice, bob, "11")
+    await put_account_data(alice, tags_of(old), {"tags": {"m.favourite": {}}})
+    for predecessor in ({"room_id": old, "event_id": "$x"}, {"room_id": 5}, "nonsense", {"room_id": "x"}):
+        trap = await bob.create_room(preset="public_chat", creation_content={"predecessor": predecessor})
+        await alice.join(trap)
+        assert await account_data(alice, tags_of(trap)) is None

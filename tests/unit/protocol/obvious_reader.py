@@ -41,6 +41,7 @@ NUMBERS = (
 MEMBERS = (
     b'"a":1,', b'"depth":12,', b'"content":{},', b'"unsigned":{"a":1.5},', b'"unsigned":{"a":-0,"a":2},',
     b'"s":"' + b"x" * 300 + b'",', b'"type":"' + b"x" * 256 + b'",', b'"room_id":5,', b'"room_id":null,',
+    b'"state_key":"\\u0000",', b'"x":"\\u0000",',
     b'"body":"' + b"y" * 66000 + b'",', b'"prev_events":[' + b'"$e",' * 20 + b'"$e"],',
     b'"deep":' + b"[" * 190 + b"]" * 190 + b",", b'"deep":' + b'{"a":' * 199 + b"0" + b"}" * 199 + b",",
 )  # fmt: skip
@@ -120,8 +121,8 @@ def read(raw: bytes) -> Read:
     if len(printed) > 65536:
         raise RefusedError("too large")
     for key in ("room_id", "event_id", "sender", "type", "state_key"):
-        if isinstance(value.get(key), str) and len(value[key].encode()) > 255:
-            raise RefusedError(f"{key} too long")
+        if isinstance(value.get(key), str) and (len(value[key].encode()) > 255 or "\0" in value[key]):
+            raise RefusedError(key)
     if value.get("room_id") is not None and not isinstance(value["room_id"], str):
         raise RefusedError("room_id")
     for key, limit in (("prev_events", 20), ("auth_events", 10)):

@@ -108,6 +108,8 @@ def test_two_contents_are_one_too_many() -> None:
         ({"sender": "@" + "a" * 255 + ":one"}, "sender is longer"),
         ({"type": "t" * 256}, "type is longer"),
         ({"state_key": "é" * 128}, "state_key is longer"),
+        ({"type": "m\0"}, r"type holds U\+0000"),
+        ({"state_key": "\0"}, r"state_key holds U\+0000"),
         ({"prev_events": ["$e"] * 21}, "prev_events has more than 20"),
         ({"auth_events": ["$e"] * 11}, "auth_events has more than 10"),
         ({"prev_events": [["$e:one", {"sha256": "h"}]] * 21}, "prev_events has more than 20"),

@@ -185,7 +185,7 @@ def _direct_to_device(content: dict[str, Any], origin: str) -> DirectToDevice:
         if parse_user_id(user_id) is None:
             raise InvalidEdu("messages is not by user IDs")
         for device_id, message in _is_object(by_device, "messages").items():
-            _short(device_id, "A device ID")
+            _storable(device_id, "A device ID")
             _is_object(message, "messages")
     return DirectToDevice(_own_user(content, "sender", origin), _text(content, "type"), message_id, messages)
 
@@ -244,9 +244,12 @@ def _room(room_id: object) -> str:
     return room_id
 
 
-def _short(text: str, what: str) -> str:
-    if bytes_of(text) > MAX_ID_BYTES:
-        raise InvalidEdu(f"{what} is longer than {MAX_ID_BYTES} bytes")
+def _storable(text: str, what: str, limit: int | None = MAX_ID_BYTES) -> str:
+    if limit is not None and bytes_of(text) > limit:
+        raise InvalidEdu(f"{what} is longer than {limit} bytes")
+    if "\0" in text:
+        # PostgreSQL's text cannot store it.
+        raise InvalidEdu(f"{what} holds U+0000")
     return text
 
 
@@ -254,7 +257,7 @@ def _text(holder: dict[str, Any], key: str, *, limit: int | None = MAX_ID_BYTES)
     value = holder.get(key)
     if not isinstance(value, str):
         raise InvalidEdu(f"{key} is not a string")
-    return value if limit is None else _short(value, key)
+    return _storable(value, key, limit)
 
 
 def _optional_text(holder: dict[str, Any], key: str, *, limit: int | None = MAX_ID_BYTES) -> str | None:

@@ -116,7 +116,7 @@ def _hidden_fault(raw: bytes) -> str | None:
 
 
 def check_limits(pdu: dict[str, Any]) -> None:
-    """`InvalidEvent` for identifiers over 255 bytes, and for more references than events have.
+    """`InvalidEvent` for identifiers over 255 bytes or with U+0000, and for more references than events have.
 
     What is missing or of another type is left to the event format of the room version.
     """
@@ -125,6 +125,9 @@ def check_limits(pdu: dict[str, Any]) -> None:
         if isinstance(value, str):
             if bytes_of(value) > MAX_ID_BYTES:
                 raise InvalidEvent(f"{key} is longer than {MAX_ID_BYTES} bytes")
+            if "\0" in value:
+                # These are looked up by, and PostgreSQL's text cannot store it.
+                raise InvalidEvent(f"{key} holds U+0000")
         elif key == "room_id" and value is not None:
             # It is looked up before the format is checked.
             raise InvalidEvent("room_id is not a string")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from plexus.client_api.profiles.room_tasks import RoomTasks
+from plexus.client_api.upgrade.following import Following
 from plexus.platform.context import Platform
 from plexus.platform.http import Requester, User, bearer
 from plexus.protocol.errors import Forbidden, GuestAccessForbidden, MissingToken
@@ -22,9 +23,11 @@ class ClientApi:
     rooms: Rooms
     users: Users
     room_tasks: RoomTasks = field(init=False)
+    following: Following = field(init=False)
 
     def __post_init__(self) -> None:
         self.room_tasks = RoomTasks(self.rooms, self.users)
+        self.following = Following(self.rooms, self.users)
 
     @property
     def server_name(self) -> str:

@@ -66,9 +66,10 @@ async def set_own(
 
 
 async def join(api: ClientApi, room_id: str, user_id: str, reason: str | None) -> None:
-    """Join; nothing to do for who is in the room already."""
+    """Join; nothing to do for who is in the room already. Settings follow into an upgraded room."""
     if await api.rooms.membership(room_id, user_id) != "join":
         await set_own(api, room_id, user_id, "join", reason)
+        await api.following.after_join(room_id, user_id)
 
 
 async def invite(api: ClientApi, room_id: str, sender: str, target: str | None, reason: str | None) -> None:

@@ -52,6 +52,8 @@ async def upgrade_room(api: ClientApi, user_id: str, room_id: str, request: Upgr
     else:
         raise ReplacementClaimed
     await finish(api.rooms, found)
+    # Who upgrades is in the new room without having joined it.
+    await api.following.after_join(found.room_id, user_id)
     return found.room_id
 
 
