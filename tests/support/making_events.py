@@ -29,7 +29,7 @@ class Events:
         self.creator = creator
         self.real = real
         self.by_id: dict[str, Event] = {}
-        self._hashes: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}
 
     @property
     def create(self) -> Event | None:
@@ -91,7 +91,7 @@ class Events:
             event_id=self.next_id(sender),
             prev_events=prev_events,
             auth_events=auth_events,
-            reference_hashes=self._hashes,
+            reference_hashes=self.hashes,
             depth=depth,
             origin_server_ts=ts,
             server_name=server_of(sender),
@@ -102,7 +102,7 @@ class Events:
     def adopt(self, event: Event) -> Event:
         """Keep an event, also one that was made elsewhere."""
         if self.version.references_with_hashes:
-            self._hashes[event.event_id] = reference_hash_of(self.version, event.raw)
+            self.hashes[event.event_id] = reference_hash_of(self.version, event.raw)
         return self.by_id.setdefault(event.event_id, event)
 
     def create_content(self, **more: Any) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class RoomGraph:
     def room_id(self) -> str | None:
         return self._made.room_id
 
+    @property
+    def reference_hashes(self) -> Mapping[str, str]:
+        """Of all events, in versions that cite with hashes."""
+        return self._made.hashes
+
     def begin(self, **create_content: Any) -> Event:
         """The create event and the creator's join; gives back the join."""
         self.send("m.room.create", self.creator, self._made.create_content(**create_content), "")

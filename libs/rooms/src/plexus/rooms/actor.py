@@ -15,18 +15,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
 from plexus.protocol.events import Event
 from plexus.rooms.announcing import leave_marks
-from plexus.rooms.builder import ChainBuilder, Signer, needs
+from plexus.rooms.builder import ChainBuilder, Signer, needs, random_opaque_id
 from plexus.rooms.conflict import write_locked
 from plexus.rooms.head import RoomHead
+from plexus.rooms.joining import build_joining, is_wide
+from plexus.rooms.placing import Unresolved
 from plexus.rooms.reading_head import Stale, read_head, read_missing, read_version
-from plexus.rooms.receiving import Resolutions, receive
+from plexus.rooms.receiving import MOST_RESOLVED, Resolutions, receive
 from plexus.rooms.transactions import made_by, sent_before
 from plexus.rooms.values import Received, RoomRef, Written
 from plexus.rooms.wishes import Missing, Target, Verdict, Wish
@@ -94,6 +96,10 @@ class RoomActor:
         self.room_id = room_id
         self.head: RoomHead | None = None
         self.resolutions = Resolutions()
+        self._joining: tuple[Wish, str] | None = None
+        """A wish whose event waits for a resolution, and the ID it is given where IDs are given: built again
+        it must be the same.
+        """
         self._queue: deque[_Waiting | _Arrived] = deque()
         self._task: asyncio.Task[None] | None = None
         self._contended_until = 0.0
@@ -170,11 +176,20 @@ class RoomActor:
         """Write a batch: once in optimism, then under the lock; again without what was found to be
         replayed.
         """
+        resolved = 0
         while batch:
-            tried = await self._try(batch)
-            if tried is None:
-                self.head = None
-                tried = await write_locked(self, self._ground, [waiting.wish for waiting in batch])
+            try:
+                tried = await self._try(batch)
+                if tried is None:
+                    self.head = None
+                    tried = await write_locked(self, self._ground, [waiting.wish for waiting in batch])
+            except Unresolved as wanted:
+                resolved += 1
+                if resolved > MOST_RESOLVED:
+                    raise Unavailable("The room is too busy to take this event, try again") from None
+                await self.resolutions.resolve(self._ground, wanted)
+                continue
+            resolved = 0
             chain, outcome = tried
             if outcome.result is Result.WRITTEN:
                 await self._settle(batch, chain, outcome)
@@ -211,10 +226,12 @@ class RoomActor:
         head = self.head
         targets: dict[str, Target | None] = {}
         pages: dict[int, bytes] = {}
-        if head is None or needs(head, wishes):
+        if head is None or is_wide(head) or needs(head, wishes):
             async with self._ground.db.read(primary=True) as session:
                 if head is None:
                     head = await self.read_head(session)
+                if is_wide(head):
+                    return await self._build_joining(session, head, wishes[0])
                 if missing := needs(head, wishes):
                     head = await read_missing(session, head, missing, targets, pages)
             self.head = head
@@ -233,6 +250,8 @@ class RoomActor:
 
     async def build_reading(self, session: ReadSession, head: RoomHead, wishes: Sequence[Wish]) -> Chain:
         """A chain upon ``head``, reading whatever turns out to be missing; `Stale` if the head is."""
+        if is_wide(head):
+            return await self._build_joining(session, head, wishes[0])
         targets: dict[str, Target | None] = {}
         pages: dict[int, bytes] = {}
         missing = needs(head, wishes)
@@ -243,6 +262,15 @@ class RoomActor:
                 return build_chain(head, self.signer(), wishes, targets, pages)
             except Missing as more:
                 missing = more
+
+    async def _build_joining(self, session: ReadSession, head: RoomHead, wish: Wish) -> Chain:
+        """The chain of one wish in a room of very many branches."""
+        if self._joining is None or self._joining[0] is not wish:
+            self._joining = (wish, random_opaque_id())
+        opaque_id = self._joining[1]
+        signer = replace(self.signer(), opaque_id=lambda: opaque_id)
+        made = await build_joining(session, head, signer, wish, self.resolutions.known)
+        return Chain((made[0],), *made[1:])
 
     async def write(self, write: RoomWrite) -> Outcome:
         """Write with the next group of the lane."""

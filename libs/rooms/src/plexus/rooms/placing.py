@@ -38,8 +38,9 @@ from plexus.rooms.reading_predecessors import Predecessor, known_of, passed_over
 from plexus.rooms.room_reads import RoomReads
 from plexus.rooms.snapshot_store import SnapshotStore
 from plexus.rooms.state_changes import TELLING, note_changes
-from plexus.rooms.values import Fate, Txn
+from plexus.rooms.values import Fate
 from plexus.rooms.variants import Identity, Variant, distinct, set_of
+from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import Ends, EventRow, Flags, Redaction, RoomWrite
 
 _CREATE: StateKey = ("m.room.create", "")
@@ -53,10 +54,13 @@ _FATES = {Flags.REJECTED: Fate.REJECTED, Flags.SOFT_FAILED: Fate.SOFT_FAILED}
 
 
 class Unresolved(Exception):  # noqa: N818 - a question, not an error
-    """The resolution of these states is needed; ``pending`` is the event in them that is not stored yet."""
+    """The resolution of these states of the room of ``head`` is needed; ``pending`` is the event in them that
+    is not stored yet.
+    """
 
-    def __init__(self, states: Sequence[Variant], pending: Event | None) -> None:
+    def __init__(self, head: RoomHead, states: Sequence[Variant], pending: Event | None) -> None:
         super().__init__(f"{len(states)} states are to be resolved")
+        self.head = head
         self.states = states
         self.pending = pending
 
@@ -74,29 +78,50 @@ class Placed:
 
 
 async def place(
-    session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, txn: Txn | None = None
+    session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, wish: Wish | None = None
 ) -> Placed:
-    """The event upon ``head``. Raises `UnknownPredecessors`, `InvalidEvent` for what cannot be of this room,
-    and `Unresolved`.
+    """The event upon ``head``; ``wish`` if it is one of ours. Raises `UnknownPredecessors`, `InvalidEvent`
+    for what cannot be of this room, and `Unresolved`.
     """
-    return await _Placing(session, head, event, resolved, txn).place()
+    return await _Placing(session, head, event, resolved, wish).place()
+
+
+def resolution(
+    head: RoomHead, states: Sequence[Variant], resolved: Resolved, pending: Event | None = None
+) -> Variant:
+    """What these states come to; raises `Unresolved` if that is not known. ``pending`` is an event that is
+    not stored yet.
+    """
+    states = distinct(states)
+    if len(states) == 1:
+        return states[0]
+    wanted = set_of(states)
+    if wanted == set_of([Variant(end.snapshot) for end in head.extremities]):
+        return Variant(head.snapshot)
+    found = resolved.get(wanted)
+    if found is None:
+        holds = pending is not None and any(pending.event_id in s.changes.values() for s in states)
+        raise Unresolved(head, states, pending if holds else None)
+    return found
 
 
 class _Placing:
     def __init__(
-        self, session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, txn: Txn | None
+        self, session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, wish: Wish | None
     ) -> None:
         self._session = session
         self._head = head
         self._event = event
         self._resolved = resolved
-        self._txn = txn
+        self._txn = None if wish is None else wish.txn
         self._num = head.head_num + 1
         self._reads = RoomReads(head.ref, head.version, event)
         self._write = RoomWrite(
             head.ref, head.seen, head.snapshot, head.next_state_key, head.next_snapshot, head.next_page
         )
-        self._write.remote = txn is None
+        self._write.remote = wish is None
+        if wish is not None and wish.traced is not None:
+            self._write.traced = [wish.traced]
 
     async def place(self) -> Placed:
         head, event = self._head, self._event
@@ -109,7 +134,7 @@ class _Placing:
             raise InvalidEvent("The event cannot be of this room")
         prev, auth = known_of(event, found)
 
-        before = self._resolution([Variant(node.snapshot) for node in prev])
+        before = resolution(head, [Variant(node.snapshot) for node in prev], self._resolved)
         current = Variant(head.snapshot)
         keys = _keys(head, event)
         before_ids = await self._reads.values(self._session, before, keys)
@@ -125,7 +150,8 @@ class _Placing:
         if not flags:
             gone = await passed_over(self._session, head.ref, prev)
             ends = tuple(end for end in head.extremities if end.num not in gone)
-            current = self._resolution([*(Variant(end.snapshot) for end in ends), after], event)
+            states = [*(Variant(end.snapshot) for end in ends), after]
+            current = resolution(head, states, self._resolved, event)
         return await self._finish(flags, reason, before, after, current, ends, before_ids, prev, auth)
 
     async def _finish(
@@ -182,20 +208,6 @@ class _Placing:
             write,
             self._head_after(replace(head, entries=entries), ends, table, store),
         )
-
-    def _resolution(self, states: Sequence[Variant], pending: Event | None = None) -> Variant:
-        """What these states come to, if that is known."""
-        states = distinct(states)
-        if len(states) == 1:
-            return states[0]
-        wanted = set_of(states)
-        if wanted == set_of([Variant(end.snapshot) for end in self._head.extremities]):
-            return Variant(self._head.snapshot)
-        found = self._resolved.get(wanted)
-        if found is None:
-            holds = pending is not None and any(pending.event_id in s.changes.values() for s in states)
-            raise Unresolved(states, pending if holds else None)
-        return found
 
     def _judge(
         self, before: Mapping[StateKey, str | None], now: Mapping[StateKey, str | None]

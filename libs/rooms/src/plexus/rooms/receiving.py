@@ -38,8 +38,9 @@ class Resolutions:
     def __init__(self) -> None:
         self.known: OrderedDict[frozenset[Identity], Variant] = OrderedDict()
 
-    async def resolve(self, ground: Ground, head: RoomHead, wanted: Unresolved) -> None:
+    async def resolve(self, ground: Ground, wanted: Unresolved) -> None:
         """Resolve and remember. No lock may be held."""
+        head = wanted.head
         self.known[set_of(wanted.states)] = await resolve_states(
             ground.db, head.ref, head.version, head.salt, wanted.states, wanted.pending
         )
@@ -54,9 +55,7 @@ async def receive(actor: RoomActor, ground: Ground, event: Event) -> Received:
         try:
             placed, outcome = await (_locked(actor, ground, event) if locked else _try(actor, ground, event))
         except Unresolved as wanted:
-            if actor.head is None:
-                raise
-            await actor.resolutions.resolve(ground, actor.head, wanted)
+            await actor.resolutions.resolve(ground, wanted)
             continue
         if outcome.result in (Result.CONFLICT, Result.LOCKED):
             actor.note_conflict()
@@ -87,7 +86,6 @@ async def _try(actor: RoomActor, ground: Ground, event: Event) -> tuple[Placed, 
 
 async def _locked(actor: RoomActor, ground: Ground, event: Event) -> tuple[Placed, Outcome]:
     async def build(session: ReadSession, head: RoomHead) -> Placed:
-        actor.head = head
         return await place(session, head, event, actor.resolutions.known)
 
     return await write_locked_by(actor, ground, build)
