@@ -32,8 +32,10 @@ from plexus.rooms.values import RoomRef
 from plexus.rooms.variants import Variant
 from plexus.rooms.writes import Flags
 
-OFF_LOOP_ENTRIES: Final = 20
-"""Conflicted entries from which on a resolution runs on a thread."""
+OFF_LOOP_ENTRIES: Final = 50
+"""Conflicted entries from which on a resolution runs on a thread. An entry takes 25 µs, so these keep the loop
+for a millisecond; going to a thread and back costs 0.2 ms.
+"""
 
 _LEVELS = 3
 """How far down the auth events are read along with an event."""
