@@ -14,13 +14,22 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from plexus.platform.lanes import RoomFact
+from plexus.platform.postgres import ReadSession
 from plexus.protocol import auth_types_for_event, build_event
 from plexus.protocol.errors import AuthRejected, InvalidEvent, NotFound
 from plexus.protocol.events import Event
 from plexus.protocol.room_versions import ROOM_VERSIONS
 from plexus.rooms import Fate, RoomRef, Rooms, StoredEvent, Txn, UnknownPredecessors, Written
+from plexus.rooms.builder import ChainBuilder, Signer
+from plexus.rooms.head import RoomHead
+from plexus.rooms.lane_writer import call_write
+from plexus.rooms.placing import Unresolved, place
+from plexus.rooms.reading_head import read_head, read_missing
+from plexus.rooms.receiving import Resolutions
+from plexus.rooms.wishes import Missing, Wish
+from plexus.rooms.writes import Result
 
-from tests.integration.rooms.conftest import ALICE, MakeRooms, TestGround, make_room, message, state
+from tests.integration.rooms.conftest import ALICE, SERVER, MakeRooms, TestGround, make_room, message, state
 from tests.integration.rooms.forking import Model, adopt, check_history, check_now
 from tests.support.making_events import KEY, server_of
 from tests.support.room_graph import RoomGraph
@@ -364,3 +373,48 @@ async def test_more_branches_than_an_event_can_follow(
     second = await story.sent(await other.send(story.ref.room_id, ALICE, message("all")))
     assert story.model.extremities == {second.event_id}
     await story.check()
+
+
+async def test_a_fork_and_a_chain_in_one_group(make_rooms: MakeRooms, ground: TestGround) -> None:
+    """What is said of the one in the arrays of the write is not taken for the other."""
+    rooms = make_rooms()
+    story = await begin(rooms, ground)
+    while ground.lanes.room(plain := await make_room(rooms, version="11")) != story.ref.lane:
+        continue
+    fork = end(story)
+    await story.arrive(story.say(BOB, "left", after=fork))
+    right = story.topic(ROOT, "right", after=fork, ts=LATE)
+    async with ground.db.read(primary=True) as session:
+        heads = [await read_head(session, story.ref.lane, room_id) for room_id in (story.ref.room_id, plain)]
+        assert heads[0] is not None and heads[1] is not None
+        resolutions = Resolutions()
+        with pytest.raises(Unresolved) as wanted:
+            await place(session, heads[0], right, resolutions.known)
+        await resolutions.resolve(ground, wanted.value)
+        placed = await place(session, heads[0], right, resolutions.known)
+        chain = ChainBuilder(await with_state(session, heads[1]), Signer(SERVER, ground.keys.current()))
+    for body in ("one", "two"):
+        chain.add(Wish(ALICE, message(body), Txn(ALICE, "D", "send", body), LATE))
+    chain.add(Wish(ALICE, state("m.room.topic", topic="plain"), None, LATE))
+    assert placed.write is not None
+    writes = [chain.finish()[0], placed.write]
+    for order in (writes, writes[::-1]):
+        results = [found.result for found in await call_write(ground, story.ref.lane, order)]
+        assert set(results) == {Result.WRITTEN if order is writes else Result.CONFLICT}
+    assert story.model.take(right) is Fate.LIVE
+    await story.check()
+    other = await rooms.ref(plain)
+    assert other is not None
+    await check_now(ground, rooms, other, await adopt(rooms, plain, "11"))
+    await check_history(ground, rooms, other, await adopt(rooms, plain, "11"))
+
+
+async def with_state(session: ReadSession, head: RoomHead) -> RoomHead:
+    """The head with all that a chain by alice needs."""
+    keys = [
+        ("m.room.create", ""),
+        ("m.room.power_levels", ""),
+        ("m.room.member", ALICE),
+        ("m.room.topic", ""),
+    ]
+    return await read_missing(session, head, Missing(entries=set(keys), chain=True), {}, {})

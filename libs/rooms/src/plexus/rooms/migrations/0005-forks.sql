@@ -141,6 +141,7 @@ DECLARE
     lo       bigint;         -- the room's first and last ordinal of this write
     hi       bigint;
     his_of   bigint[] := array_fill(0::bigint, ARRAY[total]);
+    any_forked CONSTANT boolean := cardinality(r_ends) > 0;
     is_forked boolean;
     ordinal  bigint;
     new      integer := 0;   -- the room's element of n_
@@ -192,7 +193,8 @@ BEGIN
         last := first + r_events[i] - 1;
         room_num := r_room[i];
         outcome := outcomes[i];
-        lo := NULL;
+        lo := CASE WHEN any_forked THEN NULL ELSE e_num[first] END;
+        hi := e_num[last];
         is_forked := false;
         IF outcome = 0 AND room_num = 0 THEN
             UPDATE lanes.lane SET rooms = lane.rooms + 1 WHERE family = 'r' AND lane = in_lane
@@ -215,12 +217,14 @@ BEGIN
             END IF;
             IF outcome = 0 THEN
                 ordinal := e_num[e];
-                IF e_flags[e] <> 0 THEN
-                    ordinal := NULL;
-                ELSE
-                    lo := coalesce(lo, ordinal);
-                    hi := ordinal;
-                    is_forked := is_forked OR coalesce(e_room_before[e], e_room_after[e]) IS NOT NULL;
+                IF any_forked THEN
+                    IF e_flags[e] <> 0 THEN
+                        ordinal := NULL;
+                    ELSE
+                        lo := coalesce(lo, ordinal);
+                        hi := ordinal;
+                        is_forked := is_forked OR coalesce(e_room_before[e], e_room_after[e]) IS NOT NULL;
+                    END IF;
                 END IF;
                 INSERT INTO rooms.event (lane, room, num, ordinal, event_id, type, state_key, sender, depth,
                                          origin_server_ts, snap_before, snap_after, room_before, room_after,
@@ -389,7 +393,7 @@ BEGIN
         last := first + r_events[i] - 1;
         end_nums := ARRAY[e_num[last]];
         depth_now := e_depth[last];
-        IF r_ends[i] IS NOT NULL THEN
+        IF any_forked AND r_ends[i] IS NOT NULL THEN
             end_nums := ends[ended : ended + r_ends[i] - 1];
             depth_now := r_depth[i];
             ended := ended + r_ends[i];
