@@ -113,6 +113,8 @@ async def live(session: aiohttp.ClientSession, url: str, store: str) -> Story:
         headers={"Authorization": f"Bearer {alice.access_token}", "Content-Type": "image/png"},
     ) as answer:
         story.media = (await answer.json())["content_uri"].removeprefix("mxc://")
+    # What one has written oneself one sees, and with it whatever came before in the room.
+    await bob.send(story.room, "so far")
     story.since = (await bob.sync())["next_batch"]
     # Of this bob has heard nothing yet.
     await alice.send(story.room, "unheard")
