@@ -150,7 +150,7 @@ def test_every_secret_can_stand_in_a_file(tmp_path: Path) -> None:
         value = getattr(settings, path[-1].removesuffix("_file"))
         # One line end is the editor's; the blank before it is part of the secret.
         assert value.get_secret_value() == "s3cret of some length "
-    assert found == 11
+    assert found == 12
 
 
 def test_bad_secret_files_are_named(tmp_path: Path) -> None:

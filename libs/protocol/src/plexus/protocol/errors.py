@@ -8,6 +8,7 @@
     │   ├── UnknownToken         401 M_UNKNOWN_TOKEN
     │   ├── UserLocked           401 M_USER_LOCKED
     │   ├── Forbidden            403 M_FORBIDDEN
+    │   │   ├── ThreepidAuthFailed  403 M_THREEPID_AUTH_FAILED
     │   │   └── AuthRejected     403 M_FORBIDDEN, by a named authorisation rule
     │   ├── GuestAccessForbidden 403 M_GUEST_ACCESS_FORBIDDEN
     │   ├── UserDeactivated      403 M_USER_DEACTIVATED
@@ -24,6 +25,8 @@
     │   ├── WeakPassword         400 M_WEAK_PASSWORD
     │   ├── UnsupportedRoomVersion    400 M_UNSUPPORTED_ROOM_VERSION
     │   ├── IncompatibleRoomVersion   400 M_INCOMPATIBLE_ROOM_VERSION
+    │   ├── ThreepidInUse        400 M_THREEPID_IN_USE
+    │   ├── ThreepidMediumNotSupported  400 M_THREEPID_MEDIUM_NOT_SUPPORTED
     │   ├── TooLarge             413 M_TOO_LARGE
     │   ├── LimitExceeded        429 M_LIMIT_EXCEEDED
     │   └── Unavailable          503 M_UNKNOWN
@@ -138,6 +141,10 @@ class Forbidden(_Fixed):
     STATUS, ERRCODE, MESSAGE = 403, "M_FORBIDDEN", "You are not allowed to do this"
 
 
+class ThreepidAuthFailed(Forbidden):
+    ERRCODE, MESSAGE = "M_THREEPID_AUTH_FAILED", "This address has not been validated"
+
+
 class AuthRejected(Forbidden):
     """An event refused by an authorisation rule.
 
@@ -223,6 +230,15 @@ class IncompatibleRoomVersion(_Fixed):
     def __init__(self, room_version: str, message: str | None = None) -> None:
         super().__init__(message, {"room_version": room_version})
         self.room_version = room_version
+
+
+class ThreepidInUse(_Fixed):
+    STATUS, ERRCODE, MESSAGE = 400, "M_THREEPID_IN_USE", "This address belongs to another account"
+
+
+class ThreepidMediumNotSupported(_Fixed):
+    STATUS, ERRCODE = 400, "M_THREEPID_MEDIUM_NOT_SUPPORTED"
+    MESSAGE = "This server supports no addresses of this kind"
 
 
 class TooLarge(_Fixed):

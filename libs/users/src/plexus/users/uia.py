@@ -24,6 +24,7 @@ from plexus.users.uia_sessions import UiaSession
 DUMMY: Final = "m.login.dummy"
 PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
 TOKEN: Final = "m.login.token"  # noqa: S105 - a way to log in, and no stage
+EMAIL: Final = "m.login.email.identity"
 REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - likewise
 
 Flow = tuple[str, ...]

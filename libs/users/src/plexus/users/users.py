@@ -20,6 +20,7 @@ from plexus.users.profiles import ProfileStore
 from plexus.users.registration_tokens import RegistrationTokenStore
 from plexus.users.room_tasks import RoomTaskStore
 from plexus.users.short_tokens import ShortTokenStore
+from plexus.users.threepids import ThreepidStore
 from plexus.users.uia_sessions import UiaSessionStore
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ nobody waits for what a lost publish would tell."""
 class Users(
     ShortTokenStore,
     RegistrationTokenStore,
+    ThreepidStore,
     UiaSessionStore,
     DeviceStore,
     AccountDataStore,

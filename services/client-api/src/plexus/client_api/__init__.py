@@ -6,13 +6,9 @@ work with `plexus.rooms` and `plexus.users`; the answer goes back as a dict, or 
 it.
 
 The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``, ``reading``,
-``directory``, ``upgrade``, ``reports`` (rooms and events); ``accounts``, ``devices``, ``account_data``,
-``profiles``, ``filters``, ``push_rules``, ``administration`` (users). ``root`` collects them. Sending an
-event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
-The features, each a folder: ``discovery``, ``creation``, ``membership``, ``sending``, ``reading``,
-``directory``, ``mutual_rooms`` (rooms and events); ``accounts``, ``devices``, ``account_data``, ``profiles``,
-``filters``, ``push_rules``, ``openid`` (users); ``voip``; ``administration``. ``root`` collects them. Sending
-an event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
+``directory``, ``upgrade``, ``reports``, ``mutual_rooms`` (rooms and events); ``accounts``, ``threepids``,
+``devices``, ``account_data``, ``profiles``, ``filters``, ``push_rules``, ``openid``, ``administration``
+(users). ``root`` collects them. Sending an event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
 
 Its one table is ``client_api.report`` (``reports``). It keeps nothing in memory that matters, so it may be
 repeated at will.

@@ -28,6 +28,7 @@ from plexus.platform.settings.load import SettingsError, load_settings
 from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettings
 from plexus.platform.settings.root import Settings
 from plexus.platform.settings.users import (
+    EmailSettings,
     Limit,
     MediaSettings,
     PasswordSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "Contact",
     "DatabaseSettings",
     "DiscoverySettings",
+    "EmailSettings",
     "EmbeddedSettings",
     "FactSettings",
     "FederationListener",

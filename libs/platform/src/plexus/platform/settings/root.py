@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from plexus.platform.settings.cluster import (
     CallsSettings,
@@ -22,6 +22,7 @@ from plexus.platform.settings.http import (
 from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettings
 from plexus.platform.settings.section import Section
 from plexus.platform.settings.users import (
+    EmailSettings,
     MediaSettings,
     PasswordSettings,
     RateLimits,
@@ -31,7 +32,7 @@ from plexus.platform.settings.users import (
     SyncSettings,
 )
 from plexus.protocol.identifiers import is_server_name
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 ENV_PREFIX = "PLEXUS_"
 
@@ -64,6 +65,7 @@ class Settings(Section):
     leadership: LeadershipSettings = Field(default=LeadershipSettings(), description="Leadership.")
     registration: RegistrationSettings = Field(default=RegistrationSettings(), description="New accounts.")
     passwords: PasswordSettings = Field(default=PasswordSettings(), description="Passwords.")
+    email: EmailSettings = Field(default=EmailSettings(), description="Emails.")
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
@@ -74,6 +76,12 @@ class Settings(Section):
     rate_limits: RateLimits = Field(default=RateLimits(), description="Rate limits.")
     telemetry: TelemetrySettings = Field(default=TelemetrySettings(), description="Telemetry.")
     shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="Stopping.")
+
+    @model_validator(mode="after")
+    def _has_what_registration_needs(self) -> Self:
+        if self.registration.require_email and not self.email.enabled:
+            raise ValueError("registration.require_email needs email.host")
+        return self
 
     @property
     def embedded(self) -> bool:

@@ -21,7 +21,35 @@ class RegistrationSettings(Section):
     shared_secret: SecretStr | None = Field(
         default=None, description="Secret of ``/_synapse/admin/v1/register``; empty: that way is closed."
     )
+    require_email: bool = Field(
+        default=False, description="Whether who registers must have an email address; needs ``email.host``."
+    )
     guests: bool = Field(default=False, description="Whether guests may register.")
+
+
+class EmailSettings(Section):
+    """The SMTP server through which Plexus sends emails; without one it sends none."""
+
+    host: str | None = Field(
+        default=None, description="Name or address of the SMTP server; empty: no emails."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(default=587, description="Its port.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="``starttls``: encrypted after the greeting; ``tls``: from the first byte (port 465); "
+        "``none``: in clear, for a server on this machine.",
+    )
+    username: str | None = Field(default=None, description="User name, if the server wants one.")
+    password: SecretStr | None = Field(default=None, description="Password of that user.")
+    sender: str | None = Field(
+        default=None,
+        pattern=r"^[^@\r\n]+@[^@\r\n]+$",
+        description="The address that emails come from; empty: ``noreply@<server_name>``.",
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return self.host is not None
 
 
 class PasswordSettings(Section):
@@ -152,6 +180,11 @@ class RateLimits(Section):
     login_address: Limit = Field(default=_limit(0.2, 20), description="Login attempts, by address.")
     login_account: Limit = Field(default=_limit(0.05, 5), description="Failed logins, by account.")
     registration: Limit = Field(default=_limit(0.1, 10), description="Registrations, by address.")
+    email: Limit = Field(
+        default=_limit(0.01, 5),
+        description="Emails asked for, by the client's address and by the one they go to.",
+    )
+    email_token: Limit = Field(default=_limit(0.1, 10), description="Tokens of emails tried, by address.")
     room_creation: Limit = Field(default=_limit(0.2, 20), description="Rooms made, by user.")
     join: Limit = Field(default=_limit(0.5, 20), description="Joins, by user.")
     invite: Limit = Field(default=_limit(0.5, 20), description="Invites, by user.")

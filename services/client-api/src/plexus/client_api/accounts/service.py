@@ -15,16 +15,21 @@ from plexus.client_api.accounts.models import (
 )
 from plexus.client_api.accounts.shared_secret import check_mac, check_nonce
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.threepids.stages import email_stage
 from plexus.platform.http import Requester
 from plexus.protocol.errors import (
     Forbidden,
     GuestAccessForbidden,
     MatrixError,
     MissingParam,
+    ThreepidAuthFailed,
+    ThreepidInUse,
+    UserLocked,
 )
 from plexus.users import NewDevice, Session, check_password_policy
 from plexus.users.uia import (
     DUMMY,
+    EMAIL,
     PASSWORD,
     REGISTRATION_TOKEN,
     TOKEN,
@@ -77,18 +82,22 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
     results = await authenticate(api.users, _registration_flows(api, mode), _raw(body))
     if body.password is None:
         raise MissingParam("password is missing")
+    email = results.get(EMAIL)
+    if email is not None and not await api.users.end_email_validation(email["sid"]):
+        raise ThreepidAuthFailed("This address has been used")
     user_id, session = await api.users.register(
         body.username,
         body.password,
         device=None if body.inhibit_login else body.new_device(),
         registration_token=results.get(REGISTRATION_TOKEN),
     )
+    if email is not None:
+        # An address that another account has got since stays with that one.
+        await api.users.add_email(user_id, email["email"], email["validated_ts"])
     return {"user_id": user_id} if session is None else session_json(session)
 
 
 def _registration_flows(api: ClientApi, mode: str) -> Uia:
-    if mode == "open":
-        return Uia("register", "", [(DUMMY,)], {DUMMY: dummy_stage})
 
     async def token_stage(auth: Mapping[str, Any]) -> str:
         token = text_of(auth, "token")
@@ -96,7 +105,20 @@ def _registration_flows(api: ClientApi, mode: str) -> Uia:
             raise Forbidden("The registration token is not valid")
         return token
 
-    return Uia("register", "", [(REGISTRATION_TOKEN,)], {REGISTRATION_TOKEN: token_stage})
+    async def new_email_stage(auth: Mapping[str, Any]) -> Any:
+        found = await email_stage(api, "register")(auth)
+        if await api.users.user_of_email(found["email"]) is not None:
+            raise ThreepidInUse
+        return found
+
+    flows: list[tuple[str, ...]] = []
+    if not api.platform.settings.registration.require_email:
+        flows.append((REGISTRATION_TOKEN,) if mode == "token" else (DUMMY,))
+    if api.platform.settings.email.enabled:
+        flows.append((EMAIL, REGISTRATION_TOKEN) if mode == "token" else (EMAIL,))
+    return Uia(
+        "register", "", flows, {REGISTRATION_TOKEN: token_stage, DUMMY: dummy_stage, EMAIL: new_email_stage}
+    )
 
 
 async def login(api: ClientApi, body: Login, address: str) -> Json:
@@ -107,7 +129,7 @@ async def login(api: ClientApi, body: Login, address: str) -> Json:
         raise MatrixError(400, "M_UNKNOWN", "Bad login type")
     raw = _raw(body)
     session = await api.users.login_password(
-        user_of(raw), text_of(raw, "password"), body.new_device(), address=address
+        await user_named(api, raw), text_of(raw, "password"), body.new_device(), address=address
     )
     return session_json(session)
 
@@ -121,14 +143,45 @@ async def generate_login_token(
     return await api.users.make_login_token(requester.user_id)
 
 
+async def user_named(api: ClientApi, auth: Mapping[str, Any]) -> str:
+    """As `user_of`, and whose email address it is that ``auth`` names. "Identifier types"."""
+    identifier = auth.get("identifier")
+    if not isinstance(identifier, Mapping) or identifier.get("type") != "m.id.thirdparty":
+        return user_of(auth)
+    medium, address = text_of(identifier, "medium"), text_of(identifier, "address")
+    if medium != "email" or "\0" in address:
+        return ""
+    return await api.users.user_of_email(address.lower()) or ""
+
+
 def password_stage(api: ClientApi, user_id: str | None, address: str) -> Stage:
     """``m.login.password``: gives the user ID. With ``user_id`` it must be that user's password."""
 
     async def stage(auth: Mapping[str, Any]) -> str:
-        account = await api.users.check_password(user_of(auth), text_of(auth, "password"), address=address)
+        account = await api.users.check_password(
+            await user_named(api, auth), text_of(auth, "password"), address=address
+        )
         if user_id is not None and account.user_id != user_id:
             raise Forbidden("This is the password of another user")
         return account.user_id
+
+    return stage
+
+
+def owner_stage(api: ClientApi, user_id: str | None) -> Stage:
+    """``m.login.email.identity`` by the address of an account: as `email_stage`, with its ``user_id``, which
+    must be the one given. `UserLocked`.
+    """
+
+    async def stage(auth: Mapping[str, Any]) -> Any:
+        found = await email_stage(api, "password")(auth)
+        owner = await api.users.user_of_email(found["email"])
+        if owner is None or (user_id is not None and owner != user_id):
+            raise ThreepidAuthFailed("This is not the address of the account")
+        account = await api.users.account(owner)
+        if account is not None and account.locked:
+            raise UserLocked
+        return {**found, "user_id": owner}
 
     return stage
 
@@ -155,7 +208,19 @@ async def change_password(
     """The requester's own token stays good."""
     check_password_policy(api.platform.settings.passwords, body.new_password)
     await _limit_account(api, requester, address)
-    user_id = await authenticate_by_password(api, "changePassword", _raw(body), requester, address)
+    subject = None if requester is None else requester.user_id
+    flows: list[tuple[str, ...]] = [(PASSWORD,)]
+    if api.platform.settings.email.enabled:
+        flows.append((EMAIL,))
+    stages = {PASSWORD: password_stage(api, subject, address), EMAIL: owner_stage(api, subject)}
+    uia = Uia("changePassword", subject or "", flows, stages)
+    results = await authenticate(api.users, uia, _raw(body))
+    if EMAIL in results:
+        user_id = results[EMAIL]["user_id"]
+        if not await api.users.end_email_validation(results[EMAIL]["sid"]):
+            raise ThreepidAuthFailed("This address has been used")
+    else:
+        user_id = results[PASSWORD]
     await api.users.change_password(
         user_id,
         body.new_password,

@@ -41,5 +41,9 @@ async def get_capabilities(api: Deps, requester: User) -> dict[str, Any]:
     account = await api.users.account(requester.user_id)
     is_admin = account is not None and account.is_admin
     return {
-        "capabilities": service.capabilities(api.platform.settings.rooms.default_version, is_admin=is_admin)
+        "capabilities": service.capabilities(
+            api.platform.settings.rooms.default_version,
+            is_admin=is_admin,
+            has_email=api.platform.settings.email.enabled,
+        )
     }

@@ -64,7 +64,9 @@ def well_known_policy_server(discovery: DiscoverySettings) -> dict[str, Any]:
     return {"public_keys": {"ed25519": discovery.policy_server_key}}
 
 
-def capabilities(default_room_version: str, *, is_admin: bool = False) -> dict[str, Any]:
+def capabilities(
+    default_room_version: str, *, is_admin: bool = False, has_email: bool = False
+) -> dict[str, Any]:
     """The capabilities of a user. Those that would only repeat the spec's default are said all the same, but
     for those of administrators, which others should not see.
     """
@@ -78,7 +80,7 @@ def capabilities(default_room_version: str, *, is_admin: bool = False) -> dict[s
         },
         "m.set_displayname": {"enabled": True},
         "m.set_avatar_url": {"enabled": True},
-        "m.3pid_changes": {"enabled": False},
+        "m.3pid_changes": {"enabled": has_email},
         "m.get_login_token": {"enabled": True},
         "m.profile_fields": {"enabled": True},
         "m.forget_forced_upon_leave": {"enabled": False},
