@@ -55,13 +55,16 @@ _FATES = {Flags.REJECTED: Fate.REJECTED, Flags.SOFT_FAILED: Fate.SOFT_FAILED}
 
 class Unresolved(Exception):  # noqa: N818 - a question, not an error
     """The resolution of these states of the room of ``head`` is needed; ``pending`` is the event in them that
-    is not stored yet.
+    is not stored yet, ``reads`` what has been read for it.
     """
 
-    def __init__(self, head: RoomHead, states: Sequence[Variant], pending: Event | None) -> None:
+    def __init__(
+        self, head: RoomHead, states: Sequence[Variant], pending: Event | None, reads: RoomReads | None
+    ) -> None:
         super().__init__(f"{len(states)} states are to be resolved")
         self.head = head
         self.states = states
+        self.reads = reads
         self.pending = pending
 
 
@@ -78,16 +81,29 @@ class Placed:
 
 
 async def place(
-    session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, wish: Wish | None = None
+    session: ReadSession,
+    head: RoomHead,
+    event: Event,
+    resolved: Resolved,
+    wish: Wish | None = None,
+    reads: RoomReads | None = None,
 ) -> Placed:
-    """The event upon ``head``; ``wish`` if it is one of ours. Raises `UnknownPredecessors`, `InvalidEvent`
+    """The event upon ``head``; ``wish`` if it is one of ours, ``reads`` what has been read for it upon this
+    very head. Raises `UnknownPredecessors`, `InvalidEvent`
     for what cannot be of this room, and `Unresolved`.
     """
-    return await _Placing(session, head, event, resolved, wish).place()
+    placing = _Placing(
+        session, head, event, resolved, wish, reads or RoomReads(head.ref, head.version, event)
+    )
+    return await placing.place()
 
 
 def resolution(
-    head: RoomHead, states: Sequence[Variant], resolved: Resolved, pending: Event | None = None
+    head: RoomHead,
+    states: Sequence[Variant],
+    resolved: Resolved,
+    pending: Event | None = None,
+    reads: RoomReads | None = None,
 ) -> Variant:
     """What these states come to; raises `Unresolved` if that is not known. ``pending`` is an event that is
     not stored yet.
@@ -101,13 +117,19 @@ def resolution(
     found = resolved.get(wanted)
     if found is None:
         holds = pending is not None and any(pending.event_id in s.changes.values() for s in states)
-        raise Unresolved(head, states, pending if holds else None)
+        raise Unresolved(head, states, pending if holds else None, reads)
     return found
 
 
 class _Placing:
     def __init__(
-        self, session: ReadSession, head: RoomHead, event: Event, resolved: Resolved, wish: Wish | None
+        self,
+        session: ReadSession,
+        head: RoomHead,
+        event: Event,
+        resolved: Resolved,
+        wish: Wish | None,
+        reads: RoomReads,
     ) -> None:
         self._session = session
         self._head = head
@@ -115,7 +137,7 @@ class _Placing:
         self._resolved = resolved
         self._txn = None if wish is None else wish.txn
         self._num = head.head_num + 1
-        self._reads = RoomReads(head.ref, head.version, event)
+        self._reads = reads
         self._write = RoomWrite(
             head.ref, head.seen, head.snapshot, head.next_state_key, head.next_snapshot, head.next_page
         )
@@ -134,7 +156,8 @@ class _Placing:
             raise InvalidEvent("The event cannot be of this room")
         prev, auth = known_of(event, found)
 
-        before = resolution(head, [Variant(node.snapshot) for node in prev], self._resolved)
+        states = [Variant(node.snapshot) for node in prev]
+        before = resolution(head, states, self._resolved, reads=self._reads)
         current = Variant(head.snapshot)
         keys = _keys(head, event)
         before_ids = await self._reads.values(self._session, before, keys)
@@ -151,7 +174,7 @@ class _Placing:
             gone = await passed_over(self._session, head.ref, prev)
             ends = tuple(end for end in head.extremities if end.num not in gone)
             states = [*(Variant(end.snapshot) for end in ends), after]
-            current = resolution(head, states, self._resolved, event)
+            current = resolution(head, states, self._resolved, event, self._reads)
         return await self._finish(flags, reason, before, after, current, ends, before_ids, prev, auth)
 
     async def _finish(

@@ -42,7 +42,7 @@ class Resolutions:
         """Resolve and remember. No lock may be held."""
         head = wanted.head
         self.known[set_of(wanted.states)] = await resolve_states(
-            ground.db, head.ref, head.version, head.salt, wanted.states, wanted.pending
+            ground.db, head.ref, head.version, head.salt, wanted.states, wanted.pending, wanted.reads
         )
         if len(self.known) > MOST_RESOLVED:
             self.known.popitem(last=False)
@@ -51,11 +51,14 @@ class Resolutions:
 async def receive(actor: RoomActor, ground: Ground, event: Event) -> Received:
     """What becomes of the event; raises as `Rooms.receive`."""
     locked = actor.is_contended
+    before: Unresolved | None = None
     for _ in range(_ATTEMPTS):
+        attempt = _locked if locked else _try
         try:
-            placed, outcome = await (_locked(actor, ground, event) if locked else _try(actor, ground, event))
+            placed, outcome = await attempt(actor, ground, event, before)
         except Unresolved as wanted:
             await actor.resolutions.resolve(ground, wanted)
+            before = wanted
             continue
         if outcome.result in (Result.CONFLICT, Result.LOCKED):
             actor.note_conflict()
@@ -74,18 +77,30 @@ async def receive(actor: RoomActor, ground: Ground, event: Event) -> Received:
     raise Unavailable("The room is too busy to take this event, try again")
 
 
-async def _try(actor: RoomActor, ground: Ground, event: Event) -> tuple[Placed, Outcome]:
+async def _try(
+    actor: RoomActor, ground: Ground, event: Event, before: Unresolved | None
+) -> tuple[Placed, Outcome]:
     async with ground.db.read(primary=True) as session:
         if actor.head is None:
             actor.head = await actor.read_head(session)
-        placed = await place(session, actor.head, event, actor.resolutions.known)
+        placed = await _place(session, actor, actor.head, event, before)
     if placed.write is None:
         return placed, Outcome(Result.WRITTEN)
     return placed, await actor.write(placed.write)
 
 
-async def _locked(actor: RoomActor, ground: Ground, event: Event) -> tuple[Placed, Outcome]:
+async def _locked(
+    actor: RoomActor, ground: Ground, event: Event, before: Unresolved | None
+) -> tuple[Placed, Outcome]:
     async def build(session: ReadSession, head: RoomHead) -> Placed:
-        return await place(session, head, event, actor.resolutions.known)
+        return await _place(session, actor, head, event, before)
 
     return await write_locked_by(actor, ground, build)
+
+
+async def _place(
+    session: ReadSession, actor: RoomActor, head: RoomHead, event: Event, before: Unresolved | None
+) -> Placed:
+    """Place the event; what was read ``before`` serves again while the room has not moved on."""
+    reads = before.reads if before is not None and before.head.seen == head.seen else None
+    return await place(session, head, event, actor.resolutions.known, reads=reads)

@@ -60,11 +60,12 @@ async def resolve_states(
     salt: bytes,
     states: Sequence[Variant],
     pending: Event | None = None,
+    reads: RoomReads | None = None,
 ) -> Variant:
     """The resolved state of two or more different states of a room. ``pending`` is the one event in them that
-    is not stored yet, with everything that it cites stored.
+    is not stored yet, with everything that it cites stored; ``reads`` what has been read with it.
     """
-    work = _Resolution(ref, version, states, pending)
+    work = _Resolution(version, states, reads or RoomReads(ref, version, pending))
     async with db.read(primary=True) as session:
         await work.begin(session)
     while True:
@@ -106,10 +107,8 @@ async def changes_of(session: ReadSession, reads: RoomReads, state: Variant) -> 
 class _Resolution:
     """One resolution, as far as it has come."""
 
-    def __init__(
-        self, ref: RoomRef, version: RoomVersion, states: Sequence[Variant], pending: Event | None
-    ) -> None:
-        self.reads = RoomReads(ref, version, pending)
+    def __init__(self, version: RoomVersion, states: Sequence[Variant], reads: RoomReads) -> None:
+        self.reads = reads
         self._version = version
         self._states = states
         self._table: dict[StateKey, list[str | None]] = {}
@@ -124,12 +123,13 @@ class _Resolution:
         )
 
     async def begin(self, session: ReadSession) -> None:
-        """Compare the states, and read what the resolution is going to need."""
+        """Compare the states, and read what the resolution is going to need: also of what is at hand."""
         self._table = await self.reads.differing(session, self._states)
         found = {event_id for ids in self._table.values() for event_id in ids if event_id is not None}
-        pending = [known.event for event_id in found if (known := self.reads.events.get(event_id))]
-        found.update(cited for event in pending for cited in event.auth_events)
-        await self._read_events(session, found, pending)
+        at_hand = [known.event for event_id in found if (known := self.reads.events.get(event_id))]
+        found.update(cited for event in at_hand for cited in event.auth_events)
+        at_hand += [known.event for event_id in found if (known := self.reads.events.get(event_id))]
+        await self._read_events(session, found, at_hand)
 
     async def run(self) -> dict[StateKey, str]:
         """What the resolved state has beside the unconflicted one; raises what must be read first."""
