@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from plexus.protocol.errors import NotFound
 from plexus.protocol.identifiers import is_room_id
 from plexus.rooms.ground import Ground
+from plexus.rooms.packing import int4
 from plexus.rooms.values import RoomRef
 
 MOST = 50_000
 
 _REF = "SELECT room, room_version FROM rooms.room WHERE lane = %s::smallint AND room_id = %s"
+
+_REFS = """
+SELECT r.room_id, r.lane, r.room, r.room_version
+  FROM unnest(%s::smallint[], %s::text[]) AS q (lane, room_id)
+  JOIN rooms.room r ON r.lane = q.lane AND r.room_id = q.room_id
+"""
 
 
 class Refs:
@@ -38,6 +46,20 @@ class Refs:
         ref = RoomRef(room_id, lane, row[0], row[1])
         self.learn(ref)
         return ref
+
+    async def get_many(self, room_ids: Iterable[str]) -> dict[str, RoomRef]:
+        """Those of these rooms that are here, in the order given, in one query at most."""
+        wanted = [room_id for room_id in dict.fromkeys(room_ids) if is_room_id(room_id)]
+        found = {room_id: self._known[room_id] for room_id in wanted if room_id in self._known}
+        missing = [room_id for room_id in wanted if room_id not in found]
+        if missing:
+            lanes = [self._ground.lanes.room(room_id) for room_id in missing]
+            async with self._ground.db.read() as session:
+                rows = await session.fetch(_REFS, (int4(lanes), missing))
+            for row in rows:
+                found[row[0]] = ref = RoomRef(*row)
+                self.learn(ref)
+        return {room_id: found[room_id] for room_id in wanted if room_id in found}
 
     async def require(self, room_id: str) -> RoomRef:
         """`NotFound` if there is no such room."""

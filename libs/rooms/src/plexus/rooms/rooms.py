@@ -139,6 +139,10 @@ class Rooms:
         """Where the room is; None if there is none. Kept in memory."""
         return await self._refs.get(room_id)
 
+    async def refs(self, room_ids: Iterable[str]) -> dict[str, RoomRef]:
+        """Where those of these rooms are that are here; one query at most."""
+        return await self._refs.get_many(room_ids)
+
     async def room(self, room_id: str) -> RoomInfo | None:
         """The room as it is now; None if there is none."""
         ref = await self._refs.get(room_id)

@@ -19,6 +19,7 @@ from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
+from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.threepids import routes as threepids
 from plexus.client_api.upgrade import routes as upgrade
 from plexus.client_api.voip import routes as voip
@@ -41,6 +42,7 @@ FEATURES = (
     sending,
     reading,
     directory,
+    summaries,
     upgrade,
     voip,
     administration,
