@@ -387,6 +387,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "setRoomState": state_of("m.room.topic", {"topic": "fuzz"}),
     "getRoomStateWithKey": state_of("m.room.name", {}),
     "getRoomStateWithEmptyKey": state_of("m.room.name", {}),
+    "getEventByTimestamp": lambda world: Call(query={"ts": "0", "dir": "f"}),
     "getRoomEvents": lambda world: Call(query={"dir": "b"}),
     "setRoomAlias": fresh_alias,
     "deleteRoomAlias": made_alias,

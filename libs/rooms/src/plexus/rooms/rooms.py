@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from plexus.protocol.errors import NotFound
 from plexus.protocol.events import Event
 from plexus.rooms import directory, replacements
+from plexus.rooms.by_time import event_by_time
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
@@ -328,6 +329,17 @@ class Rooms:
             viewer=viewer,
             event_filter=event_filter,
         )
+
+    async def event_by_time(
+        self, room_id: str, ts: int, *, backwards: bool, viewer: str
+    ) -> StoredEvent | None:
+        """The event closest to a time (milliseconds), in one direction, of those that ``viewer`` may see;
+        None if there is none.
+
+        `NotFound` if there is no such room, `Forbidden` if the viewer may see nothing of it.
+        """
+        ref = await self._refs.require(room_id)
+        return await event_by_time(self._ground, ref, ts, backwards=backwards, viewer=viewer)
 
     async def timelines(self, ranges: Sequence[TimelineRange]) -> list[TimelinePage]:
         """The newest live events of many rooms in one query, oldest first, not decorated. ``start`` is the

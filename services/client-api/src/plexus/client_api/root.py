@@ -21,6 +21,7 @@ from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.threepids import routes as threepids
+from plexus.client_api.timestamps import routes as timestamps
 from plexus.client_api.upgrade import routes as upgrade
 from plexus.client_api.voip import routes as voip
 from plexus.platform.context import Platform
@@ -41,6 +42,7 @@ FEATURES = (
     membership,
     sending,
     reading,
+    timestamps,
     directory,
     summaries,
     upgrade,

@@ -1,0 +1,1 @@
+"""From a date to an event: "jump to date"."""
