@@ -352,6 +352,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "checkUsernameAvailability": lambda world: Call(query={"username": f"free-{secrets.token_hex(4)}"}),
     "changePassword": confirmed({"new_password": "another long pass phrase"}),
     "deactivateAccount": confirmed({}),
+    "generateLoginToken": confirmed({}),
     "deleteDevice": confirmed({}),
     "deleteDevices": confirmed({"devices": ["NOSUCHONE"]}),
     "updateDevice": lambda world: Call(body={"display_name": "fuzzed"}),
@@ -391,6 +392,10 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "getRoomEvents": lambda world: Call(query={"dir": "b"}),
     "setRoomAlias": fresh_alias,
     "deleteRoomAlias": made_alias,
+    "upgradeRoom": lambda world: Call(
+        {"roomId": world.room()}, body={"new_version": "11"}, account=world.dora
+    ),
+    "getMutualRooms": lambda world: Call(query={"user_id": world.bob.user_id}),
     "reportRoom": lambda world: Call(body={"reason": "fuzz"}),
     "reportUser": lambda world: Call(body={"reason": "fuzz"}),
     "setRoomVisibilityOnDirectory": lambda world: Call(body={"visibility": "public"}),
