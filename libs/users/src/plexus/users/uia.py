@@ -24,6 +24,7 @@ from plexus.users.uia_sessions import UiaSession
 DUMMY: Final = "m.login.dummy"
 PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
 TOKEN: Final = "m.login.token"  # noqa: S105 - a way to log in, and no stage
+TERMS: Final = "m.login.terms"
 EMAIL: Final = "m.login.email.identity"
 REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - likewise
 
@@ -86,9 +87,7 @@ async def authenticate(
     if not isinstance(auth, Mapping):
         raise BadJson("auth must be an object")
     given = auth.get("session")
-    if given is not None and not (
-        isinstance(given, str) and given.isascii() and given.isprintable() and 0 < len(given) <= 64
-    ):
+    if given is not None and not is_session_id(given):
         raise BadJson("auth.session is not one of ours")
     session_id = given or secrets.token_urlsafe(18)
     purpose = _purpose(uia, request, target)
@@ -113,9 +112,14 @@ async def authenticate(
             completed, results = session.completed, dict(session.results)
     if not _is_complete(uia, completed):
         raise UiaRequired(_info(uia, session_id, completed))
-    if len(completed) > 1:
+    if len(completed) > 1 or (session is not None and session.completed):
         await store.end_uia_session(session_id)
     return results
+
+
+def is_session_id(given: object) -> bool:
+    """Whether this may name a session."""
+    return isinstance(given, str) and given.isascii() and given.isprintable() and 0 < len(given) <= 64
 
 
 def text_of(auth: Mapping[str, Any], name: str) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 
 from plexus.users.store import UserStore
 
+UNBOUND = b""
+"""The request of a session that has completed stages on a page, and has not been used by a request yet."""
+
 LIFE_MS = 30 * 60_000
 
 
@@ -26,20 +29,22 @@ class UiaSession:
 
 class UiaSessionStore(UserStore):
     async def uia_session(self, session_id: str, request: bytes) -> UiaSession:
-        """The session for this very request; an empty one if there is none."""
-        async with self.read() as session:
-            row = await session.one(
-                "SELECT completed, results FROM users.uia_session"
-                " WHERE id = %s AND request = %s AND expires_ts > %s",
-                (session_id, request, self.clock.now_ms()),
-            )
-        return UiaSession() if row is None else UiaSession(tuple(row[0]), row[1])
+        """The session for this very request; an empty one if there is none. One that was for none yet is for
+        this one from now on.
+        """
+        rows = await self.db.call(
+            "UPDATE users.uia_session SET request = %(request)s"
+            " WHERE id = %(id)s AND request IN (%(request)s, %(unbound)s) AND expires_ts > %(now)s"
+            " RETURNING completed, results",
+            {"id": session_id, "request": request, "unbound": UNBOUND, "now": self.clock.now_ms()},
+        )
+        return UiaSession(tuple(rows[0][0]), rows[0][1]) if rows else UiaSession()
 
     async def complete_uia_stage(
         self, session_id: str, request: bytes, stage: str, result: Any
     ) -> UiaSession:
         """Note that a stage is completed; the session as it is then. A session ID that is in use for another
-        request starts anew.
+        request starts anew; with `UNBOUND` it goes on, whatever it is for.
         """
         now = self.clock.now_ms()
         rows = await self.db.call(
@@ -48,17 +53,22 @@ class UiaSessionStore(UserStore):
             "   LIMIT 10 FOR UPDATE SKIP LOCKED))"
             " INSERT INTO users.uia_session AS s (id, request, completed, results, expires_ts)"
             " VALUES (%(id)s, %(request)s, ARRAY[%(stage)s::text], %(results)s::text::jsonb, %(expires)s)"
-            " ON CONFLICT (id) DO UPDATE SET request = excluded.request, expires_ts = excluded.expires_ts,"
-            "   completed = CASE WHEN s.request <> excluded.request OR s.expires_ts <= %(now)s"
+            " ON CONFLICT (id) DO UPDATE SET expires_ts = excluded.expires_ts,"
+            "   request = CASE WHEN excluded.request = %(unbound)s AND s.expires_ts > %(now)s"
+            "     THEN s.request ELSE excluded.request END,"
+            "   completed = CASE WHEN s.expires_ts <= %(now)s"
+            "     OR (s.request <> excluded.request AND %(unbound)s NOT IN (s.request, excluded.request))"
             "     THEN excluded.completed"
             "     WHEN %(stage)s::text = ANY (s.completed) THEN s.completed"
             "     ELSE s.completed || excluded.completed END,"
-            "   results = CASE WHEN s.request <> excluded.request OR s.expires_ts <= %(now)s"
+            "   results = CASE WHEN s.expires_ts <= %(now)s"
+            "     OR (s.request <> excluded.request AND %(unbound)s NOT IN (s.request, excluded.request))"
             "     THEN excluded.results ELSE s.results || excluded.results END"
             " RETURNING completed, results",
             {
                 "id": session_id,
                 "request": request,
+                "unbound": UNBOUND,
                 "stage": stage,
                 "results": json.dumps({stage: result}),
                 "expires": now + LIFE_MS,

@@ -7,9 +7,9 @@ it.
 
 The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``, ``reading``,
 ``timestamps``, ``directory``, ``summaries``, ``mutual_rooms``, ``upgrade``, ``reports`` (rooms and events);
-``accounts``, ``threepids``, ``devices``, ``account_data``, ``profiles``, ``filters``, ``push_rules``,
-``openid``, ``administration`` (users). ``root`` collects them. Sending an event is the hot path: a
-`HotRoute`, plain ASGI, no FastAPI.
+``accounts``, ``threepids``, ``fallback``, ``devices``, ``account_data``, ``profiles``, ``filters``,
+``push_rules``, ``openid``, ``administration`` (users). ``root`` collects them. Sending an event is the hot
+path: a `HotRoute`, plain ASGI, no FastAPI.
 
 Its one table is ``client_api.report`` (``reports``). It keeps nothing in memory that matters, so it may be
 repeated at will.

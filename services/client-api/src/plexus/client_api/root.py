@@ -10,6 +10,7 @@ from plexus.client_api.deps import ClientApi
 from plexus.client_api.devices import routes as devices
 from plexus.client_api.directory import routes as directory
 from plexus.client_api.discovery import routes as discovery
+from plexus.client_api.fallback import routes as fallback
 from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
 from plexus.client_api.mutual_rooms import routes as mutual_rooms
@@ -52,6 +53,7 @@ FEATURES = (
     openid,
     mutual_rooms,
     threepids,
+    fallback,
 )
 
 

@@ -37,6 +37,7 @@ from plexus.platform.settings.users import (
     RoomSettings,
     SessionSettings,
     SyncSettings,
+    TermsPolicy,
 )
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "SigningSettings",
     "SyncSettings",
     "TelemetrySettings",
+    "TermsPolicy",
     "TurnSettings",
     "load_settings",
 ]

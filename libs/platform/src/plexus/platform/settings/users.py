@@ -10,6 +10,21 @@ from pydantic import Field, SecretStr, model_validator
 Positive = Annotated[int, Field(ge=1)]
 
 
+class TermsText(Section):
+    """A policy in one language."""
+
+    name: str = Field(description="What it is called in that language.")
+    url: str = Field(pattern=r"^https?://[!-~]+$", description="Where it can be read.")
+
+
+class TermsPolicy(Section):
+    """A document that who registers must accept."""
+
+    id: str = Field(pattern=r"^[0-9A-Za-z._-]+$", description="Its name among the policies.")
+    version: str = Field(description="Its version.")
+    languages: dict[str, TermsText] = Field(min_length=1, description="Name and address by language.")
+
+
 class RegistrationSettings(Section):
     """Who may make an account."""
 
@@ -23,6 +38,11 @@ class RegistrationSettings(Section):
     )
     require_email: bool = Field(
         default=False, description="Whether who registers must have an email address; needs ``email.host``."
+    )
+    terms: list[TermsPolicy] = Field(
+        default=[],
+        description="What who registers must accept: ``id``, ``version``, and ``languages`` with a ``name`` "
+        "and a ``url`` each.",
     )
     guests: bool = Field(default=False, description="Whether guests may register.")
 

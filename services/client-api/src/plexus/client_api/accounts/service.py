@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plexus.client_api.accounts.flows import registration_flows
 from plexus.client_api.accounts.models import (
     Deactivation,
     Login,
@@ -23,12 +24,10 @@ from plexus.protocol.errors import (
     MatrixError,
     MissingParam,
     ThreepidAuthFailed,
-    ThreepidInUse,
     UserLocked,
 )
 from plexus.users import NewDevice, Session, check_password_policy
 from plexus.users.uia import (
-    DUMMY,
     EMAIL,
     PASSWORD,
     REGISTRATION_TOKEN,
@@ -36,7 +35,6 @@ from plexus.users.uia import (
     Stage,
     Uia,
     authenticate,
-    dummy_stage,
     text_of,
     user_of,
 )
@@ -79,7 +77,7 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
         await api.users.check_available(body.username)
     if body.password is not None:
         check_password_policy(api.platform.settings.passwords, body.password)
-    results = await authenticate(api.users, _registration_flows(api, mode), _raw(body))
+    results = await authenticate(api.users, registration_flows(api, mode), _raw(body))
     if body.password is None:
         raise MissingParam("password is missing")
     email = results.get(EMAIL)
@@ -95,30 +93,6 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
         # An address that another account has got since stays with that one.
         await api.users.add_email(user_id, email["email"], email["validated_ts"])
     return {"user_id": user_id} if session is None else session_json(session)
-
-
-def _registration_flows(api: ClientApi, mode: str) -> Uia:
-
-    async def token_stage(auth: Mapping[str, Any]) -> str:
-        token = text_of(auth, "token")
-        if "\0" in token or not await api.users.registration_token_is_valid(token):
-            raise Forbidden("The registration token is not valid")
-        return token
-
-    async def new_email_stage(auth: Mapping[str, Any]) -> Any:
-        found = await email_stage(api, "register")(auth)
-        if await api.users.user_of_email(found["email"]) is not None:
-            raise ThreepidInUse
-        return found
-
-    flows: list[tuple[str, ...]] = []
-    if not api.platform.settings.registration.require_email:
-        flows.append((REGISTRATION_TOKEN,) if mode == "token" else (DUMMY,))
-    if api.platform.settings.email.enabled:
-        flows.append((EMAIL, REGISTRATION_TOKEN) if mode == "token" else (EMAIL,))
-    return Uia(
-        "register", "", flows, {REGISTRATION_TOKEN: token_stage, DUMMY: dummy_stage, EMAIL: new_email_stage}
-    )
 
 
 async def login(api: ClientApi, body: Login, address: str) -> Json:
@@ -198,7 +172,13 @@ async def authenticate_by_password(
     """User-interactive authentication with the password; the user ID."""
     user_id = None if requester is None else requester.user_id
     uia = Uia(operation, user_id or "", [(PASSWORD,)], {PASSWORD: password_stage(api, user_id, address)})
-    found: str = (await authenticate(api.users, uia, body, target=target))[PASSWORD]
+    return _checked((await authenticate(api.users, uia, body, target=target))[PASSWORD], user_id)
+
+
+def _checked(found: str, user_id: str | None) -> str:
+    """Whose password it was: on a fallback page, which does not know who asks, it may be anybody's."""
+    if user_id is not None and found != user_id:
+        raise Forbidden("This is the password of another user")
     return found
 
 
@@ -220,7 +200,7 @@ async def change_password(
         if not await api.users.end_email_validation(results[EMAIL]["sid"]):
             raise ThreepidAuthFailed("This address has been used")
     else:
-        user_id = results[PASSWORD]
+        user_id = _checked(results[PASSWORD], subject)
     await api.users.change_password(
         user_id,
         body.new_password,
