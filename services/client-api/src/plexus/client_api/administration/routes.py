@@ -6,15 +6,15 @@ from typing import Any
 
 from plexus.client_api.administration import service
 from plexus.client_api.administration.models import Lock, Suspension
-from plexus.client_api.deps import Admin, Deps
+from plexus.client_api.deps import Admin, Deps, FullUser
 from plexus.client_api.own_user import UserId
-from plexus.platform.http import User, make_router
+from plexus.platform.http import make_router
 
 router = make_router(prefix="/_matrix/client", tags=["Server administration"])
 
 
 @router.get("/v3/admin/whois/{userId}", operation_id="getWhoIs")
-async def get_who_is(api: Deps, requester: User, user_id: UserId) -> dict[str, Any]:
+async def get_who_is(api: Deps, requester: FullUser, user_id: UserId) -> dict[str, Any]:
     """Where a user's devices were last seen: for the user and for administrators."""
     return await service.who_is(api, requester, user_id)
 

@@ -26,6 +26,8 @@ async def get_joined_rooms(api: Deps, requester: FullUser) -> dict[str, Any]:
 @router.post("/rooms/{roomId}/join", operation_id="joinRoomById")
 async def join_room_by_id(api: Deps, requester: User, room_id: RoomId, body: Join) -> dict[str, str]:
     """Client-Server API, "Joining rooms"."""
+    if requester.is_guest:
+        await service.check_guests_may_join(api, room_id)
     return await _join(api, requester.user_id, room_id, body)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.protocol.errors import Forbidden, MatrixError, MissingParam, NotFound
+from plexus.protocol.errors import Forbidden, GuestAccessForbidden, MatrixError, MissingParam, NotFound
 from plexus.protocol.identifiers import is_room_id, parse_user_id
 from plexus.rooms import NewEvent, Written
 
@@ -40,6 +40,15 @@ def check_local_invitee(user_id: str, server_name: str) -> None:
     parts = parse_user_id(user_id)
     if parts is not None and parts[1] != server_name:
         raise Forbidden("This server cannot invite users of other servers yet")
+
+
+async def check_guests_may_join(api: ClientApi, room_id: str) -> None:
+    """`GuestAccessForbidden` unless the room's m.room.guest_access says ``can_join``. Client-Server API,
+    "Guest Access".
+    """
+    event = await api.rooms.state_event(room_id, "m.room.guest_access", "")
+    if event is None or event.content.get("guest_access") != "can_join":
+        raise GuestAccessForbidden("Guests may not join this room")
 
 
 async def resolve(api: ClientApi, room_id_or_alias: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Body as JsonBody
 from fastapi import Path
 from plexus.client_api.deps import ClientApi, Deps
+from plexus.client_api.membership.service import check_guests_may_join
 from plexus.client_api.params import EventId, EventType, RoomId, StateKey
 from plexus.client_api.sending import service
 from plexus.client_api.sending.hot import send_message_route
@@ -49,6 +50,8 @@ async def _set_state(
     content: dict[str, Any],
 ) -> dict[str, str]:
     await api.platform.limits.check("message", requester.user_id)
+    if requester.is_guest and event_type == "m.room.member" and content.get("membership") == "join":
+        await check_guests_may_join(api, room_id)
     event = await service.state_event(api, room_id, event_type, state_key, content)
     written = await api.rooms.send(room_id, requester.user_id, event)
     return {"event_id": written.event_id}
