@@ -39,6 +39,23 @@ async def test_an_alias_comes_and_goes(house: House, alice: Person, bob: Person,
     assert (await alice.get(f"{alice.room(room_id)}/aliases")).ok() == {"aliases": []}
 
 
+async def test_local_aliases_are_for_members_unless_anybody_may_read(
+    alice: Person, bob: Person, alias: str
+) -> None:
+    """ "If the room's m.room.history_visibility maps to world_readable, any user can call this endpoint." """
+    room_id = await alice.create_room(preset="public_chat")
+    (await alice.put(at(alias), {"room_id": room_id})).ok()
+    path = f"{bob.room(room_id)}/aliases"
+    assert (await bob.get(path)).error() == (403, "M_FORBIDDEN")
+    visibility = {"history_visibility": "world_readable"}
+    (await alice.put(f"{alice.room(room_id)}/state/m.room.history_visibility/", visibility)).ok()
+    assert (await bob.get(path)).ok() == {"aliases": [alias]}
+    (await alice.put(f"{alice.room(room_id)}/state/m.room.history_visibility/", {})).ok()
+    await bob.join(room_id)
+    assert (await bob.get(path)).ok() == {"aliases": [alias]}
+    assert (await bob.get(f"{V3}/rooms/nothing/aliases")).error() == (400, "M_INVALID_PARAM")
+
+
 async def test_an_alias_is_its_maker_s_and_the_moderators(alice: Person, bob: Person, alias: str) -> None:
     room_id = await alice.create_room(preset="public_chat")
     await bob.join(room_id)

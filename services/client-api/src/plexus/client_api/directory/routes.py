@@ -41,6 +41,7 @@ async def delete_room_alias(api: Deps, requester: FullUser, alias: RoomAlias) ->
 @router.get("/rooms/{roomId}/aliases", operation_id="getLocalAliases")
 async def get_local_aliases(api: Deps, requester: FullUser, room_id: RoomId) -> dict[str, list[str]]:
     """Client-Server API, "Room aliases"."""
+    await api.platform.limits.check("query", requester.user_id)
     return {"aliases": await service.local_aliases(api, requester.user_id, room_id)}
 
 
