@@ -41,6 +41,8 @@ def json_operations(world: World) -> Iterator[Operation]:
 def checked(operation: Operation, answer: Answer, what: str) -> Answer:
     """No 5xx; and an error is a standard one."""
     assert answer.status < 500, f"{operation} given {what}: {answer}"
+    if answer.content_type.startswith("text/html"):
+        return answer  # a page for a browser says what is wrong in words
     if answer.status == 401 and "flows" in (answer.json or {}):
         return answer  # user-interactive authentication asks for its next stage
     if answer.status >= 400:

@@ -68,7 +68,7 @@ def hammer(
         assert answer.status_code < 500, said
         outcome.made = True
         outcome.reached |= 200 <= answer.status_code < 300
-        if answer.status_code >= 400:
+        if answer.status_code >= 400 and not answer.headers["content-type"][0].startswith("text/html"):
             error = answer.json()
             asks_for_next_stage = answer.status_code == 401 and "flows" in error
             assert asks_for_next_stage or (error["errcode"].startswith("M_") and error["error"]), said

@@ -81,6 +81,7 @@ class World:
         self.bob = self.account("bob")
         self.carol = self.account("carol")
         self.dora = self.account("dora")
+        self.admin = self.administrator()
         self.alias = f"#seed-{secrets.token_hex(4)}:localhost"
         room = {"preset": "public_chat", "room_alias_name": self.alias[1:].split(":")[0], "name": "Seed"}
         self.room_id: str = self.post("/_matrix/client/v3/createRoom", room, self.alice)["room_id"]
@@ -95,6 +96,11 @@ class World:
             "auth": {"type": "m.login.dummy"},
         }
         answer = self.json("POST", "/_matrix/client/v3/register", body, {})
+        return Account(answer["user_id"], answer["access_token"], answer["device_id"])
+
+    def administrator(self) -> Account:
+        body = by_shared_secret(self, admin=True).body
+        answer = self.json("POST", "/_synapse/admin/v1/register", body, {})
         return Account(answer["user_id"], answer["access_token"], answer["device_id"])
 
     def json(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
@@ -334,12 +340,28 @@ def registration(world: World) -> Call:
     return Call(body={"username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy"}})
 
 
-def by_shared_secret(world: World) -> Call:
+def by_shared_secret(world: World, *, admin: bool = False) -> Call:
     nonce = world.http.request("GET", "/_synapse/admin/v1/register").ok()["nonce"]
     name = f"new-{secrets.token_hex(4)}"
-    said = "\0".join([nonce, name, PASSWORD, "notadmin"]).encode()
+    said = "\0".join([nonce, name, PASSWORD, "admin" if admin else "notadmin"]).encode()
     mac = hmac.new(SECRET.encode(), said, hashlib.sha1).hexdigest()
-    return Call(body={"nonce": nonce, "username": name, "password": PASSWORD, "admin": False, "mac": mac})
+    return Call(body={"nonce": nonce, "username": name, "password": PASSWORD, "admin": admin, "mac": mac})
+
+
+def of_admin(body: Any = None) -> Callable[[World], Call]:
+    return lambda world: Call({"userId": world.account("mayfly").user_id}, body=body, account=world.admin)
+
+
+def by_email(world: World) -> Call:
+    secret = secrets.token_hex(8)
+    email = f"{secret}@example.org"
+    return Call(body={"client_secret": secret, "email": email, "send_attempt": 1})
+
+
+def page_of_a_stage(world: World) -> Call:
+    body = json.dumps({"username": f"new-{secrets.token_hex(4)}", "password": PASSWORD}).encode()
+    asked = world.http.request("POST", "/_matrix/client/v3/register", body).json
+    return Call({"authType": "m.login.dummy"}, query={"session": asked["session"]}, raw=b"")
 
 
 GOOD: dict[str, Callable[[World], Call]] = {
@@ -356,6 +378,16 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "deleteDevice": confirmed({}),
     "deleteDevices": confirmed({"devices": ["NOSUCHONE"]}),
     "updateDevice": lambda world: Call(body={"display_name": "fuzzed"}),
+    "requestTokenToRegisterEmail": by_email,
+    "requestTokenToResetPasswordEmail": by_email,
+    "requestTokenTo3PIDEmail": by_email,
+    "showAuthFallback": page_of_a_stage,
+    "completeAuthFallback": page_of_a_stage,
+    # administration
+    "getAdminLockUser": of_admin(),
+    "setAdminLockUser": of_admin({"locked": True}),
+    "getAdminSuspendUser": of_admin(),
+    "setAdminSuspendUser": of_admin({"suspended": True}),
     # profile, account data, filters, push rules
     "getUserProfile": named,
     "getProfileField": named,

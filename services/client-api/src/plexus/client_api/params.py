@@ -24,6 +24,9 @@ ROOM_ALIAS_SCHEMA = {"type": "string", "pattern": "^#[^:]+:"}
 EVENT_ID_SCHEMA = {"type": "string", "pattern": r"^\$"}
 USER_ID_SCHEMA = {"type": "string", "pattern": "^@[^:]*:"}
 
+FORM = {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}}
+"""What OpenAPI is told of a form on a page of ours; nobody but a browser sends it."""
+
 MAX_NAME_BYTES = 255
 """Event types and state keys: Client-Server API, "Size limits"."""
 

@@ -9,6 +9,7 @@ from fastapi import Path, Query, Request
 from plexus.client_api.deps import ClientApi, Deps
 from plexus.client_api.fallback import pages, service
 from plexus.client_api.own_user import Address
+from plexus.client_api.params import FORM
 from plexus.platform.http import make_router, read_body
 from plexus.protocol.errors import BadJson, Forbidden, MissingParam
 from starlette.responses import HTMLResponse, Response
@@ -29,7 +30,7 @@ async def show_auth_fallback(api: Deps, stage: Stage, session: Session) -> Respo
     return _form(api, stage)
 
 
-@router.post(PATH, operation_id="completeAuthFallback", response_model=None)
+@router.post(PATH, operation_id="completeAuthFallback", response_model=None, openapi_extra=FORM)
 async def complete_auth_fallback(
     api: Deps, request: Request, address: Address, stage: Stage, session: Session
 ) -> Response:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from plexus.client_api.deps import Deps, FullUser
 from plexus.client_api.own_user import Address
+from plexus.client_api.params import FORM
 from plexus.client_api.threepids import service, texts
 from plexus.client_api.threepids.models import (
     Addition,
@@ -104,7 +105,7 @@ async def show_email_validation(request: Request, sid: Sid, token: Token) -> Res
     return HTMLResponse(texts.page("Is this your email address?", form), headers=_PAGE)
 
 
-@router.post(service.VALIDATE, operation_id="validateEmail", response_model=None)
+@router.post(service.VALIDATE, operation_id="validateEmail", response_model=None, openapi_extra=FORM)
 async def validate_email(api: Deps, address: Address, sid: Sid, token: Token) -> Response:
     """The button of the page."""
     await api.platform.limits.check("email_token", address)
