@@ -150,7 +150,7 @@ def stories() -> list[str]:
     return folders(*(name for name in found if name not in HEAVY and not name.startswith("_")))
 
 
-RECORD = "PLEXUS_RECORD"
+RECORD = "TEST_RECORD"
 """The folder in which the tests note which operations they have seen; a new one unless given."""
 
 TORTURE = "PLEXUS_TEST_TORTURE"

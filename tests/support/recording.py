@@ -1,7 +1,7 @@
 """What the end-to-end tests have asked and been answered, held against the specification's schemas.
 
 `AsgiClient` hands each exchange to `recorder`. Where the specification is not here nothing is checked. With
-``PLEXUS_RECORD=folder`` each process notes there which operations it has seen with which status; from these
+``TEST_RECORD=folder`` each process notes there which operations it has seen with which status; from these
 notes `tests/coverage.py` makes ``docs/coverage.md``.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support import spec
 
-VARIABLE = "PLEXUS_RECORD"
+VARIABLE = "TEST_RECORD"
 
 
 class Recorder:

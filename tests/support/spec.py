@@ -1,7 +1,7 @@
 """The specification's OpenAPI files, if they are here: which operation a request is, and what its parts must
 be.
 
-They are looked for in the folder that ``PLEXUS_SPEC`` names, else in ``../shared/spec``. `find` is None
+They are looked for in the folder that ``MATRIX_SPEC`` names, else in ``../shared/spec``. `find` is None
 without them; who needs them skips.
 """
 
@@ -134,7 +134,7 @@ class Spec:
 
 
 def folder() -> Path:
-    return Path(os.environ.get("PLEXUS_SPEC") or ROOT.parent / "shared" / "spec")
+    return Path(os.environ.get("MATRIX_SPEC") or ROOT.parent / "shared" / "spec")
 
 
 @cache
