@@ -8,7 +8,7 @@ from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.protocol.errors import Unavailable
 from plexus.rooms import NewEvent, Written
 
-from tests.integration.accounts.conftest import sign_up
+from tests.integration.accounts.conftest import OpenHouse, sign_up
 from tests.support.house import V3, House, Person
 from tests.support.http import seg
 
@@ -42,6 +42,29 @@ async def test_what_the_server_manages_is_read_only(alice: Person) -> None:
 async def test_names_that_cannot_be_stored(alice: Person) -> None:
     for path in ("/account_data/a%00b", f"/account_data/{'x' * 256}", "/rooms/nonsense/account_data/x"):
         assert (await alice.put(mine(alice) + path, {})).error() == (400, "M_INVALID_PARAM")
+
+
+async def test_an_account_keeps_so_much(other_house: OpenHouse, name: str) -> None:
+    async with other_house(account_data={"max_entries": 3, "max_bytes": 1000}) as small:
+        alice = await small.person(name)
+        path = f"{mine(alice)}/account_data"
+        assert (await alice.put(f"{path}/a", {"a": "x" * 900})).ok() == {}
+        for call in (
+            alice.put(f"{path}/b", {"b": "x" * 100}),
+            alice.put(f"{path}/a", {"a": "x" * 1000}),
+            alice.put(f"{mine(alice)}/rooms/!r:x/tags/u.a", {"x": "x" * 100}),
+        ):
+            assert (await call).error() == (413, "M_TOO_LARGE")
+        assert (await alice.get(f"{path}/b")).error() == (404, "M_NOT_FOUND")
+        assert (await alice.get(f"{path}/a")).ok() == {"a": "x" * 900}
+        assert (await alice.put(f"{path}/b", {})).ok() == {}
+        assert (await alice.put(f"{mine(alice)}/rooms/!r:x/account_data/c", {})).ok() == {}
+        assert (await alice.put(f"{path}/d", {})).error() == (413, "M_TOO_LARGE")
+    # One that has more than a new limit may still make it less.
+    async with other_house(account_data={"max_entries": 1, "max_bytes": 10}) as smaller:
+        again = Person(smaller.gateway, alice.token)
+        assert (await again.put(f"{path}/a", {"a": "x" * 901})).error() == (413, "M_TOO_LARGE")
+        assert (await again.put(f"{path}/a", {"a": "x" * 899})).ok() == {}
 
 
 async def test_filters(house: House, alice: Person, name: str) -> None:

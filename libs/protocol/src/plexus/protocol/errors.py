@@ -13,6 +13,7 @@
     │   ├── GuestAccessForbidden 403 M_GUEST_ACCESS_FORBIDDEN
     │   ├── UserDeactivated      403 M_USER_DEACTIVATED
     │   ├── UserSuspended        403 M_USER_SUSPENDED
+    │   ├── InviteBlocked        403 M_INVITE_BLOCKED
     │   ├── CannotLeaveServerNoticeRoom  403 M_CANNOT_LEAVE_SERVER_NOTICE_ROOM
     │   ├── NotFound             404 M_NOT_FOUND
     │   ├── BadJson              400 M_BAD_JSON
@@ -173,6 +174,10 @@ class UserDeactivated(_Fixed):
 class UserSuspended(_Fixed):
     STATUS, ERRCODE = 403, "M_USER_SUSPENDED"
     MESSAGE = "You cannot perform this action while suspended"
+
+
+class InviteBlocked(_Fixed):
+    STATUS, ERRCODE, MESSAGE = 403, "M_INVITE_BLOCKED", "The user does not take invites"
 
 
 class CannotLeaveServerNoticeRoom(_Fixed):

@@ -13,6 +13,7 @@ It knows nothing of rooms. What a change owes to a user's rooms (a new name, a l
 written in the same transaction, for a service to do.
 """
 
+from plexus.users.contact import NO_RULES, ContactRules
 from plexus.users.models import (
     Account,
     AccountData,
@@ -31,8 +32,10 @@ from plexus.users.token_cache import Watch
 from plexus.users.users import Users
 
 __all__ = [
+    "NO_RULES",
     "Account",
     "AccountData",
+    "ContactRules",
     "Device",
     "KeyCounts",
     "NewDevice",

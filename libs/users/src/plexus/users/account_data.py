@@ -5,13 +5,16 @@ Client-Server API, "Client Config".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 from plexus.platform.lanes import UserFact
+from plexus.protocol.errors import Forbidden, TooLarge, Unavailable
 from plexus.users.models import AccountData, UserChanges
 from plexus.users.push_rules import PUSH_RULES, PushRuleStore, push_rules_content
+
+_TRIES = 10
 
 
 class AccountDataStore(PushRuleStore):
@@ -31,13 +34,59 @@ class AccountDataStore(PushRuleStore):
         self, user_id: str, type: str, content: Mapping[str, Any], room_id: str = ""
     ) -> int:
         """Store it; the position of the change in the user's lane. Which types a client may set is for the
-        endpoint to know.
+        endpoint to know. `TooLarge` beyond what a user may store, `Forbidden` without such an account.
         """
-        lane = self.lane(user_id)
-        [(position,)] = await self.db.call(
-            "SELECT users.put_account_data(%s::smallint, %s, %s, %s, %s)",
-            (lane, user_id, room_id, type, orjson.dumps(content)),
+        position = await self._change(user_id, type, content, room_id, None)
+        if position is None:
+            raise AssertionError("a change without a condition met one")
+        return position
+
+    async def edit_account_data(
+        self, user_id: str, type: str, edit: Callable[[dict[str, Any]], dict[str, Any]], room_id: str = ""
+    ) -> None:
+        """Store what ``edit`` makes of the content, of ``{}`` if there is none. Nothing is written if that is
+        the very object; it is called again if somebody else was first.
+        """
+        for _ in range(_TRIES):
+            async with self.read() as session:
+                row = await session.one(
+                    "SELECT content, position FROM users.account_data"
+                    " WHERE lane = %s::smallint AND user_id = %s AND room_id = %s AND type = %s",
+                    (self.lane(user_id), user_id, room_id, type),
+                )
+            content, position = ({}, 0) if row is None else (orjson.loads(row[0]), row[1])
+            edited = edit(content)
+            if edited is content or await self._change(user_id, type, edited, room_id, position) is not None:
+                return
+        raise Unavailable("This account data is being changed by somebody else")
+
+    async def _change(
+        self, user_id: str, type: str, content: Mapping[str, Any], room_id: str, expected: int | None
+    ) -> int | None:
+        """The position of the change; None if what is stored is not that of ``expected`` any more."""
+        lane, limits = self.lane(user_id), self.settings.account_data
+        [(result, position)] = await self.db.call(
+            "SELECT * FROM users.change_account_data(%s::smallint, %s, %s, %s, %s, %s::bigint, %s::integer,"
+            " %s::bigint)",
+            (
+                lane,
+                user_id,
+                room_id,
+                type,
+                orjson.dumps(content),
+                expected,
+                limits.max_entries,
+                limits.max_bytes,
+            ),
         )
+        if result == "gone":
+            raise Forbidden("There is no such user here")
+        if result == "too_many":
+            raise TooLarge(f"An account keeps at most {limits.max_entries} pieces of account data")
+        if result == "too_large":
+            raise TooLarge(f"The account data of an account has at most {limits.max_bytes} bytes")
+        if result == "conflict":
+            return None
         await self.tell(user_id, lane, position, [(UserFact.ACCOUNT_DATA, room_id.encode())])
         return int(position)
 

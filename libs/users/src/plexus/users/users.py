@@ -11,6 +11,7 @@ from plexus.platform.lanes import USER, Fact, Follower
 from plexus.platform.lanes.metrics import observe_follower
 from plexus.protocol.errors import Unavailable
 from plexus.users.account_data import AccountDataStore
+from plexus.users.contact import ContactStore
 from plexus.users.devices import DeviceStore
 from plexus.users.filters import FilterStore
 from plexus.users.inbox import InboxStore
@@ -41,6 +42,7 @@ class Users(
     UiaSessionStore,
     DeviceStore,
     AccountDataStore,
+    ContactStore,
     ProfileStore,
     RoomTaskStore,
     FilterStore,

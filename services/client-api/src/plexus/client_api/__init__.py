@@ -7,7 +7,7 @@ it.
 
 The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``, ``reading``,
 ``timestamps``, ``directory``, ``summaries``, ``mutual_rooms``, ``upgrade``, ``reports`` (rooms and events);
-``accounts``, ``threepids``, ``fallback``, ``devices``, ``account_data``, ``profiles``, ``filters``,
+``accounts``, ``threepids``, ``fallback``, ``devices``, ``account_data``, ``tags``, ``profiles``, ``filters``,
 ``push_rules``, ``openid``, ``administration`` (users). ``root`` collects them. Sending an event is the hot
 path: a `HotRoute`, plain ASGI, no FastAPI.
 

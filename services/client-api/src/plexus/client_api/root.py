@@ -21,6 +21,7 @@ from plexus.client_api.reading import routes as reading
 from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.summaries import routes as summaries
+from plexus.client_api.tags import routes as tags
 from plexus.client_api.threepids import routes as threepids
 from plexus.client_api.timestamps import routes as timestamps
 from plexus.client_api.upgrade import routes as upgrade
@@ -37,6 +38,7 @@ FEATURES = (
     devices,
     profiles,
     account_data,
+    tags,
     filters,
     push_rules,
     creation,

@@ -28,6 +28,7 @@ from plexus.platform.settings.load import SettingsError, load_settings
 from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettings
 from plexus.platform.settings.root import Settings
 from plexus.platform.settings.users import (
+    AccountDataSettings,
     EmailSettings,
     Limit,
     MediaSettings,
@@ -41,6 +42,7 @@ from plexus.platform.settings.users import (
 )
 
 __all__ = [
+    "AccountDataSettings",
     "CallsSettings",
     "Contact",
     "DatabaseSettings",

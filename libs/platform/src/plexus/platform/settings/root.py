@@ -22,6 +22,7 @@ from plexus.platform.settings.http import (
 from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettings
 from plexus.platform.settings.section import Section
 from plexus.platform.settings.users import (
+    AccountDataSettings,
     EmailSettings,
     MediaSettings,
     PasswordSettings,
@@ -67,6 +68,7 @@ class Settings(Section):
     passwords: PasswordSettings = Field(default=PasswordSettings(), description="Passwords.")
     email: EmailSettings = Field(default=EmailSettings(), description="Emails.")
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
+    account_data: AccountDataSettings = Field(default=AccountDataSettings(), description="Account data.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")

@@ -106,6 +106,15 @@ class SessionSettings(Section):
     max_devices: Positive = Field(default=500, description="Devices of one user; a login beyond is refused.")
 
 
+class AccountDataSettings(Section):
+    """What one account may store. What is over is answered ``M_TOO_LARGE``."""
+
+    max_entries: Positive = Field(
+        default=20_000, description="Pieces of account data, those of rooms (tags are one a room) included."
+    )
+    max_bytes: Positive = Field(default=16_777_216, description="Bytes of their contents in all.")
+
+
 class RoomSettings(Section):
     """Rooms made here."""
 

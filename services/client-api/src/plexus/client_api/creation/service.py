@@ -5,7 +5,7 @@ from __future__ import annotations
 from plexus.client_api.creation.models import CreateRoom
 from plexus.client_api.creation.presets import Participant, creation_events
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.service import check_local_invitee, member_content
+from plexus.client_api.membership.service import check_invitees, member_content
 from plexus.platform.http import Requester
 from plexus.protocol import room_versions
 from plexus.protocol.canonical_json import check
@@ -26,11 +26,12 @@ async def create_room(api: ClientApi, requester: Requester, request: CreateRoom)
     if request.invite_3pid:
         raise MatrixError(403, "M_THREEPID_DENIED", NO_THIRD_PARTY_INVITES)
     invited = [user for user in dict.fromkeys(request.invite or ()) if user != requester.user_id]
-    for user_id in invited:
-        check_local_invitee(user_id, api.server_name)
-    for event in request.initial_state or ():
-        if event.type == "m.room.member" and event.content.get("membership") == "invite":
-            check_local_invitee(event.state_key, api.server_name)
+    by_state = [
+        event.state_key
+        for event in request.initial_state or ()
+        if event.type == "m.room.member" and event.content.get("membership") == "invite"
+    ]
+    await check_invitees(api, [*invited, *by_state])
     if invited:
         await api.platform.limits.check("invite", requester.user_id, min(len(invited), 10))
     profiles = await api.users.profiles([requester.user_id, *invited])

@@ -1,16 +1,23 @@
 """Changes of membership: each is one m.room.member event, judged by the room's authorisation rules.
 
 What is checked here is only what those rules leave open: that a kick does not lift a ban, that an unban has
-a ban to lift, and that nobody is invited whom this server cannot reach.
+a ban to lift, and that nobody is invited whom this server cannot reach, or who takes no invites.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.protocol.errors import Forbidden, GuestAccessForbidden, MatrixError, MissingParam, NotFound
+from plexus.protocol.errors import (
+    Forbidden,
+    GuestAccessForbidden,
+    InviteBlocked,
+    MatrixError,
+    MissingParam,
+    NotFound,
+)
 from plexus.protocol.identifiers import is_room_id, parse_user_id
 from plexus.rooms import NewEvent, Written
 
@@ -35,11 +42,19 @@ def member_content(
     return content
 
 
-def check_local_invitee(user_id: str, server_name: str) -> None:
-    """`Forbidden` for a user of another server: an invite that cannot be delivered is not made."""
-    parts = parse_user_id(user_id)
-    if parts is not None and parts[1] != server_name:
-        raise Forbidden("This server cannot invite users of other servers yet")
+async def check_invitees(api: ClientApi, user_ids: Collection[str]) -> None:
+    """`Forbidden` for a user of another server: an invite that cannot be delivered is not made.
+    `InviteBlocked` if one of ours takes none (Client-Server API, "Invite permission").
+    """
+    for user_id in user_ids:
+        parts = parse_user_id(user_id)
+        if parts is not None and parts[1] != api.server_name:
+            raise Forbidden("This server cannot invite users of other servers yet")
+    if not user_ids:
+        return
+    for user_id, rules in (await api.users.contact_rules(user_ids)).items():
+        if rules.blocks_invites:
+            raise InviteBlocked(f"{user_id} does not take invites")
 
 
 async def check_guests_may_join(api: ClientApi, room_id: str) -> None:
@@ -85,7 +100,7 @@ async def invite(api: ClientApi, room_id: str, sender: str, target: str | None, 
     """Invite a user; `MissingParam` if the request names none."""
     if target is None:
         raise MissingParam("user_id is missing")
-    check_local_invitee(target, api.server_name)
+    await check_invitees(api, [target])
     profile = await api.users.profile(target)
     content = member_content("invite", profile, reason=reason)
     await api.rooms.send(room_id, sender, NewEvent("m.room.member", content, state_key=target))

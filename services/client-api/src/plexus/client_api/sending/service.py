@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.service import check_local_invitee
+from plexus.client_api.membership.service import check_invitees
 from plexus.platform.http import Requester
 from plexus.protocol.errors import BadJson, InvalidParam, MatrixError, NotFound, UserSuspended
 from plexus.protocol.identifiers import is_event_id, is_room_alias
@@ -62,7 +62,7 @@ async def state_event(
         await _check_canonical_alias(api, room_id, state_key, content)
     elif event_type == "m.room.member":
         if content.get("membership") == "invite":
-            check_local_invitee(state_key, api.server_name)
+            await check_invitees(api, [state_key])
         # Who vouches for a restricted join is for this server to say: its signature is the proof.
         content = {key: value for key, value in content.items() if key != VOUCHER}
     return NewEvent(event_type, content, state_key=state_key)

@@ -1,0 +1,1 @@
+"""Tags: what a user calls a room, for themselves."""
