@@ -14,7 +14,7 @@ MAX_TAG_BYTES = 255
 
 
 def _check_tag(tag: str) -> str:
-    """ "The name of a tag MUST NOT exceed 255 bytes"."""
+    """At most 255 bytes, as the specification says."""
     if len(check_name(tag).encode("utf-8", "replace")) > MAX_TAG_BYTES:
         raise InvalidParam(f"A tag has at most {MAX_TAG_BYTES} bytes")
     return tag
