@@ -416,6 +416,8 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "joinRoomById": lambda world: Call({"roomId": world.room()}, body={}, account=world.carol),
     "joinRoom": lambda world: Call({"roomIdOrAlias": world.room()}, body={}, account=world.carol),
     "knockRoom": knockable,
+    "postReceipt": lambda world: Call({"receiptType": "m.read"}, body={}),
+    "setReadMarker": lambda world: Call(body={"m.read": world.event_id, "m.fully_read": world.event_id}),
     "sendMessage": lambda world: Call(body={"msgtype": "m.text", "body": "hello"}),
     "redactEvent": redactable,
     "setRoomStateWithKey": state_of("m.room.topic", {"topic": "fuzz"}),

@@ -29,11 +29,17 @@ resolved (``resolving``), with no lock held, by comparing what their snapshots d
 are ``plexus.protocol.state_resolution``. The write is the same function, which is told what has changed in
 the current state. Local events in a forked room follow all of its extremities, and so join them again.
 
-What is not here: HTTP, power levels of a new room (the client API's presets), push rules, receipts.
+How far users have read is kept beside it (``receipts``, ``receipt_writer``): receipts touch no room's row,
+only the lane, and those that come within a moment are written together.
+
+What is not here: HTTP, power levels of a new room (the client API's presets), push rules.
 """
 
 from plexus.rooms.body import events_of, ref_in
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
+from plexus.rooms.receipt_targets import ReceiptTarget
+from plexus.rooms.receipts import MAIN as MAIN_THREAD
+from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.rooms import Rooms
 from plexus.rooms.stored import StoredEvent
@@ -63,6 +69,7 @@ from plexus.rooms.visibility import Viewer
 
 __all__ = [
     "EVERYTHING",
+    "MAIN_THREAD",
     "Alias",
     "Fate",
     "Head",
@@ -70,6 +77,10 @@ __all__ = [
     "NewEvent",
     "Place",
     "PublishedRoom",
+    "ReadPlaces",
+    "Receipt",
+    "ReceiptTarget",
+    "ReceiptType",
     "Received",
     "Replacement",
     "ReplacementClaimed",
@@ -90,5 +101,6 @@ __all__ = [
     "Wanted",
     "Written",
     "events_of",
+    "receipts_of",
     "ref_in",
 ]

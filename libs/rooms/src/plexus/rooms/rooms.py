@@ -15,6 +15,9 @@ from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
 from plexus.rooms.membership import MembershipReader, with_membership
+from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
+from plexus.rooms.receipt_writer import ReceiptWriter
+from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptReader, ReceiptType
 from plexus.rooms.refs import Refs
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.restricted import JoinAuthoriser
@@ -59,6 +62,9 @@ class Rooms:
         self._viewing = Viewing(ground, self._refs, self._events, self._heads)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
         self._sending = Sending(ground, self._refs, authoriser)
+        self._receipts = ReceiptReader(ground)
+        self._receipt_targets = ReceiptTargets(ground)
+        self._receipt_writer = ReceiptWriter(ground)
 
     async def start(self) -> None:
         """Nothing to open: what is needed is made when it is needed."""
@@ -66,6 +72,7 @@ class Rooms:
     async def stop(self) -> None:
         """Take no more writes, and finish those under way."""
         await self._sending.stop()
+        await self._receipt_writer.stop()
 
     # --- writing
 
@@ -234,6 +241,36 @@ class Rooms:
         ordinal.
         """
         return await self._members.hosts(await self._refs.require(room_id), at)
+
+    # --- receipts
+
+    async def receipt_target(self, room_id: str, event_id: str) -> ReceiptTarget | None:
+        """The event that a receipt is to name; None if the room has no such event in its timeline. Kept in
+        memory.
+        """
+        ref = await self._refs.get(room_id)
+        return None if ref is None else await self._receipt_targets.get(ref, event_id)
+
+    async def put_receipt(
+        self, room_id: str, user_id: str, type: ReceiptType, target: ReceiptTarget, thread: str | None = None
+    ) -> None:
+        """Note that the user has read up to an event: in one thread, or in all of the room. One that is not
+        ahead of the one before changes nothing. Returns when it is committed, which is up to a tenth of a
+        second later: receipts are written together.
+
+        `Forbidden` if the user is not in the room. `Unavailable`: it is not known, put it again.
+        """
+        await self._receipt_writer.put(await self._refs.require(room_id), user_id, type, target, thread)
+
+    async def receipts(self, ranges: Sequence[tuple[RoomRef, int, int]], user_id: str) -> list[list[Receipt]]:
+        """For each (room, after, upto) the receipts that this user may see that changed in ``after < position
+        <= upto`` of the room's lane and not since. From 0 on: all. One query.
+        """
+        return await self._receipts.between(ranges, user_id)
+
+    async def read_places(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, ReadPlaces]:
+        """Up to where the user has read each room and its threads, publicly or privately. One query."""
+        return await self._receipts.read_places(refs, user_id)
 
     # --- state
 

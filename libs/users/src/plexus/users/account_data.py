@@ -90,6 +90,18 @@ class AccountDataStore(PushRuleStore):
         await self.tell(user_id, lane, position, [(UserFact.ACCOUNT_DATA, room_id.encode())])
         return int(position)
 
+    async def set_fully_read(self, user_id: str, room_id: str, event_id: str, ordinal: int) -> int:
+        """Move ``m.fully_read`` of a room to the event of this ordinal, unless it is there or ahead already;
+        the position of the change in the user's lane, or of that which brought it where it is.
+        """
+        lane = self.lane(user_id)
+        [(position,)] = await self.db.call(
+            "SELECT users.put_fully_read(%s::smallint, %s, %s, %s, %s)",
+            (lane, user_id, room_id, orjson.dumps({"event_id": event_id}), ordinal),
+        )
+        await self.tell(user_id, lane, position, [(UserFact.ACCOUNT_DATA, room_id.encode())])
+        return int(position)
+
     async def account_data_all(self, user_id: str) -> list[AccountData]:
         """All of it, ``m.push_rules`` included: what an initial sync sends.
 

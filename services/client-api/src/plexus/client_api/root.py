@@ -18,6 +18,7 @@ from plexus.client_api.openid import routes as openid
 from plexus.client_api.profiles import routes as profiles
 from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.reading import routes as reading
+from plexus.client_api.receipts import routes as receipts
 from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.summaries import routes as summaries
@@ -44,6 +45,7 @@ FEATURES = (
     creation,
     membership,
     sending,
+    receipts,
     reading,
     timestamps,
     directory,

@@ -14,7 +14,8 @@ class Fact:
 
     ``position`` counts from 1 in its lane, without holes. ``kind`` is a `RoomFact` or `UserFact`, ``subject``
     the room or user id. ``lo``, ``hi`` and ``data`` mean what the kind says. ``body`` is a serialised
-    ``RoomBody`` that rides along with a published room event; a fact read from PostgreSQL has none.
+    ``RoomBody`` that rides along with a published room event, or a ``ReceiptBody`` with receipts; a fact read
+    from PostgreSQL has none.
     """
 
     position: int

@@ -19,7 +19,9 @@ class RoomFact(IntEnum):
     REDACTED = 2
     """The event with the room-scoped number ``lo`` lost its content."""
     RECEIPT = 3
-    """Receipts of the room changed."""
+    """Receipts of the room changed. With any ``data`` they are all private, and it is the IDs of their users,
+    separated by spaces: nobody else is concerned.
+    """
     PURGE = 4
     """History of the room up to ordinal ``hi`` is gone."""
     UNPARTIAL = 5

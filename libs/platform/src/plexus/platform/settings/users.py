@@ -206,6 +206,9 @@ class RateLimits(Section):
 
     enabled: bool = Field(default=True, description="Off for load tests and behind a limiter of your own.")
     message: Limit = Field(default=_limit(10, 50), description="Events sent, by user.")
+    ephemeral: Limit = Field(
+        default=_limit(20, 100), description="Receipts, read markers, typing and presence, by user."
+    )
     login_address: Limit = Field(default=_limit(0.2, 20), description="Login attempts, by address.")
     login_account: Limit = Field(default=_limit(0.05, 5), description="Failed logins, by account.")
     registration: Limit = Field(default=_limit(0.1, 10), description="Registrations, by address.")

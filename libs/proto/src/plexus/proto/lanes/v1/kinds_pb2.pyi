@@ -30,6 +30,7 @@ class _RoomFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RoomFact
     ROOM_FACT_KIND_REDACTED: _RoomFactKind.ValueType  # 2
     """The event with the room-scoped number lo lost its content."""
     ROOM_FACT_KIND_RECEIPT: _RoomFactKind.ValueType  # 3
+    """Receipts changed. With any data they are all private, and it is the IDs of their users, separated by spaces."""
     ROOM_FACT_KIND_PURGE: _RoomFactKind.ValueType  # 4
     """History up to ordinal hi is gone."""
     ROOM_FACT_KIND_UNPARTIAL: _RoomFactKind.ValueType  # 5
@@ -46,6 +47,7 @@ changed otherwise than by each of them taking force in its turn.
 ROOM_FACT_KIND_REDACTED: RoomFactKind.ValueType  # 2
 """The event with the room-scoped number lo lost its content."""
 ROOM_FACT_KIND_RECEIPT: RoomFactKind.ValueType  # 3
+"""Receipts changed. With any data they are all private, and it is the IDs of their users, separated by spaces."""
 ROOM_FACT_KIND_PURGE: RoomFactKind.ValueType  # 4
 """History up to ordinal hi is gone."""
 ROOM_FACT_KIND_UNPARTIAL: RoomFactKind.ValueType  # 5

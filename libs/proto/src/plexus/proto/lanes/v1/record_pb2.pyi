@@ -94,7 +94,7 @@ class Fact(_message.Message):
     hi: _builtins.int
     data: _builtins.bytes
     body: _builtins.bytes
-    """For room events: a serialised RoomBody. Absent when it would make the record too large."""
+    """For room events a serialised RoomBody, for receipts a ReceiptBody. Absent when it would make the record too large."""
     def __init__(
         self,
         *,
