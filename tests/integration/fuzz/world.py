@@ -291,6 +291,18 @@ def own_rule(world: World) -> Call:
     return of_dora(world, ruleId=rule)
 
 
+def pusher() -> dict[str, Any]:
+    return {
+        "kind": "http",
+        "app_id": "org.example.app",
+        "pushkey": secrets.token_hex(8),
+        "app_display_name": "App",
+        "device_display_name": "Phone",
+        "lang": "en",
+        "data": {"url": "https://push.example.org/_matrix/push/v1/notify"},
+    }
+
+
 def with_body(make: Callable[[World], Call], body: Any) -> Callable[[World], Call]:
     def complete(world: World) -> Call:
         call = make(world)
@@ -405,6 +417,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "deletePushRule": own_rule,
     "setPushRuleEnabled": with_body(own_rule, {"enabled": False}),
     "setPushRuleActions": with_body(own_rule, {"actions": []}),
+    "postPusher": lambda world: Call(body=pusher()),
     # rooms
     "createRoom": lambda world: Call(body={"name": "made by a test"}),
     "inviteUser": about("carol"),

@@ -28,6 +28,7 @@ from plexus.users.models import (
     UserChanges,
 )
 from plexus.users.passwords import check_password_policy
+from plexus.users.pushers import Pusher
 from plexus.users.token_cache import Watch
 from plexus.users.users import Users
 
@@ -41,6 +42,7 @@ __all__ = [
     "NewDevice",
     "OneTimeKey",
     "Profile",
+    "Pusher",
     "RoomTask",
     "Session",
     "ToDeviceMessage",

@@ -18,6 +18,7 @@ from plexus.users.inbox import InboxStore
 from plexus.users.keys import KeyStore
 from plexus.users.last_seen import LastSeen
 from plexus.users.profiles import ProfileStore
+from plexus.users.pushers import PusherStore
 from plexus.users.registration_tokens import RegistrationTokenStore
 from plexus.users.room_tasks import RoomTaskStore
 from plexus.users.short_tokens import ShortTokenStore
@@ -43,6 +44,7 @@ class Users(
     DeviceStore,
     AccountDataStore,
     ContactStore,
+    PusherStore,
     ProfileStore,
     RoomTaskStore,
     FilterStore,

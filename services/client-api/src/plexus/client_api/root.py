@@ -17,6 +17,7 @@ from plexus.client_api.mutual_rooms import routes as mutual_rooms
 from plexus.client_api.openid import routes as openid
 from plexus.client_api.profiles import routes as profiles
 from plexus.client_api.push_rules import routes as push_rules
+from plexus.client_api.pushers import routes as pushers
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.receipts import routes as receipts
 from plexus.client_api.reports import routes as reports
@@ -42,6 +43,7 @@ FEATURES = (
     tags,
     filters,
     push_rules,
+    pushers,
     creation,
     membership,
     sending,

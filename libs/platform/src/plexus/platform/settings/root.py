@@ -26,6 +26,7 @@ from plexus.platform.settings.users import (
     EmailSettings,
     MediaSettings,
     PasswordSettings,
+    PushSettings,
     RateLimits,
     RegistrationSettings,
     RoomSettings,
@@ -70,6 +71,7 @@ class Settings(Section):
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
     account_data: AccountDataSettings = Field(default=AccountDataSettings(), description="Account data.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
+    push: PushSettings = Field(default=PushSettings(), description="Push gateways.")
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Well-known files.")

@@ -115,6 +115,14 @@ class AccountDataSettings(Section):
     max_bytes: Positive = Field(default=16_777_216, description="Bytes of their contents in all.")
 
 
+class PushSettings(Section):
+    """Push gateways."""
+
+    plain_http: bool = Field(
+        default=False, description="Whether a pusher's gateway may be at an ``http`` address: for tests."
+    )
+
+
 class RoomSettings(Section):
     """Rooms made here."""
 

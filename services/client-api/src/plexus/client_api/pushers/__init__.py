@@ -1,0 +1,1 @@
+"""Pushers: where a user's devices want to hear of notifications."""
