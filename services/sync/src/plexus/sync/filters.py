@@ -26,11 +26,16 @@ MAX_LIMIT = 100
 
 
 class Shape:
-    """What of a filter shapes a room's section. Equal by identity: `FilterCache` makes one for each value."""
+    """What of a filter shapes a room's section. Equal by identity: `FilterCache` makes one for each value.
 
-    __slots__ = ("event_fields", "lazy", "limit", "redundant", "state", "timeline")
+    Of the senders that are ``ignored`` a timeline has the state events only. Client-Server API, "Ignoring
+    Users".
+    """
 
-    def __init__(self, filter: Filter) -> None:
+    __slots__ = ("event_fields", "ignored", "lazy", "limit", "redundant", "state", "timeline")
+
+    def __init__(self, filter: Filter, ignored: frozenset[str] = frozenset()) -> None:
+        self.ignored = ignored
         self.timeline = filter.room.timeline
         self.state = filter.room.state
         self.lazy = filter.lazy_load_members
@@ -42,9 +47,11 @@ class Shape:
     @property
     def whole_timeline(self) -> bool:
         """Whether every event of a room is wanted in its timeline."""
-        return self.timeline.is_everything
+        return self.timeline.is_everything and not self.ignored
 
     def in_timeline(self, event: SyncEvent, room_id: str) -> bool:
+        if event.state_key is None and event.sender in self.ignored:
+            return False
         return _passes(self.timeline, event, room_id)
 
     def in_state(self, event: SyncEvent, room_id: str) -> bool:
@@ -81,6 +88,7 @@ class FilterCache:
         self._size = size
         self._parsed: OrderedDict[str | tuple[str, str], SyncFilter] = OrderedDict()
         self._shapes: OrderedDict[object, Shape] = OrderedDict()
+        self._ignoring: OrderedDict[object, Shape] = OrderedDict()
         self._none = self._shaped(Filter())
 
     async def get(self, user_id: str, text: str | None) -> SyncFilter:
@@ -96,6 +104,15 @@ class FilterCache:
         parsed = self._shaped(parse_filter(text if inline else await self._load(user_id, text)))
         _keep(self._parsed, key, parsed, self._size)
         return parsed
+
+    def ignoring(self, found: SyncFilter, ignored: frozenset[str]) -> Shape:
+        """The shape of a filter for users who ignore these."""
+        key = (found.shape, ignored)
+        shape = self._ignoring.get(key)
+        if shape is None:
+            shape = Shape(found.filter, ignored)
+        _keep(self._ignoring, key, shape, self._size)
+        return shape
 
     async def _load(self, user_id: str, filter_id: str) -> bytes:
         stored = await self._stored(user_id, filter_id)

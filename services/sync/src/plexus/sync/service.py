@@ -40,7 +40,7 @@ from plexus.sync.streams.devices import DeviceStream
 from plexus.sync.streams.invited import InvitedStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.user_facts import user_facts
-from plexus.users import Users, Watch
+from plexus.users import NO_RULES, Users, Watch
 
 Authenticate = Callable[[], Awaitable[Requester]]
 """Who asks; raises `UnknownToken`."""
@@ -63,6 +63,7 @@ class SyncService:
     def __init__(self, platform: Platform, rooms: Rooms, users: Users) -> None:
         self._platform = platform
         self._settings = platform.settings.sync
+        self._users = users
         self._access = users.tokens
         self._stop_watching: Callable[[], None] | None = None
         self.replica = Replica(platform, rooms)
@@ -196,9 +197,19 @@ class SyncService:
         return response
 
     async def _view(self, asker: _Asker) -> UserView:
-        return await self.replica.view(asker.requester.user_id, asker.requester.lane)
+        """What is known of the user. Nothing is awaited when that is here."""
+        user_id = asker.requester.user_id
+        while True:
+            view = await self.replica.view(user_id, asker.requester.lane)
+            if view.rules is not None:
+                return view
+            changes = view.rules_changes
+            found = await self._users.contact_rules([user_id])
+            if view.rules_changes == changes:
+                view.rules = found.get(user_id, NO_RULES)
 
     def _answer(self, asker: _Asker, view: UserView, since: Since, after: Cut | None) -> Answer:
+        rules = view.rules or NO_RULES
         return Answer(
             view=view,
             device_id=asker.requester.device_id,
@@ -208,6 +219,8 @@ class SyncService:
             state_after=asker.state_after,
             now_ms=self._platform.clock.now_ms(),
             to_device=since.to_device,
+            rules=rules,
+            ignoring=self._filters.ignoring(asker.filter, rules.ignored) if rules.ignored else None,
         )
 
     def _finish(self, asker: _Asker, answer: Answer) -> Response:

@@ -162,7 +162,7 @@ class Timelines:
         return timelines
 
     async def _filtered(self, work: Work) -> tuple[Sequence[StoredEvent], bool]:
-        wanted = work.shape.timeline
+        wanted, ignored = work.shape.timeline, work.shape.ignored
         room_id = work.ref.room_id
         page = await self._rooms.timeline(
             room_id,
@@ -170,7 +170,10 @@ class Timelines:
             end=Place(work.after),
             backwards=True,
             limit=work.shape.limit,
-            event_filter=lambda event: wanted.matches(event.type, event.sender, room_id, event.content),
+            event_filter=lambda event: (
+                (event.state_key is not None or event.sender not in ignored)
+                and wanted.matches(event.type, event.sender, room_id, event.content)
+            ),
         )
         return page.events[::-1], page.end is not None
 

@@ -142,6 +142,8 @@ class Feed:
                 woken.add(view)
                 if fact.kind == UserFact.KEY_COUNTS:
                     view.forget_key_counts(fact.data.decode())
+                elif fact.kind == UserFact.ACCOUNT_DATA and not fact.data:
+                    view.forget_rules()
             if fact.kind == UserFact.DEVICE_LIST:
                 change = DeviceListChange(lane, fact.position, fact.subject)
                 told = self._interest.tell_device_list(change, rooms.get(fact.subject, ()))

@@ -19,6 +19,7 @@ from plexus.rooms import RoomRef, UserRoom
 from plexus.sync.events import SyncEvent
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.sent_members import SentMembers
+from plexus.users import ContactRules
 
 if TYPE_CHECKING:
     from plexus.sync.replica.polls import Poll
@@ -83,6 +84,7 @@ class UserView:
     """One user, as this replica knows them. ``joined`` holds the rooms they are in, ``others`` those they are
     invited to, knock at, have left or are banned from; ``recent`` those of the others that changed since the
     view was ``loaded``, which is the cut from which on it has seen every fact. Before, it may not be read.
+    ``rules`` say whom the user does not want to hear from; None when they have to be read anew.
     """
 
     __slots__ = (
@@ -94,6 +96,8 @@ class UserView:
         "others",
         "polls",
         "recent",
+        "rules",
+        "rules_changes",
         "told",
         "user_id",
     )
@@ -107,6 +111,8 @@ class UserView:
         self.recent: dict[str, Membership] = {}
         self.polls: list[Poll] = []
         self.devices: dict[str, DeviceState] = {}
+        self.rules: ContactRules | None = None
+        self.rules_changes = 0
         self.told: Cut | None = None
         self.device_lists: list[DeviceListChange] | None = None
         """Changes of device lists that concern the user, all since the cut ``told``."""
@@ -133,6 +139,11 @@ class UserView:
                 self.devices.pop(next(iter(self.devices)))
             state = self.devices[device_id] = DeviceState()
         return state
+
+    def forget_rules(self) -> None:
+        """Account data of the user has changed, and what it was is not said."""
+        self.rules = None
+        self.rules_changes += 1
 
     def forget_key_counts(self, device_id: str) -> None:
         state = self.devices.get(device_id)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plexus.rooms import RoomRef
-from plexus.sync.filters import SyncFilter
+from plexus.sync.filters import Shape, SyncFilter
 from plexus.sync.replica import Cut, UserView
+from plexus.users import NO_RULES, ContactRules
 
 
 @dataclass(slots=True)
 class Answer:
     """``since`` is None for an initial sync. The streams read the upper part and add to the lower one.
+
+    ``rules`` say whom the user does not want to hear from; who ignores somebody has a shape ``ignoring``.
 
     ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``newly_joined`` and
     ``newly_left`` the rooms whose members have come into or gone out of the user's sight, ``came`` and
@@ -26,6 +29,8 @@ class Answer:
     state_after: bool
     now_ms: int
     to_device: int
+    rules: ContactRules = NO_RULES
+    ignoring: Shape | None = None
 
     joined: dict[str, bytes] = field(default_factory=dict)
     invited: dict[str, bytes] = field(default_factory=dict)

@@ -28,6 +28,10 @@ STRIPPED_TYPES = frozenset(
 
 
 class InvitedStream:
+    """No invites from ignored users ("Ignoring Users"), and none at all for who blocks invites ("Invite
+    permission"). They are there again once the user thinks otherwise and syncs anew.
+    """
+
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
@@ -37,21 +41,26 @@ class InvitedStream:
         wanted = [
             membership
             for membership in others
-            if membership.membership in ("invite", "knock")
+            if membership.membership in (("knock",) if answer.rules.blocks_invites else ("invite", "knock"))
             and membership.position <= answer.cut.rooms[membership.ref.lane]
             and (since is None or membership.position > since.rooms[membership.ref.lane])
             and answer.filter.wants_room(membership.ref.room_id)
         ]
         for membership in wanted:
-            state = events_json(await self._stripped(answer.user_id, membership))
+            stripped = await self._stripped(answer, membership)
+            if stripped is None:
+                continue
+            state = events_json(stripped)
             if membership.membership == "invite":
                 answer.invited[membership.ref.room_id] = b'{"invite_state":%b}' % state
             else:
                 answer.knocked[membership.ref.room_id] = b'{"knock_state":%b}' % state
 
-    async def _stripped(self, user_id: str, membership: Membership) -> list[bytes]:
-        """The room as it was when the user was invited, with the user's member event and the inviter's."""
-        ref = membership.ref
+    async def _stripped(self, answer: Answer, membership: Membership) -> list[bytes] | None:
+        """The room as it was when the user was invited, with the user's member event and the inviter's. None
+        if the inviter is ignored.
+        """
+        ref, user_id = membership.ref, answer.user_id
         snapshot = await self._rooms.snapshot_at(ref, Place(membership.ordinal))
         if snapshot is None:
             raise LookupError(f"{ref.room_id} has no event at {membership.ordinal}")
@@ -59,6 +68,8 @@ class InvitedStream:
             ref, snapshot, Wanted(types=frozenset({"m.room.member"}), members=frozenset({user_id}))
         )
         senders = frozenset({user_id, *(event.sender for event in own.values())})
+        if not answer.rules.ignored.isdisjoint(senders):
+            return None
         state = await self._rooms.state_at(ref, snapshot, Wanted(types=STRIPPED_TYPES, members=senders))
         return [
             orjson.dumps(stripped_state(event.event))

@@ -17,10 +17,12 @@ Client-Server API, "Syncing"; "Room History Visibility".
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.errors import Forbidden
 from plexus.rooms import RoomRef, Rooms
+from plexus.sync.filters import Shape
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.timeline import Work
@@ -110,6 +112,8 @@ class RoomStream:
     async def add(self, answer: Answer, works: Sequence[Work], sections: dict[str, bytes]) -> None:
         """Make or find the fragments of these works and add to ``sections`` what they tell this user."""
         fragments = await self._fragments(answer, works)
+        if answer.ignoring is not None:
+            works, fragments = await self._without_ignored(answer, answer.ignoring, works, fragments)
         lazy = self._lazy(answer, works, fragments)
         if any(lazy):
             await self._builder.load_members(
@@ -286,6 +290,27 @@ class RoomStream:
         for index, fragment in zip(own, made, strict=True):
             fragments[index] = fragment
         return fragments
+
+    async def _without_ignored(
+        self, answer: Answer, shape: Shape, works: Sequence[Work], fragments: Sequence[Fragment]
+    ) -> tuple[Sequence[Work], Sequence[Fragment]]:
+        """The fragments for a user who ignores some: where one of those has said something, another, which
+        all share who ignore the same.
+        """
+        told = [
+            index
+            for index, fragment in enumerate(fragments)
+            if any(event.state_key is None and event.sender in shape.ignored for event in fragment.events)
+        ]
+        if not told:
+            return works, fragments
+        works, fragments = list(works), list(fragments)
+        for index in told:
+            works[index] = replace(works[index], shape=shape)
+        made = await self._fragments(answer, [works[index] for index in told])
+        for index, fragment in zip(told, made, strict=True):
+            fragments[index] = fragment
+        return works, fragments
 
     async def _fragment(self, answer: Answer, work: Work) -> Fragment:
         key = _key(work)
