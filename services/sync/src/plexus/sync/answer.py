@@ -41,20 +41,32 @@ class Response:
     def add_rooms(self, answer: Answer) -> None:
         """The joined rooms that have been made, each closed with its account data. They leave the answer."""
         for room_id, section in answer.joined.items():
-            data = answer.room_account_data.pop(room_id, None)
             self._parts += (self._separator, orjson.dumps(room_id), b":", section)
+            data = answer.room_account_data.pop(room_id, None)
             if data is not None:
                 self._parts.append(b',"account_data":{"events":[%b]}' % b",".join(data))
+            data = answer.ephemeral.pop(room_id, None)
+            if data is not None:
+                self._parts.append(b',"ephemeral":{"events":[%b]}' % b",".join(data))
             self._parts.append(b"}")
             self._separator = b","
         answer.joined.clear()
 
     def close(self, answer: Answer) -> None:
-        """The other rooms: those with nothing but account data, invites, knocks, and rooms left."""
+        """The other rooms: those with nothing but account data or ephemeral events, invites, knocks, rooms
+        left.
+        """
         self.add_rooms(answer)
-        for room_id, data in answer.room_account_data.items():
-            self._parts += (self._separator, orjson.dumps(room_id))
-            self._parts.append(b':{"account_data":{"events":[%b]}}' % b",".join(data))
+        for room_id in {**answer.room_account_data, **answer.ephemeral}:
+            sections = [
+                b'"%b":{"events":[%b]}' % (name, b",".join(data))
+                for name, data in (
+                    (b"account_data", answer.room_account_data.get(room_id)),
+                    (b"ephemeral", answer.ephemeral.get(room_id)),
+                )
+                if data is not None
+            ]
+            self._parts += (self._separator, orjson.dumps(room_id), b":{", b",".join(sections), b"}")
             self._separator = b","
         self._parts.append(b"}")
         self._section(b"invite", answer.invited)

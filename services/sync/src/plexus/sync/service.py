@@ -38,6 +38,7 @@ from plexus.sync.streams.context import Answer
 from plexus.sync.streams.device_lists import DeviceListStream
 from plexus.sync.streams.devices import DeviceStream
 from plexus.sync.streams.invited import InvitedStream
+from plexus.sync.streams.receipts import ReceiptStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.user_facts import user_facts
 from plexus.users import NO_RULES, Users, Watch
@@ -73,6 +74,7 @@ class SyncService:
         self._initial = asyncio.Semaphore(self._settings.initial_concurrency)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self._rooms = RoomStream(self.replica, rooms, builder)
+        self._receipts = ReceiptStream(self.replica, rooms)
         self._invited = InvitedStream(rooms)
         self._account_data = AccountDataStream(users)
         self._devices = DeviceStream(users)
@@ -167,6 +169,7 @@ class SyncService:
         (self.metrics.tail if in_tail else self.metrics.database).add()
         facts = user_facts(self.replica, answer, since)
         await self._rooms.changes(answer, since)
+        await self._receipts.changes(answer, since)
         await self._invited.add(answer, since)
         await self._account_data.changes(answer, since, facts)
         await self._devices.add(answer, facts)
@@ -188,6 +191,7 @@ class SyncService:
         response = Response()
         response.open(answer)
         async for _ in rooms:
+            await self._receipts.everything(answer, answer.joined)
             response.add_rooms(answer)
             await asker.authenticate()
             await progress(response)

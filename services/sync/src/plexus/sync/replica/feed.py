@@ -94,7 +94,7 @@ class Feed:
             self._cut = None
             concerned = self._interest.rooms.get(fact.subject)
             if concerned is not None:
-                woken |= concerned
+                woken |= self._private(fact) if fact.data and fact.kind == RoomFact.RECEIPT else concerned
             if fact.kind == RoomFact.EVENTS:
                 for event in self._members(entry, read):
                     view = self._interest.apply(event, fact.position)
@@ -105,6 +105,11 @@ class Feed:
                 self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
                 self._forget(fact.subject)
         self._wake(ROOM, lane, facts, woken)
+
+    def _private(self, fact: Fact) -> set[UserView]:
+        """Who is concerned by receipts that are all private."""
+        views = self._interest.views
+        return {views[user_id] for user_id in fact.data.decode().split(" ") if user_id in views}
 
     def _members(self, fact: TailFact, read: Mapping[int, Moves]) -> Moves:
         """The memberships that a fact moves; nothing is decoded if there can be none, or nobody here."""

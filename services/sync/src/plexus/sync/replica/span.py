@@ -16,12 +16,13 @@ _MANY = 2_000
 """Facts that are walked to find the rooms. With more, whoever asks looks through their own rooms."""
 
 _EVENTS = int(RoomFact.EVENTS)
+_RECEIPT = int(RoomFact.RECEIPT)
 
 
 @dataclass(slots=True)
 class Span:
     """``in_tail``: whether the tail reaches back to ``since``. ``moved`` are the lanes with facts in between,
-    ``rooms`` the rooms with events, None if there are too many to say.
+    ``rooms`` the rooms with events and ``receipts`` those with receipts, None if there are too many to say.
     """
 
     since: Cut
@@ -30,6 +31,7 @@ class Span:
     in_tail: bool
     moved: frozenset[int]
     rooms: Set[str] | None
+    receipts: Set[str] | None
 
     def is_of(self, tail: FamilyTail, since: Cut, cut: Cut) -> bool:
         """Whether this says what the tail has between these two."""
@@ -43,13 +45,16 @@ class Span:
             if after < upto
         ]
         in_tail = all(tail.lanes[lane].floor <= after for lane, after, _ in moved)
-        rooms = None
+        rooms: set[str] | None = None
+        receipts: set[str] | None = None
         if in_tail and sum(upto - after for _, after, upto in moved) <= _MANY:
-            rooms = {
-                fact[SUBJECT]
-                for lane, after, upto in moved
-                for fact in tail.lanes[lane].between(after, upto)
-                if fact[KIND] == _EVENTS
-            }
+            rooms, receipts = set(), set()
+            for lane, after, upto in moved:
+                for fact in tail.lanes[lane].between(after, upto):
+                    if fact[KIND] == _EVENTS:
+                        rooms.add(fact[SUBJECT])
+                    elif fact[KIND] == _RECEIPT:
+                        receipts.add(fact[SUBJECT])
         # What has been dropped later makes this untrue.
-        return cls(since, cut, tail.dropped, in_tail, frozenset(lane for lane, _, _ in moved), rooms)
+        lanes = frozenset(lane for lane, _, _ in moved)
+        return cls(since, cut, tail.dropped, in_tail, lanes, rooms, receipts)

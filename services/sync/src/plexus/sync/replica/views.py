@@ -40,6 +40,11 @@ class Membership(NamedTuple):
     joined_from: int | None
 
 
+def holds_at(cut: Cut, membership: Membership) -> bool:
+    """Whether a membership began within the cut. A view may be loaded ahead of the lanes."""
+    return membership.position <= cut.rooms[membership.ref.lane]
+
+
 UNKNOWN = -1
 
 _MOST_DEVICES = 64

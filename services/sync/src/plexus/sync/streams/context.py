@@ -38,6 +38,7 @@ class Answer:
     left: dict[str, bytes] = field(default_factory=dict)
     account_data: list[bytes] = field(default_factory=list)
     room_account_data: dict[str, list[bytes]] = field(default_factory=dict)
+    ephemeral: dict[str, list[bytes]] = field(default_factory=dict)
     messages: list[bytes] = field(default_factory=list)
     device_lists: bytes | None = None
     key_counts: bytes = b""
@@ -57,6 +58,12 @@ class Answer:
     def next_batch(self) -> str:
         return self.cut.token(self.to_device)
 
+    def add_ephemeral(self, room_id: str, event: bytes) -> None:
+        """One more ephemeral event of a room, if the filter's limit lets it."""
+        limit = self.filter.filter.room.ephemeral.limit
+        if limit is None or len(self.ephemeral.get(room_id, ())) < limit:
+            self.ephemeral.setdefault(room_id, []).append(event)
+
     @property
     def tells_something(self) -> bool:
         """Whether the client learns anything: otherwise the poll is held on."""
@@ -67,6 +74,7 @@ class Answer:
             or self.left
             or self.account_data
             or self.room_account_data
+            or self.ephemeral
             or self.messages
             or self.device_lists
             or self.key_counts_changed

@@ -29,7 +29,7 @@ from plexus.sync.fragments.timeline import Work
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.span import Span
 from plexus.sync.replica.tail import HI, KIND, LO, TailFact
-from plexus.sync.replica.views import UNKNOWN, Membership
+from plexus.sync.replica.views import UNKNOWN, Membership, holds_at
 from plexus.sync.streams.context import Answer
 
 BATCH = 40
@@ -58,7 +58,7 @@ class RoomStream:
                 lane = membership.ref.lane
                 if lane not in span.moved or not answer.filter.wants_room(membership.ref.room_id):
                     continue
-                if not _holds_at(answer.cut, membership):
+                if not holds_at(answer.cut, membership):
                     continue
                 if since.rooms[lane] >= self._replica.rooms.lanes[lane].floor:
                     self._plan(answer, membership, since, works)
@@ -79,7 +79,7 @@ class RoomStream:
         joined = [
             membership
             for membership in answer.view.joined.values()
-            if _holds_at(answer.cut, membership) and answer.filter.wants_room(membership.ref.room_id)
+            if holds_at(answer.cut, membership) and answer.filter.wants_room(membership.ref.room_id)
         ]
         return self._batches(answer, joined, since)
 
@@ -153,7 +153,7 @@ class RoomStream:
     def _work(self, answer: Answer, membership: Membership, since: Cut) -> Work | None:
         """What there is to tell of a room by the tail; None if nothing."""
         ref = membership.ref
-        if not _holds_at(answer.cut, membership) or not answer.filter.wants_room(ref.room_id):
+        if not holds_at(answer.cut, membership) or not answer.filter.wants_room(ref.room_id):
             return None
         facts = self._events(ref, since.rooms[ref.lane], answer.cut.rooms[ref.lane])
         if not facts:
@@ -219,7 +219,7 @@ class RoomStream:
             ref = membership.ref
             if membership.membership not in ("leave", "ban"):
                 continue
-            if membership.position <= since.rooms[ref.lane] or not _holds_at(answer.cut, membership):
+            if membership.position <= since.rooms[ref.lane] or not holds_at(answer.cut, membership):
                 continue
             if not answer.filter.wants_room(ref.room_id):
                 continue
@@ -354,11 +354,6 @@ class RoomStream:
                 users = sent.unknown(fragment.ref.room_id, users)
             needed.append(users)
         return needed
-
-
-def _holds_at(cut: Cut, membership: Membership) -> bool:
-    """Whether a membership began within the cut. A view may be loaded ahead of the lanes."""
-    return membership.position <= cut.rooms[membership.ref.lane]
 
 
 def _key(work: Work) -> tuple[str, object] | None:
