@@ -245,13 +245,51 @@ async def test_heroes(rooms: Rooms) -> None:
     people = [f"@hero{n}:{SERVER}" for n in range(8)]
     for person in people:
         await join(rooms, room_id, person)
-    ref, alone = await rooms.ref(room_id), await rooms.ref(empty)
-    assert ref is not None and alone is not None
     await join(rooms, empty, CAROL)
     await rooms.send(empty, CAROL, member(CAROL, "leave"))
-    found = await rooms.heroes([ref, alone], people[0])
-    assert found[ref] == [ALICE, *people[1:5]]
-    assert (await rooms.heroes([ref, alone], BOB))[alone] == [CAROL]
+    heads = [info for info in (await rooms.room(room_id), await rooms.room(empty)) if info is not None]
+    many, alone = await rooms.summaries([(info.ref, info.head_ordinal, info.snapshot) for info in heads])
+    assert (many.joined, many.invited) == (9, 0)
+    assert many.heroes(people[0], 5) == [ALICE, *people[1:5]]
+    assert many.heroes(people[7], 5) == [ALICE, *people[:4]]
+    assert alone.heroes(BOB, 5) == [CAROL] and alone.heroes(CAROL, 5) == [BOB]
+
+
+async def test_a_summary_is_of_the_event_it_is_asked_for(rooms: Rooms) -> None:
+    """What has happened since is not in it: who came, who went, who has another membership now."""
+    room_id = await make_room(rooms)
+    people = [f"@then{n}:{SERVER}" for n in range(7)]
+    seen = []
+    for person, membership in [
+        *((person, "join") for person in people[:3]),
+        (people[3], "invite"),
+        (people[0], "leave"),
+        (people[3], "join"),
+        (people[1], "ban"),
+        (people[0], "join"),
+        (people[2], "leave"),
+        (people[4], "invite"),
+        (people[4], "leave"),
+    ]:
+        own = membership == "join" or (membership == "leave" and person != people[4])
+        await rooms.send(room_id, person if own else ALICE, member(person, membership))
+        await rooms.send(room_id, ALICE, message("state goes on as it is"))
+        info = await rooms.room(room_id)
+        assert info is not None
+        place = (info.ref, info.head_ordinal, info.snapshot)
+        seen.append((place, (await rooms.summaries([place], heroes=3))[0]))
+    counts = [(summary.joined, summary.invited) for _, summary in seen]
+    assert counts == [
+        *[(2, 0), (3, 0), (4, 0)],
+        *[(4, 1), (3, 1), (4, 0), (3, 0), (4, 0), (3, 0), (3, 1), (3, 0)],
+    ]
+    again = await rooms.summaries([place for place, _ in seen], heroes=3)
+    assert again == [summary for _, summary in seen]
+    assert [summary.heroes(ALICE, 3) for summary in again[-3:]] == [
+        [people[3], people[0]],
+        [people[3], people[0], people[4]],
+        [people[3], people[0]],
+    ]
 
 
 async def test_members_now_and_then(rooms: Rooms) -> None:

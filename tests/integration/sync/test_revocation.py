@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -163,16 +164,13 @@ async def test_who_logs_out_while_waiting_for_an_initial_sync_gets_none(
     began = made(building)
     sync = building.replicas[0].sync
     places = building.platform.settings.sync.initial_concurrency
-    for _ in range(places):
-        await sync._initial.acquire()
-    try:
+    async with AsyncExitStack() as others:
+        for number in range(places):
+            await others.enter_async_context(sync.admission.place(f"@other{number}:x", None, None))
         waiting = asyncio.create_task(person.get(SYNC))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         (await person.post(f"{V3}/logout")).ok()
-    finally:
-        for _ in range(places):
-            sync._initial.release()
     assert (await asyncio.wait_for(waiting, 5)).error() == ENDED
     assert made(building) == began
 

@@ -545,9 +545,34 @@ async def test_a_change_of_devices_is_told_to_those_who_share_a_room(
     assert answer["device_lists"] == {"changed": [], "left": [bob.user_id]}
 
 
+async def test_a_newer_sync_of_a_device_ends_its_older_one(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    since = (await bob.sync())["next_batch"]
+    other = await building.device(bob)
+    wanted: Json = {"room": {"timeline": {"limit": 5}}}
+    stay = [
+        asyncio.create_task(other.sync(since, timeout=20_000)),
+        asyncio.create_task(bob.sync(since, timeout=20_000, filter=wanted)),
+    ]
+    older = asyncio.create_task(bob.sync(since, timeout=20_000))
+    await asyncio.sleep(0.1)
+    newer = asyncio.create_task(bob.sync(since, timeout=20_000))
+    answer = await asyncio.wait_for(older, 2)
+    assert answer["rooms"] == {"join": {}}
+    event_id = await alice.send(room_id, "to all who wait")
+    for poll in (newer, *stay):
+        assert ids(joined(await asyncio.wait_for(poll, 5), room_id)) == [event_id]
+    # What the older one was told ends before what the newer one is told.
+    assert ids(joined(await bob.sync(answer["next_batch"]), room_id)) == [event_id]
+
+
 async def test_a_device_may_hold_a_few_polls_and_the_oldest_ends(alice: SyncPerson) -> None:
     since = (await alice.sync())["next_batch"]
-    polls = [asyncio.create_task(alice.sync(since, timeout=3_000)) for _ in range(6)]
+    filters: list[Json] = [{"room": {"timeline": {"limit": number}}} for number in range(1, 7)]
+    polls = [asyncio.create_task(alice.sync(since, timeout=3_000, filter=each)) for each in filters]
     done, held = await asyncio.wait(polls, timeout=0.5)
     assert done == {polls[0], polls[1]}
     for poll in done:
@@ -563,11 +588,10 @@ async def test_a_draining_replica_answers_its_polls_at_once(
     since = (await alice.sync())["next_batch"]
     polls = [
         asyncio.create_task(person.at(replica).sync(since, timeout=20_000))
-        for person in (alice, bob)
-        for _ in range(2)
+        for person in (alice, await building.device(alice), bob)
     ]
     await asyncio.sleep(0.2)
-    assert replica.sync.replica.held == 4
+    assert replica.sync.replica.held == 3
     building.platform.drain.draining = True
     try:
         await replica.service.drain()

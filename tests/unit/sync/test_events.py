@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 from plexus.protocol.filters import Filter
-from plexus.rooms import Place, TimelineToken
+from plexus.rooms import Place, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
-from plexus.sync.fragments.fragment import Fragment, Summary
+from plexus.sync.fragments.fragment import Fragment
 
 from tests.unit.sync.events import REF, member, stored
 
@@ -103,7 +103,7 @@ def test_members_share_the_same_bytes() -> None:
 
 def test_nobody_is_their_own_hero() -> None:
     users = tuple(f"@u{n}:example.org" for n in range(6))
-    shared = fragment(summary=Summary(6, 1, users))
+    shared = fragment(summary=RoomSummary(6, 1, users))
     assert section(shared)["summary"] == {
         "m.heroes": list(users[:5]),
         "m.joined_member_count": 6,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
+from plexus.platform.http import ClientGone
 from plexus.platform.lanes import SyncToken
 from plexus.protocol.errors import BadJson, InvalidParam
 from plexus.sync.answer import CHUNK, Response, Sender
@@ -149,13 +151,18 @@ def test_an_empty_response_is_small(answer: Answer) -> None:
     assert orjson.loads(response.take()) == {"next_batch": answer.cut.token(0), "rooms": {"join": {}}}
 
 
+async def nothing_more() -> Any:
+    """A client that stays and has nothing more to say."""
+    await asyncio.Event().wait()
+
+
 async def test_a_large_response_is_sent_while_it_is_made(answer: Answer) -> None:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    response, sender = Response(), Sender(send)
+    response, sender = Response(), Sender(nothing_more, send, 30)
     response.open(answer)
     for number in range(4):
         answer.joined = {f"!{number}:x": b'{"x":"%b"' % (b"y" * (CHUNK // 2))}
@@ -166,3 +173,39 @@ async def test_a_large_response_is_sent_while_it_is_made(answer: Answer) -> None
     assert [message.get("more_body", False) for message in sent] == [False, True, True, False]
     body = orjson.loads(b"".join(message.get("body", b"") for message in sent))
     assert list(body["rooms"]["join"]) == ["!0:x", "!1:x", "!2:x", "!3:x"]
+    sender.close()
+
+
+def of_some_size(answer: Answer) -> Response:
+    response = Response()
+    response.open(answer)
+    answer.joined = {"!a:x": b'{"x":"%b"' % (b"y" * CHUNK)}
+    response.add_rooms(answer)
+    return response
+
+
+async def test_what_nobody_reads_is_not_made_any_further(answer: Answer) -> None:
+    async def never(message: Any) -> None:
+        await asyncio.Event().wait()
+
+    sender = Sender(nothing_more, never, 0.05)
+    with pytest.raises(ClientGone):
+        await sender.progress(of_some_size(answer))
+    sender.close()
+
+
+async def test_a_response_ends_when_its_client_has_left(answer: Answer) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def leaves() -> Any:
+        return {"type": "http.disconnect"}
+
+    sender, response = Sender(leaves, send, 30), of_some_size(answer)
+    await sender.progress(Response())
+    await asyncio.sleep(0)
+    with pytest.raises(ClientGone):
+        await sender.progress(response)
+    assert sent == []

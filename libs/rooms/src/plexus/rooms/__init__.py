@@ -43,6 +43,7 @@ from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.rooms import Rooms
 from plexus.rooms.stored import StoredEvent
+from plexus.rooms.summaries import RoomSummary
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -87,6 +88,7 @@ __all__ = [
     "Replaces",
     "RoomInfo",
     "RoomRef",
+    "RoomSummary",
     "Rooms",
     "StoredEvent",
     "TimelinePage",

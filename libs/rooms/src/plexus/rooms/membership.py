@@ -50,26 +50,6 @@ SELECT user_id FROM rooms.membership
    AND membership = ANY (%s::smallint[])
 """
 
-_HEROES = """
-SELECT q.i - 1, m.user_id
-  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) WITH ORDINALITY AS q (lane, room, i)
- CROSS JOIN LATERAL (SELECT user_id, from_ordinal FROM rooms.membership m
-                      WHERE m.lane = q.lane AND m.room = q.room AND m.user_id <> %(user)s
-                        AND m.to_ordinal = 9223372036854775807 AND m.membership <= 2
-                      ORDER BY m.from_ordinal LIMIT %(most)s) AS m
- ORDER BY q.i, m.from_ordinal
-"""
-
-_GONE = """
-SELECT q.i - 1, m.user_id
-  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) WITH ORDINALITY AS q (lane, room, i)
- CROSS JOIN LATERAL (SELECT user_id, from_ordinal FROM rooms.membership m
-                      WHERE m.lane = q.lane AND m.room = q.room AND m.user_id <> %(user)s
-                        AND m.to_ordinal = 9223372036854775807 AND m.membership > 2
-                      ORDER BY m.from_ordinal LIMIT %(most)s) AS m
- ORDER BY q.i, m.from_ordinal
-"""
-
 _NEIGHBOURS = """
 SELECT DISTINCT o.user_id
   FROM (SELECT lane, room FROM rooms.membership
@@ -176,35 +156,6 @@ class MembershipReader:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_IDS, (ref.lane, ref.room, numbers))
         return [row[0] for row in rows]
-
-    async def heroes(self, refs: Sequence[RoomRef], user_id: str, limit: int) -> dict[RoomRef, list[str]]:
-        answer: dict[RoomRef, list[str]] = {ref: [] for ref in refs}
-        await self._add_heroes(answer, list(refs), user_id, limit, gone=False)
-        empty = [ref for ref, found in answer.items() if not found]
-        await self._add_heroes(answer, empty, user_id, limit, gone=True)
-        return answer
-
-    async def _add_heroes(
-        self,
-        answer: dict[RoomRef, list[str]],
-        refs: Sequence[RoomRef],
-        user_id: str,
-        limit: int,
-        *,
-        gone: bool,
-    ) -> None:
-        if not refs:
-            return
-        params = {
-            "lanes": int4([ref.lane for ref in refs]),
-            "rooms": int4([ref.room for ref in refs]),
-            "user": user_id,
-            "most": limit,
-        }
-        async with self._ground.db.read() as session:
-            rows = await session.fetch(_GONE if gone else _HEROES, params)
-        for i, hero in rows:
-            answer[refs[i]].append(hero)
 
     async def neighbours(self, user_id: str) -> set[str]:
         async with self._ground.db.read() as session:

@@ -24,6 +24,7 @@ from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
+from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.timeline import read_timeline
 from plexus.rooms.values import (
     EVERYTHING,
@@ -214,11 +215,13 @@ class Rooms:
         """The users that have one of these memberships now."""
         return await self._members.member_ids(ref, memberships)
 
-    async def heroes(self, refs: Sequence[RoomRef], user_id: str, limit: int = 5) -> dict[RoomRef, list[str]]:
-        """For each room its first members other than ``user_id`` (``m.heroes``): joined and invited ones, or,
-        if there are none, those who have left. Two queries at most.
+    async def summaries(
+        self, places: Sequence[tuple[RoomRef, int, int]], *, heroes: int = 5
+    ) -> list[RoomSummary]:
+        """How many are in each room and who stands for them, after the live event of an ordinal, which left
+        the room's state as the snapshot given. One query.
         """
-        return await self._members.heroes(refs, user_id, limit)
+        return await read_summaries(self._ground, places, heroes)
 
     async def neighbours(self, user_id: str) -> set[str]:
         """The users who share a joined room with this one."""

@@ -7,10 +7,11 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import orjson
-from plexus.platform.http import Send, send_json
+from plexus.platform.http import ClientGone, Receive, Send, send_json
 from plexus.sync.streams.context import Answer
 
 CHUNK = 256 * 1024
@@ -57,6 +58,13 @@ class Response:
         left.
         """
         self.add_rooms(answer)
+        left = {
+            room_id: _left(
+                section,
+                [*answer.room_account_data.pop(room_id, ()), *answer.left_account_data.pop(room_id, ())],
+            )
+            for room_id, section in answer.left.items()
+        }
         for room_id in {**answer.room_account_data, **answer.ephemeral}:
             sections = [
                 b'"%b":{"events":[%b]}' % (name, b",".join(data))
@@ -71,7 +79,7 @@ class Response:
         self._parts.append(b"}")
         self._section(b"invite", answer.invited)
         self._section(b"knock", answer.knocked)
-        self._section(b"leave", {room_id: section + b"}" for room_id, section in answer.left.items()})
+        self._section(b"leave", left)
         self._parts.append(b"}}")
 
     def take(self) -> bytes:
@@ -92,28 +100,53 @@ class Response:
             self._parts.append(b',"%b":{%b}' % (name, inner))
 
 
+def _left(section: bytes, data: Sequence[bytes]) -> bytes:
+    """The section of a room that was left, closed with its account data."""
+    return b'%b,"account_data":{"events":[%b]}}' % (section, b",".join(data)) if data else section + b"}"
+
+
 class Sender:
     """Sends a response whole, or in chunks once it is large. Nothing is sent before there is something to say
     that cannot be an error any more, so a fault in the first chunk is still answered as one.
     """
 
-    __slots__ = ("_send", "_started")
+    __slots__ = ("_gone", "_patience", "_receive", "_send", "_started")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, stall_seconds: float) -> None:
+        self._receive = receive
         self._send = send
+        self._patience = stall_seconds
         self._started = False
+        self._gone: asyncio.Task[None] | None = None
 
     async def progress(self, response: Response) -> None:
-        """Send what there is if it is large."""
+        """Send what there is if it is large. `ClientGone` if there is nobody who reads it."""
+        if self._gone is None:
+            self._gone = asyncio.create_task(self._until_gone())
+        if self._gone.done():
+            raise ClientGone
         if response.size < CHUNK:
             return
-        if not self._started:
-            self._started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await self._send({"type": "http.response.body", "body": response.take(), "more_body": True})
+        try:
+            async with asyncio.timeout(self._patience):
+                if not self._started:
+                    self._started = True
+                    await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                await self._send({"type": "http.response.body", "body": response.take(), "more_body": True})
+        except TimeoutError:
+            raise ClientGone from None
 
     async def finish(self, response: Response) -> None:
         if self._started:
             await self._send({"type": "http.response.body", "body": response.take()})
         else:
             await send_json(self._send, 200, response.take())
+
+    def close(self) -> None:
+        """Listen no more for the client to leave."""
+        if self._gone is not None:
+            self._gone.cancel()
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

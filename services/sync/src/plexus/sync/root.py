@@ -17,7 +17,7 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     app = make_app("Plexus sync")
     app.state.authenticator = users
     app.state.sync = sync
-    endpoint = SyncEndpoint(sync, users, platform.settings.sync.max_timeout_seconds)
+    endpoint = SyncEndpoint(sync, users, platform.settings.sync)
 
     def ready() -> list[str]:
         return sync.replica.not_ready()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from plexus.platform.http import Authenticator, HotRoute, Receive, Scope, Send, bearer, query
+from plexus.platform.settings import SyncSettings
 from plexus.protocol.errors import MissingToken
 from plexus.sync.answer import Sender
 from plexus.sync.models import SyncRequest
@@ -56,10 +57,10 @@ _SYNC: dict[str, Any] = {
 
 
 class SyncEndpoint:
-    def __init__(self, service: SyncService, authenticator: Authenticator, max_timeout: float) -> None:
+    def __init__(self, service: SyncService, authenticator: Authenticator, settings: SyncSettings) -> None:
         self._service = service
         self._authenticator = authenticator
-        self._max_timeout = max_timeout
+        self._settings = settings
 
     async def sync(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
         """``GET /_matrix/client/v3/sync``. Presence is taken and not yet kept."""
@@ -67,9 +68,12 @@ class SyncEndpoint:
         if token is None:
             raise MissingToken
         authenticate = partial(self._authenticator.authenticate, token, scope.get("client_addr"))
-        request = SyncRequest.parse(query(scope), self._max_timeout)
-        sender = Sender(send)
-        await sender.finish(await self._service.sync(authenticate, request, sender.progress))
+        request = SyncRequest.parse(query(scope), self._settings.max_timeout_seconds)
+        sender = Sender(receive, send, self._settings.stall_seconds)
+        try:
+            await sender.finish(await self._service.sync(authenticate, request, sender.progress))
+        finally:
+            sender.close()
 
     def routes(self) -> Sequence[HotRoute]:
         return [HotRoute("GET", "/_matrix/client/v3/sync", self.sync, _SYNC)]

@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import count
 
 from plexus.platform.context import Platform
 from plexus.platform.http import Requester
 from plexus.platform.lanes import FAMILIES
 from plexus.rooms import Rooms
+from plexus.sync.admission import Admission
 from plexus.sync.answer import Response
 from plexus.sync.filters import FilterCache, SyncFilter
 from plexus.sync.fragments.build import Builder
@@ -30,7 +32,7 @@ from plexus.sync.fragments.timeline import Timelines
 from plexus.sync.metrics import Metrics
 from plexus.sync.models import SyncRequest
 from plexus.sync.replica import Cut, Replica, UserView
-from plexus.sync.replica.arrivals import Cause
+from plexus.sync.replica.polls import Poll
 from plexus.sync.replica.sent_members import SentMembers
 from plexus.sync.since import Since, Tokens
 from plexus.sync.streams.account_data import AccountDataStream
@@ -58,6 +60,8 @@ class _Asker:
     authenticate: Authenticate
     filter: SyncFilter
     state_after: bool
+    kind: str | None
+    arrival: int
 
 
 class SyncService:
@@ -67,11 +71,13 @@ class SyncService:
         self._users = users
         self._access = users.tokens
         self._stop_watching: Callable[[], None] | None = None
+        self._arrivals = count()
         self.replica = Replica(platform, rooms)
         self.metrics = Metrics(platform.telemetry, self.replica)
         self._filters = FilterCache(users.filter)
         self._tokens = Tokens(platform.log, self.replica, self._settings.reach_seconds)
-        self._initial = asyncio.Semaphore(self._settings.initial_concurrency)
+        self.admission = Admission(self._settings, self.metrics.refused)
+        self.metrics.observe(self.admission)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self._rooms = RoomStream(self.replica, rooms, builder)
         self._receipts = ReceiptStream(self.replica, rooms)
@@ -104,15 +110,27 @@ class SyncService:
         sync_filter = await self._filters.get(requester.user_id, request.filter)
         await self._reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
-        asker = _Asker(requester, authenticate, sync_filter, request.use_state_after)
+        asker = _Asker(
+            requester,
+            authenticate,
+            sync_filter,
+            request.use_state_after,
+            request.filter,
+            next(self._arrivals),
+        )
         if not request.full_state:
             response = await self._incremental(asker, since, request)
             if response is not None:
                 return response
         started = asyncio.get_running_loop().time()
-        async with self._initial:
+        async with self.admission.place(requester.user_id, requester.device_id, request.filter) as place:
             await authenticate()
-            response = await self._full(asker, since, request, progress)
+
+            async def checked(response: Response) -> None:
+                place.check()
+                await progress(response)
+
+            response = await self._full(asker, since, request, checked)
         self.metrics.full_seconds.record(asyncio.get_running_loop().time() - started)
         return response
 
@@ -134,7 +152,7 @@ class SyncService:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.timeout
         token = request.since
-        cause: Cause | None = None
+        poll: Poll | None = None
         while (after := since.cut) is not None:
             if after.generation != self.replica.generation:
                 since = await self._tokens.since(after.token(since.to_device))
@@ -145,21 +163,27 @@ class SyncService:
             await self._add_changes(answer, after)
             await asker.authenticate()
             if answer.tells_something or loop.time() >= deadline or self._platform.drain.draining:
-                if cause is not None and answer.tells_something:
-                    self._platform.telemetry.deliver(cause.span, "deliver", cause.woken_ns, {})
+                if poll is not None and answer.tells_something:
+                    self._delivered(poll, loop.time())
                 return self._finish(asker, answer)
             since = Since(answer.cut, answer.to_device)
             # What was seen while the token was read has woken nobody: then look again. Revocations are in the
             # cut too, so none of them slips through here, whoever hears of it first.
             if self.replica.is_abreast(answer.cut, view):
                 del answer
-                poll = await self.replica.hold(
-                    view, asker.requester.device_id, deadline, self._settings.polls_per_device
-                )
-                cause = poll.cause
+                poll = Poll(asker.requester.device_id, loop.create_future(), asker.kind, asker.arrival)
+                await self.replica.hold(view, poll, deadline)
                 if poll.superseded:
+                    self.metrics.ended.add()
                     deadline = 0
         return None
+
+    def _delivered(self, poll: Poll, now: float) -> None:
+        """A held poll is answered with what woke it."""
+        if poll.woken:
+            self.metrics.wakes.record(now - poll.woken)
+        if poll.cause is not None:
+            self._platform.telemetry.deliver(poll.cause.span, "deliver", poll.cause.woken_ns, {})
 
     async def _add_changes(self, answer: Answer, since: Cut) -> None:
         if answer.cut.same_place(since) and self._is_idle(answer):
@@ -184,7 +208,8 @@ class SyncService:
         # Joined rooms and cut are taken in the same turn: nothing may be awaited before.
         rooms = self._rooms.everything(answer, since.cut)
         await self._invited.add(answer, since.cut)
-        await self._account_data.everything(answer)
+        archived = since.cut is None and asker.filter.filter.room.include_leave
+        await self._account_data.everything(answer, archived)
         await self._devices.add(answer, None)
         if since.cut is not None:
             await self._device_lists.changes(answer, since.cut)

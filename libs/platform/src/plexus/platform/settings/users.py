@@ -140,6 +140,19 @@ class SyncSettings(Section):
     initial_concurrency: Positive = Field(
         default=4, description="Initial syncs answered at a time in one process; others wait."
     )
+    initial_waiting: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="Initial syncs that may wait in one process; more are answered 503."
+    )
+    initial_wait_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60, description="How long an initial sync waits for its turn; then it is answered 503."
+    )
+    initial_per_user: Positive = Field(
+        default=4, description="Initial syncs that one user may have under way or waiting in one process."
+    )
+    stall_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30,
+        description="How long a client may leave a part of a large response unread before it is cut off.",
+    )
     reach_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1, description="How long a sync waits for what the user wrote or saw through another process."
     )
@@ -151,7 +164,11 @@ class SyncSettings(Section):
         default=20_000, description="Users whose rooms are kept in memory, for one process."
     )
     polls_per_device: Positive = Field(
-        default=4, description="Syncs that one device may hold at a time; one more ends its oldest."
+        default=4,
+        description="Syncs with different filters that one device may hold; one more ends its oldest.",
+    )
+    polls_per_user: Positive = Field(
+        default=64, description="Syncs that one user may hold in one process; one more ends their oldest."
     )
 
 

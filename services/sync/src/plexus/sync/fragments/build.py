@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 
 from plexus.platform.clock import Clock
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import RoomRef, Rooms, StoredEvent, TimelineToken, Wanted
+from plexus.rooms import RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
-from plexus.sync.fragments.fragment import HEROES, Fragment, Summary
+from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.members import MemberEvents
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 
@@ -42,7 +42,7 @@ class _Draft:
             or bool(self.timeline.moves)
             or any(key[0] == "m.room.member" for key in self.state)
             or any(event.is_member for event in self.timeline.events)
-        )
+        ) and not self.work.is_left
 
 
 class Builder:
@@ -59,7 +59,7 @@ class Builder:
         timelines = await self._timelines.read(works)
         drafts = [_Draft(work, timeline) for work, timeline in zip(works, timelines, strict=True)]
         await self._read_states(drafts)
-        summaries = await self._summaries([draft.work.ref for draft in drafts if draft.tells_members])
+        summaries = await self._summaries([draft for draft in drafts if draft.tells_members])
         return [self._finish(draft, summaries) for draft in drafts]
 
     async def for_viewer(self, made: Sequence[tuple[Work, Fragment]], viewer: str) -> list[Fragment]:
@@ -79,8 +79,10 @@ class Builder:
                 fragments += await self.build([replace(work, viewer=viewer)])
         return fragments
 
-    async def load_members(self, wanted: Sequence[tuple[Fragment, frozenset[str]]]) -> None:
-        """Load into each fragment the member events of these users that it does not have yet."""
+    async def load_members(self, wanted: Sequence[tuple[Fragment, frozenset[str]]], shape: Shape) -> None:
+        """Load into each fragment the member events of these users that it does not have yet. What the filter
+        keeps out of the state stays out.
+        """
         missing = [(fragment, users.difference(fragment.members)) for fragment, users in wanted]
         missing = [(fragment, users) for fragment, users in missing if users]
         if not missing:
@@ -92,7 +94,9 @@ class Builder:
         for (fragment, _), events in zip(missing, found, strict=True):
             for user, event in events.items():
                 fragment.members[user] = (
-                    None if event is None else event.client_bytes(now_ms=now_ms, with_room_id=False)
+                    event.client_bytes(now_ms=now_ms, with_room_id=False)
+                    if event is not None and _in_state(shape.state, event)
+                    else None
                 )
 
     async def _read_states(self, drafts: Sequence[_Draft]) -> None:
@@ -130,17 +134,13 @@ class Builder:
         if redacted:
             await self._rooms.decorate(redacted)
 
-    async def _summaries(self, refs: Sequence[RoomRef]) -> dict[RoomRef, Summary]:
-        if not refs:
-            return {}
-        heads = await self._rooms.heads(refs)
-        heroes = await self._rooms.heroes(refs, "", HEROES + 1)
-        return {
-            ref: Summary(head.joined_members, head.invited_members, tuple(heroes.get(ref, ())))
-            for ref, head in heads.items()
-        }
+    async def _summaries(self, drafts: Sequence[_Draft]) -> dict[RoomRef, RoomSummary]:
+        """How many are in these rooms at the end of the range, whatever has happened since."""
+        places = [(draft.work.ref, draft.work.upto, draft.timeline.end) for draft in drafts]
+        found = await self._rooms.summaries(places, heroes=HEROES)
+        return {ref: summary for (ref, _, _), summary in zip(places, found, strict=True)}
 
-    def _finish(self, draft: _Draft, summaries: dict[RoomRef, Summary]) -> Fragment:
+    def _finish(self, draft: _Draft, summaries: dict[RoomRef, RoomSummary]) -> Fragment:
         work, line, shape = draft.work, draft.timeline, draft.work.shape
         now_ms = self._clock.now_ms()
         room_id = work.ref.room_id

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 from plexus.protocol.filters import apply_event_fields
-from plexus.rooms import RoomRef, TimelineToken
+from plexus.rooms import RoomRef, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
 
 HEROES = 5
@@ -23,21 +23,12 @@ _FRESH_MS = 1_000
 """For how long the ``age`` of a printed event may be passed on."""
 
 
-@dataclass(slots=True)
-class Summary:
-    """``heroes`` has one user more than is sent, so that each of them can be left out of their own."""
-
-    joined: int
-    invited: int
-    heroes: tuple[str, ...]
-
-    def json(self, viewer: str) -> bytes:
-        heroes = [user for user in self.heroes if user != viewer][:HEROES]
-        return b'"summary":{"m.heroes":%b,"m.joined_member_count":%d,"m.invited_member_count":%d}' % (
-            orjson.dumps(heroes),
-            self.joined,
-            self.invited,
-        )
+def _summary_json(summary: RoomSummary, viewer: str) -> bytes:
+    return b'"summary":{"m.heroes":%b,"m.joined_member_count":%d,"m.invited_member_count":%d}' % (
+        orjson.dumps(summary.heroes(viewer, HEROES)),
+        summary.joined,
+        summary.invited,
+    )
 
 
 @dataclass(slots=True)
@@ -60,7 +51,7 @@ class Fragment:
     memberships: Sequence[str] | None = None
     lazy: frozenset[str] = frozenset()
     is_full: bool = False
-    summary: Summary | None = None
+    summary: RoomSummary | None = None
     joined: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
     event_fields: tuple[str, ...] | None = None
@@ -91,7 +82,7 @@ class Fragment:
     def render(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
         """The section without its closing brace. ``lazy`` are the member events to add, loaded before."""
         own = (viewer, device) in self._owners
-        in_summary = self.summary is not None and viewer in self.summary.heroes[:HEROES]
+        in_summary = self.summary is not None and viewer in self.summary.heroes("", HEROES)
         if own or in_summary:
             return self._print(viewer, device if own else None, lazy, now_ms)
         if now_ms - self._printed_ms > _FRESH_MS:
@@ -127,7 +118,7 @@ class Fragment:
             name = b"state_after" if self.state_after else b"state"
             parts.append(b'"%b":{"events":[%b]}' % (name, b",".join(state)))
         if self.summary is not None:
-            parts.append(self.summary.json(viewer))
+            parts.append(_summary_json(self.summary, viewer))
         return b",".join(parts)
 
 

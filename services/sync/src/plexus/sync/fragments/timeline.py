@@ -25,8 +25,9 @@ class Work:
     """A room's section to be made, of the events with after < ordinal <= upto.
 
     ``is_full``: with the whole state, not only what changed. ``viewer``: for this user only, who was not
-    joined throughout. ``facts``: the facts of the range if the tail holds all of them. ``begins_anew``: the
-    client may have some of these events already, so the timeline does not continue what it has (``limited``).
+    joined throughout; ``is_left``: who is not in the room any more, and is told no summary of it. ``facts``:
+    the facts of the range if the tail holds all of them. ``begins_anew``: the client may have some of these
+    events already, so the timeline does not continue what it has (``limited``).
     """
 
     ref: RoomRef
@@ -38,6 +39,7 @@ class Work:
     viewer: str | None = None
     begins_anew: bool = False
     facts: Sequence[TailFact] | None = None
+    is_left: bool = False
 
 
 @dataclass(slots=True)

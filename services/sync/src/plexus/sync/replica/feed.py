@@ -172,8 +172,11 @@ def _erased(fact: Fact) -> tuple[int, int]:
 
 def wake(views: set[UserView]) -> None:
     """Let the polls of these users look again."""
+    now = time.monotonic() if views else 0.0
     for view in views:
         for poll in view.polls:
+            if not poll.woken:
+                poll.woken = now
             poll.wake()
 
 

@@ -19,24 +19,34 @@ TICK_SECONDS = 0.25
 
 
 class Poll:
-    """One held request. ``device_id`` says whose; the future ends with the wait, for whatever reason.
+    """One held request: of which device, for what (``kind``: its filter), and as which of all requests it
+    came. The future ends with the wait, for whatever reason.
 
-    ``superseded``: a newer poll has taken over, this one has to end. ``cause``: the traced facts that woke
-    it.
+    ``superseded``: a newer poll has taken over, this one has to end. ``woken``: when facts woke it, by the
+    loop's clock, 0 if they did not; ``cause``: the traced ones among them.
     """
 
-    __slots__ = ("cause", "device_id", "future", "superseded", "tick")
+    __slots__ = ("arrival", "cause", "device_id", "future", "kind", "superseded", "tick", "woken")
 
-    def __init__(self, device_id: str | None, future: asyncio.Future[None]) -> None:
+    def __init__(
+        self, device_id: str | None, future: asyncio.Future[None], kind: object = None, arrival: int = 0
+    ) -> None:
         self.device_id = device_id
+        self.kind = kind
+        self.arrival = arrival
         self.future = future
         self.superseded = False
+        self.woken = 0.0
         self.cause: Cause | None = None
         self.tick = 0
 
     def wake(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
+
+    def supersede(self) -> None:
+        self.superseded = True
+        self.wake()
 
 
 class Wheel:

@@ -21,6 +21,7 @@ from plexus.sync.replica.arrivals import Arrivals
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.feed import Feed
+from plexus.sync.replica.held_polls import make_room
 from plexus.sync.replica.polls import Poll, Wheel
 from plexus.sync.replica.span import Span
 from plexus.sync.replica.tail import FamilyTail
@@ -34,7 +35,7 @@ _MB = 1024 * 1024
 
 class Replica:
     def __init__(self, platform: Platform, rooms: Rooms) -> None:
-        settings = platform.settings.sync
+        settings = self._settings = platform.settings.sync
         self._patience = settings.reach_seconds
         self._rooms = rooms
         self.bodies = Bodies(rooms, settings.tail_mb * _MB // 4)
@@ -149,22 +150,18 @@ class Replica:
         """
         return self.cut() is cut and self.interest.views.get(view.user_id) is view
 
-    async def hold(self, view: UserView, device_id: str | None, deadline: float, most: int) -> Poll:
-        """Wait for a fact that concerns this user, or for the deadline; then look again.
-
-        A device may hold ``most`` polls at a time: one more ends its oldest.
+    async def hold(self, view: UserView, poll: Poll, deadline: float) -> None:
+        """Wait for a fact that concerns this user, or for the deadline; then look again. Not at all if this
+        poll is superseded: see `held_polls`.
         """
-        poll = Poll(device_id, asyncio.get_running_loop().create_future())
-        mine = [other for other in view.polls if other.device_id == device_id and not other.superseded]
-        if len(mine) >= most:
-            mine[0].superseded = True
-            mine[0].wake()
+        make_room(view, poll, self._settings, asyncio.get_running_loop().time())
+        if poll.superseded:
+            return
         view.polls.append(poll)
         try:
             await self._wheel.hold(poll, deadline)
         finally:
             view.polls.remove(poll)
-        return poll
 
     def wake_device(self, user_id: str, device_id: str) -> None:
         """Let the held polls of a device look again, and with "" those of all devices of the user."""

@@ -74,7 +74,7 @@ class DeviceListChange(NamedTuple):
 class DeviceState:
     """What is kept of a device between its syncs. ``key_counts`` is JSON, stale once a fact said so;
     ``inbox_empty`` says that nothing waits beyond what was sent; ``acknowledged`` is how far its inbox has
-    been cleared.
+    been cleared; ``superseded_at`` is when a newer poll last ended older ones, by the loop's clock.
     """
 
     key_counts: bytes | None = None
@@ -83,6 +83,7 @@ class DeviceState:
     inbox_empty: bool = False
     acknowledged: int = 0
     members: SentMembers | None = None
+    superseded_at: float = -1e9
 
 
 class UserView:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import orjson
 from plexus.platform.lanes import UserFact
 from plexus.sync.replica import Cut
+from plexus.sync.replica.views import holds_at
 from plexus.sync.streams.context import Answer
 from plexus.sync.streams.user_facts import UserFacts
 from plexus.users import AccountData, Users
@@ -37,23 +38,37 @@ class AccountDataStream:
             new = {ref.room_id for ref in answer.newly_joined}
             rows = [row for row in rows if row.room_id not in new]
             rows += [row for row in await self._users.account_data_all(answer.user_id) if row.room_id in new]
-        _take(answer, rows)
+        _take(answer, [row for row in rows if not row.room_id or _is_joined(answer, row.room_id)])
+        _take(answer, [row for row in rows if row.room_id in answer.left])
 
-    async def everything(self, answer: Answer) -> None:
-        """Add all there is. A change beyond the cut may be among it; it is told once more then."""
-        _take(answer, await self._users.account_data_all(answer.user_id))
+    async def everything(self, answer: Answer, archived: bool) -> None:
+        """Add all there is, also that of rooms that were left if these are told. A change beyond the cut may
+        be among it; it is told once more then.
+        """
+        rows = await self._users.account_data_all(answer.user_id)
+        _take(answer, [row for row in rows if not row.room_id or _is_joined(answer, row.room_id)])
+        if archived:
+            others = [row for row in rows if row.room_id and not _is_joined(answer, row.room_id)]
+            _take(answer, others, answer.left_account_data)
 
 
-def _take(answer: Answer, rows: Iterable[AccountData]) -> None:
+def _is_joined(answer: Answer, room_id: str) -> bool:
+    """Whether the user is in the room at the cut."""
+    membership = answer.view.joined.get(room_id)
+    return membership is not None and holds_at(answer.cut, membership)
+
+
+def _take(
+    answer: Answer, rows: Iterable[AccountData], of_rooms: dict[str, list[bytes]] | None = None
+) -> None:
     wanted = answer.filter.filter
+    of_rooms = answer.room_account_data if of_rooms is None else of_rooms
     for row in rows:
         event = b'{"type":%b,"content":%b}' % (orjson.dumps(row.type), row.content)
         if not row.room_id:
             if wanted.account_data.matches(row.type, None):
                 answer.account_data.append(event)
-        elif (
-            row.room_id in answer.view.joined
-            and answer.filter.wants_room(row.room_id)
-            and wanted.room.account_data.matches(row.type, None, row.room_id)
+        elif answer.filter.wants_room(row.room_id) and wanted.room.account_data.matches(
+            row.type, None, row.room_id
         ):
-            answer.room_account_data.setdefault(row.room_id, []).append(event)
+            of_rooms.setdefault(row.room_id, []).append(event)

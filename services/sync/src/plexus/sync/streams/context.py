@@ -16,7 +16,8 @@ class Answer:
 
     ``rules`` say whom the user does not want to hear from; who ignores somebody has a shape ``ignoring``.
 
-    ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``newly_joined`` and
+    ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``left_account_data`` what
+    belongs to rooms that may yet be told as left, ``newly_joined`` and
     ``newly_left`` the rooms whose members have come into or gone out of the user's sight, ``came`` and
     ``went`` the users who did.
     """
@@ -39,6 +40,7 @@ class Answer:
     account_data: list[bytes] = field(default_factory=list)
     room_account_data: dict[str, list[bytes]] = field(default_factory=dict)
     ephemeral: dict[str, list[bytes]] = field(default_factory=dict)
+    left_account_data: dict[str, list[bytes]] = field(default_factory=dict)
     messages: list[bytes] = field(default_factory=list)
     device_lists: bytes | None = None
     key_counts: bytes = b""

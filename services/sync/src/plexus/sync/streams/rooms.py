@@ -117,7 +117,8 @@ class RoomStream:
         lazy = self._lazy(answer, works, fragments)
         if any(lazy):
             await self._builder.load_members(
-                [(fragment, users) for fragment, users in zip(fragments, lazy, strict=True) if users]
+                [(fragment, users) for fragment, users in zip(fragments, lazy, strict=True) if users],
+                answer.filter.shape,
             )
         for work, fragment, users in zip(works, fragments, lazy, strict=True):
             if fragment.is_empty and sections is answer.joined and not work.is_full:
@@ -247,6 +248,7 @@ class RoomStream:
             is_full=after is None,
             viewer=answer.user_id,
             begins_anew=after is None and since is not None,
+            is_left=True,
         )
 
     async def _saw_state(self, ref: RoomRef, user_id: str) -> bool:
@@ -338,10 +340,11 @@ class RoomStream:
         self, answer: Answer, works: Sequence[Work], fragments: Sequence[Fragment]
     ) -> list[frozenset[str]]:
         """The users whose member events each section needs besides."""
-        if not answer.filter.shape.lazy:
+        shape = answer.filter.shape
+        if not shape.lazy or not shape.state.matches_type("m.room.member"):
             return [frozenset()] * len(works)
         sent = None
-        if answer.device_id is not None and not answer.filter.shape.redundant:
+        if answer.device_id is not None and not shape.redundant:
             sent = answer.view.device(answer.device_id).members
         needed = []
         for fragment in fragments:
@@ -349,7 +352,7 @@ class RoomStream:
             if fragment.is_full:
                 users = users | {answer.user_id}
             if fragment.summary is not None:
-                users = users | {u for u in fragment.summary.heroes[: HEROES + 1] if u != answer.user_id}
+                users = users.union(fragment.summary.heroes(answer.user_id, HEROES))
             if users and sent is not None and not fragment.is_full:
                 users = sent.unknown(fragment.ref.room_id, users)
             needed.append(users)
