@@ -26,7 +26,7 @@ from plexus.rooms.lane_writer import call_write
 from plexus.rooms.placing import Unresolved, place
 from plexus.rooms.reading_head import read_head, read_missing
 from plexus.rooms.receiving import Resolutions
-from plexus.rooms.wishes import Missing, Wish
+from plexus.rooms.wishes import Found, Missing, Wish
 from plexus.rooms.writes import Result
 
 from tests.integration.rooms.conftest import ALICE, SERVER, MakeRooms, TestGround, make_room, message, state
@@ -417,4 +417,4 @@ async def with_state(session: ReadSession, head: RoomHead) -> RoomHead:
         ("m.room.member", ALICE),
         ("m.room.topic", ""),
     ]
-    return await read_missing(session, head, Missing(entries=set(keys), chain=True), {}, {})
+    return await read_missing(session, head, Missing(entries=set(keys), chain=True), Found())

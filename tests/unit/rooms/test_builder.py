@@ -16,7 +16,7 @@ from plexus.rooms import NewEvent, RoomRef, Txn
 from plexus.rooms.builder import ChainBuilder, Signer, needs
 from plexus.rooms.creation import build_room
 from plexus.rooms.head import MOST_ENTRIES, Entry, RoomHead
-from plexus.rooms.wishes import Missing, Target, Wish
+from plexus.rooms.wishes import Found, Missing, Target, Wish
 
 SERVER = "here.example.org"
 ALICE, BOB = f"@alice:{SERVER}", f"@bob:{SERVER}"
@@ -117,7 +117,7 @@ def test_events_cited_with_their_hashes(version: str) -> None:
     # What is left after a redaction has the same hash.
     raw = redact_raw(head.version, rules.event.raw)
     builder = ChainBuilder(
-        head, signer, targets={last: Target(num, "m.room.join_rules", ALICE, "", raw, True)}
+        head, signer, found=Found({last: Target(num, "m.room.join_rules", ALICE, "", raw, True)})
     )
     builder.add(wish(MESSAGE))
     builder.add(wish(NewEvent("m.room.message", {"body": "y"})))
@@ -150,7 +150,7 @@ def test_new_power_levels_are_integers_also_where_old_ones_are_not(version: str)
     rules = head.entries["m.room.join_rules", ""]
     assert rules is not None
     target = Target(4, "m.room.join_rules", ALICE, "", rules.event.raw, False)
-    builder = ChainBuilder(head, SIGNER, targets={extremity: target})
+    builder = ChainBuilder(head, SIGNER, found=Found({extremity: target}))
     bad: list[dict[str, Any]] = [
         {"ban": "50"},
         {"users": {ALICE: "100"}},
@@ -215,7 +215,7 @@ def test_a_redaction_of_an_event_of_the_same_chain() -> None:
 def test_a_target_that_is_redacted_already() -> None:
     head = make_head()
     target = Target(2, "m.x", ALICE, None, b"{}", is_redacted=True)
-    builder = ChainBuilder(head, SIGNER, targets={"$x": target})
+    builder = ChainBuilder(head, SIGNER, found=Found({"$x": target}))
     builder.add(wish(NewEvent("m.room.redaction", {}, redacts="$x")))
     assert builder.verdicts[0].error is None
     assert builder.write.redactions == []

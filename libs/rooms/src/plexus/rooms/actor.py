@@ -31,7 +31,7 @@ from plexus.rooms.reading_head import Stale, read_head, read_missing, read_versi
 from plexus.rooms.receiving import MOST_RESOLVED, Resolutions, receive
 from plexus.rooms.transactions import made_by, sent_before
 from plexus.rooms.values import Received, RoomRef, Written
-from plexus.rooms.wishes import Missing, Target, Verdict, Wish
+from plexus.rooms.wishes import Found, Missing, Verdict, Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
@@ -224,8 +224,7 @@ class RoomActor:
 
     async def _build(self, wishes: Sequence[Wish]) -> Chain:
         head = self.head
-        targets: dict[str, Target | None] = {}
-        pages: dict[int, bytes] = {}
+        found = Found()
         if head is None or is_wide(head) or needs(head, wishes):
             async with self._ground.db.read(primary=True) as session:
                 if head is None:
@@ -233,10 +232,10 @@ class RoomActor:
                 if is_wide(head):
                     return await self._build_joining(session, head, wishes[0])
                 if missing := needs(head, wishes):
-                    head = await read_missing(session, head, missing, targets, pages)
+                    head = await read_missing(session, head, missing, found)
             self.head = head
         try:
-            return build_chain(head, self.signer(), wishes, targets, pages)
+            return build_chain(head, self.signer(), wishes, found)
         except Missing:
             async with self._ground.db.read(primary=True) as session:
                 return await self.build_reading(session, head, wishes)
@@ -252,14 +251,13 @@ class RoomActor:
         """A chain upon ``head``, reading whatever turns out to be missing; `Stale` if the head is."""
         if is_wide(head):
             return await self._build_joining(session, head, wishes[0])
-        targets: dict[str, Target | None] = {}
-        pages: dict[int, bytes] = {}
+        found = Found()
         missing = needs(head, wishes)
         while True:
             if missing:
-                head = await read_missing(session, head, missing, targets, pages)
+                head = await read_missing(session, head, missing, found)
             try:
-                return build_chain(head, self.signer(), wishes, targets, pages)
+                return build_chain(head, self.signer(), wishes, found)
             except Missing as more:
                 missing = more
 
@@ -332,15 +330,9 @@ class RoomActor:
         waiting.answer(Written(self.room_id, event_id, position, self.lane, replayed=replayed))
 
 
-def build_chain(
-    head: RoomHead,
-    signer: Signer,
-    wishes: Sequence[Wish],
-    targets: dict[str, Target | None],
-    pages: dict[int, bytes],
-) -> Chain:
+def build_chain(head: RoomHead, signer: Signer, wishes: Sequence[Wish], found: Found) -> Chain:
     """The chain of these wishes upon ``head``; raises `Missing`."""
-    builder = ChainBuilder(head, signer, targets=targets, pages=pages)
+    builder = ChainBuilder(head, signer, found=found)
     for wish in wishes:
         builder.add(wish)
         if builder.write.size > MOST_BYTES:

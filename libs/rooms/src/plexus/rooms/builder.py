@@ -6,7 +6,8 @@ For each event wanted, in this order:
 1. Its transaction id was used by an event before it in the chain, or it is a state event and says what the
    state says already: nothing is to be written (`Verdict` with the event in force).
 2. The authorisation rules decide upon the state so far, the chain included.
-3. A redaction finds its target and whether this user may take its content away (``redactions``).
+3. A redaction finds its target and whether this user may take its content away (``redactions``); what relates
+   to another event finds that one (``relating``).
 4. The event is built, hashed and signed; nothing has been changed until here, so a refusal leaves no trace.
 5. The head moves on: extremity, state, snapshot, membership and visibility changes (``pending_state``).
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from plexus.protocol.auth_rules import auth_types_for_event, check_auth
@@ -27,12 +28,14 @@ from plexus.protocol.canonical_json import encode
 from plexus.protocol.errors import MatrixError
 from plexus.protocol.events import Draft, Event, reference_hash_of
 from plexus.protocol.power_levels import check_own_levels
+from plexus.protocol.relations import relation_of
 from plexus.protocol.signatures import SigningKey
 from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.pending_state import PendingState
 from plexus.rooms.redactions import Redactions, target_of
+from plexus.rooms.relating import Relations, annotation_of, relating
 from plexus.rooms.values import RoomRef, Txn
-from plexus.rooms.wishes import Missing, Target, Verdict, Wish, check_names
+from plexus.rooms.wishes import Annotation, Found, Missing, Verdict, Wish, check_names
 from plexus.rooms.writes import EventRow, NewRoom, RoomWrite
 
 _CREATE: StateKey = ("m.room.create", "")
@@ -60,6 +63,7 @@ def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
     """What these wishes will need and the head does not have, as far as can be told before building."""
     wanted: set[StateKey] = {_CREATE, _POWER_LEVELS}
     targets: set[str] = set()
+    annotations: set[Annotation] = set()
     if head.version.references_with_hashes:
         targets.update(end.event_id for end in head.extremities)
     states = 0
@@ -73,7 +77,11 @@ def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
             wanted.add((event.type, event.state_key))
         if (target := target_of(head.version, event)) is not None:
             targets.add(target)
-    missing = Missing(targets=targets)
+        if event.state_key is None and (relation := relation_of(event.content)) is not None:
+            targets.add(relation.parent)
+            if (annotation := annotation_of(wish.sender, event.type, relation)) is not None:
+                annotations.add(annotation)
+    missing = Missing(targets=targets, annotations=annotations)
     if not head.is_complete:
         missing.entries = {key for key in wanted if key not in head.entries}
     if states:
@@ -89,9 +97,8 @@ def needs(head: RoomHead, wishes: Sequence[Wish]) -> Missing:
 class ChainBuilder:
     """A chain in the making upon ``head``.
 
-    ``targets`` are the redaction targets that were read (None: there is no such event), and the extremities
-    where the room version wants their hashes; ``pages`` are pages of the state's checkpoint. For a new room
-    ``head`` is that of an empty room and ``new`` says what it will be.
+    Among the targets that were ``found`` are the extremities, where the room version wants their hashes. For
+    a new room ``head`` is that of an empty room and ``new`` says what it will be.
     """
 
     def __init__(
@@ -99,8 +106,7 @@ class ChainBuilder:
         head: RoomHead,
         signer: Signer,
         *,
-        targets: Mapping[str, Target | None] | None = None,
-        pages: Mapping[int, bytes] | None = None,
+        found: Found | None = None,
         new: NewRoom | None = None,
         lane_of: Callable[[str], int] | None = None,
     ) -> None:
@@ -114,8 +120,10 @@ class ChainBuilder:
         self._extremities = head.extremities
         self._txns: dict[Txn, str] = {}
         self._events: dict[str, EventRow] = {}
-        self._state = PendingState(head, pages or {}, self.write)
-        self._redactions = Redactions(head.version, self._state, self._events, targets or {}, self.write)
+        found = found or Found()
+        self._state = PendingState(head, found.pages, self.write)
+        self._redactions = Redactions(head.version, self._state, self._events, found.targets, self.write)
+        self._relations = Relations(head.version, self._redactions, found.annotations)
 
     @property
     def room_id(self) -> str:
@@ -189,6 +197,7 @@ class ChainBuilder:
             create=create,
         )
         target = self._redactions.judge(wish.sender, new)
+        annotation = self._relations.judge(wish.sender, new)
         event = build(
             version,
             room_id=room_id,
@@ -209,6 +218,8 @@ class ChainBuilder:
         self._append(event, tuple(entry.num for entry in auth), wish.txn)
         if target is not None:
             self._redactions.apply(target)
+        if annotation is not None:
+            self._relations.apply(annotation, self.write.events[-1].num)
         return event
 
     def _hashes(self, prev: Iterable[str], auth: Iterable[Entry]) -> dict[str, str]:
@@ -235,6 +246,8 @@ class ChainBuilder:
         prev = tuple(end.num for end in self._extremities)
         row = EventRow(num, event, before, self._state.snapshot, prev, auth, txn, replaces)
         self.write.events.append(row)
+        if (relation := relating(at, event)) is not None:
+            self.write.relations.append(relation)
         self._events[event.event_id] = row
         self._extremities = (Extremity(num, event.event_id, self._state.snapshot, event.depth),)
         self._depth = event.depth

@@ -18,13 +18,13 @@ from plexus.protocol.validation import MAX_PREV_EVENTS
 from plexus.rooms.builder import ChainBuilder, Signer
 from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.placing import Resolved, place, resolution
-from plexus.rooms.reading_head import read_targets
+from plexus.rooms.reading_head import read_annotations, read_targets
 from plexus.rooms.room_reads import RoomReads
 from plexus.rooms.snapshots import EMPTY
 from plexus.rooms.snapshots import Chain as Way
 from plexus.rooms.values import Fate
 from plexus.rooms.variants import Variant
-from plexus.rooms.wishes import Missing, Target, Verdict, Wish
+from plexus.rooms.wishes import Found, Missing, Verdict, Wish
 from plexus.rooms.writes import RoomWrite
 
 
@@ -49,7 +49,7 @@ async def build_joining(
     before = resolution(head, [Variant(end.snapshot) for end in ends], resolved)
     reads = RoomReads(head.ref, head.version)
     known: dict[StateKey, Entry | None] = {}
-    targets: dict[str, Target | None] = {}
+    found = Found()
     while True:
         # The numbers of what is built here do not matter: only the event is taken.
         upon = replace(
@@ -61,15 +61,16 @@ async def build_joining(
             chain=Way(EMPTY, b"", (), 0),
             is_complete=False,
         )
-        builder = ChainBuilder(upon, signer, targets=targets)
+        builder = ChainBuilder(upon, signer, found=found)
         try:
             builder.add(wish)
             break
         except Missing as missing:
-            targets.update(await read_targets(session, head.ref, missing.targets))
-            found = await reads.values(session, before, missing.entries)
-            await reads.read_events(session, [event_id for event_id in found.values() if event_id])
-            for key, event_id in found.items():
+            found.targets.update(await read_targets(session, head.ref, missing.targets))
+            found.annotations.update(await read_annotations(session, head.ref, missing.annotations))
+            entries = await reads.values(session, before, missing.entries)
+            await reads.read_events(session, [event_id for event_id in entries.values() if event_id])
+            for key, event_id in entries.items():
                 event = None if event_id is None else reads.events[event_id]
                 known[key] = None if event is None else Entry(event.num, event.event)
     [verdict] = builder.verdicts

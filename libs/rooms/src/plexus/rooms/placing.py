@@ -35,6 +35,7 @@ from plexus.protocol.power_levels import PowerLevels
 from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.reading_head import read_targets
 from plexus.rooms.reading_predecessors import Predecessor, known_of, passed_over, read_predecessors
+from plexus.rooms.relating import relating
 from plexus.rooms.room_reads import RoomReads
 from plexus.rooms.snapshot_store import SnapshotStore
 from plexus.rooms.state_changes import TELLING, note_changes
@@ -216,6 +217,8 @@ class _Placing:
             flags=flags,
         )
         write.events.append(row)
+        if is_live and (relation := relating(0, event)) is not None:
+            write.relations.append(relation)
         write.snapshot = snap_now
         if is_live:
             ends = (*ends, Extremity(self._num, event.event_id, snap_after, event.depth))

@@ -13,7 +13,7 @@ from plexus.protocol.room_versions import ROOM_VERSIONS
 from plexus.rooms.head import Entry, Extremity, RoomHead, StateKey
 from plexus.rooms.snapshots import EMPTY, Chain, Node, unpack
 from plexus.rooms.values import RoomRef
-from plexus.rooms.wishes import Missing, Target
+from plexus.rooms.wishes import Annotation, Found, Missing, Target
 
 _HEAD = """
 SELECT r.room, r.room_version, r.version, r.head_num, r.head_position, r.depth, r.snapshot, r.next_state_key,
@@ -40,6 +40,15 @@ _TARGETS = """
 SELECT event_id, num, type, sender, state_key, raw, redacted_by IS NOT NULL
   FROM rooms.event
  WHERE lane = %s::smallint AND room = %s::integer AND event_id = ANY (%s::text[])
+"""
+
+_ANNOTATIONS = """
+SELECT q.i - 1, r.num
+  FROM unnest(%(parents)s::text[], %(types)s::text[], %(senders)s::text[], %(keys)s::bytea[])
+       WITH ORDINALITY AS q (parent, type, sender, key, i)
+  JOIN rooms.relation r
+    ON r.lane = %(lane)s::smallint AND r.room = %(room)s::integer AND r.parent = q.parent
+   AND r.sender = q.sender AND r.rel_type = 'm.annotation' AND r.type = q.type AND r.key = q.key
 """
 
 _CHAIN = """
@@ -94,33 +103,58 @@ async def read_missing(
     session: ReadSession,
     head: RoomHead,
     missing: Missing,
-    targets: dict[str, Target | None],
-    pages: dict[int, bytes],
+    found: Found,
 ) -> RoomHead:
-    """The head with what was missing; targets and pages are put where they are given.
+    """The head with what was missing; what is not of the head is added to ``found``.
 
     Raises `Stale` if the room has moved on.
     """
     if missing.entries:
         head = await _read_entries(session, head, missing.entries)
     if missing.targets:
-        targets.update(await read_targets(session, head.ref, missing.targets))
+        found.targets.update(await read_targets(session, head.ref, missing.targets))
+    if missing.annotations:
+        found.annotations.update(await read_annotations(session, head.ref, missing.annotations))
     if missing.chain:
         head = head.with_read(chain=await read_chain(session, head.ref, head.snapshot))
     if missing.pages:
-        pages.update(await read_pages(session, head.ref, missing.pages))
+        found.pages.update(await read_pages(session, head.ref, missing.pages))
     return head
 
 
 async def read_targets(
     session: ReadSession, ref: RoomRef, event_ids: Collection[str]
 ) -> dict[str, Target | None]:
-    """The targets of redactions; None for what is not there."""
+    """What redactions and relations name; None for what is not there."""
     targets: dict[str, Target | None] = dict.fromkeys(event_ids)
     rows = await session.fetch(_TARGETS, (ref.lane, ref.room, list(event_ids)))
     for event_id, num, kind, sender, state_key, raw, is_redacted in rows:
         targets[event_id] = Target(num, kind, sender, state_key, bytes(raw), is_redacted)
     return targets
+
+
+async def read_annotations(
+    session: ReadSession, ref: RoomRef, wanted: Collection[Annotation]
+) -> dict[Annotation, tuple[int, ...]]:
+    """The numbers of the events that are such annotations and have not been redacted."""
+    asked = [each for each in wanted if "\0" not in each.type]
+    found: dict[Annotation, tuple[int, ...]] = dict.fromkeys(wanted, ())
+    if not asked:
+        return found
+    rows = await session.fetch(
+        _ANNOTATIONS,
+        {
+            "parents": [each.parent for each in asked],
+            "types": [each.type for each in asked],
+            "senders": [each.sender for each in asked],
+            "keys": [each.key for each in asked],
+            "lane": ref.lane,
+            "room": ref.room,
+        },
+    )
+    for i, num in rows:
+        found[asked[i]] += (num,)
+    return found
 
 
 async def _read_entries(session: ReadSession, head: RoomHead, wanted: Collection[StateKey]) -> RoomHead:

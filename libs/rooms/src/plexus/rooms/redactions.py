@@ -86,6 +86,10 @@ class Redactions:
         self._write.redactions.append(Redaction(len(self._write.events) - 1, target.num, raw))
         self._state.redact(self._version, target, raw)
 
+    def has_taken(self, num: int) -> bool:
+        """Whether the chain redacts the event of this number."""
+        return num in self._redacted
+
     def find(self, event_id: str) -> Target | None:
         """An event of the chain or one that was read; None if there is none. Raises `Missing`."""
         row = self._events.get(event_id)

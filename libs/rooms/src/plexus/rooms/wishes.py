@@ -5,6 +5,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from plexus.platform.telemetry import RequestContext
 from plexus.protocol.errors import InvalidParam, MatrixError
@@ -26,8 +27,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The event that a redaction names. ``raw`` as it is now; ``is_redacted``: nothing is left to take
-    away.
+    """The event that a redaction, or a relation, names. ``raw`` as it is now; ``is_redacted``: nothing is
+    left to take away.
     """
 
     num: int
@@ -54,6 +55,26 @@ class Verdict:
     unless_sent: bool = False
 
 
+class Annotation(NamedTuple):
+    """What a user may say once of an event. ``key`` stands for the annotation's key."""
+
+    parent: str
+    type: str
+    sender: str
+    key: bytes
+
+
+@dataclass(slots=True)
+class Found:
+    """What was read for a chain besides the head. Targets are events by ID, None where there is none in the
+    room; ``pages`` of the state's checkpoint; ``annotations`` the numbers of those there are.
+    """
+
+    targets: dict[str, Target | None] = field(default_factory=dict)
+    pages: dict[int, bytes] = field(default_factory=dict)
+    annotations: dict[Annotation, tuple[int, ...]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Missing(Exception):  # noqa: N818 - a question, not an error
     """What must be read before the chain can be built."""
@@ -61,10 +82,11 @@ class Missing(Exception):  # noqa: N818 - a question, not an error
     entries: set[StateKey] = field(default_factory=set)
     targets: set[str] = field(default_factory=set)
     pages: set[int] = field(default_factory=set)
+    annotations: set[Annotation] = field(default_factory=set)
     chain: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.targets or self.pages or self.chain)
+        return bool(self.entries or self.targets or self.pages or self.annotations or self.chain)
 
 
 def check_names(new: NewEvent) -> None:

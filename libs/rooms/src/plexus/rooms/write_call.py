@@ -1,6 +1,7 @@
 """The call of ``rooms.write``: a group of room writes as parallel arrays, and its answer as outcomes.
 
-The meaning of each array is told in ``migrations/0005-forks.sql``; the order here is that of its parameters.
+The meaning of each array is told in ``migrations/0005-forks.sql`` and ``0011-relations.sql``; the order here
+is that of the parameters.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
         bytea([event.raw for event in drawn]),
         int8([num for row in events for num in row.prev + row.auth]),
         *(_changes(writes, forked) if any(write.changes_state for write in writes) else _NO_CHANGES),
+        *(_relations(writes) if any(write.relations for write in writes) else _NO_RELATIONS),
     ]
 
 
@@ -82,12 +84,7 @@ _NO_PLACES = _places(())
 
 def _changes(writes: Sequence[RoomWrite], forked: bool) -> tuple[bytes, ...]:
     """The arrays whose elements belong to an event by its index, which counts from 1 over all rooms."""
-    firsts: list[int] = []
-    count = 1
-    for write in writes:
-        firsts.append(count)
-        count += len(write.events)
-    pairs = list(zip(firsts, writes, strict=True))
+    pairs = _numbered(writes)
     keys = [(first + at, num) for first, write in pairs for at, num in write.state_keys]
     snapshots = [(first + at, row) for first, write in pairs for at, row in write.snapshots]
     pages = [(at, number, data) for at, row in snapshots for number, data in row.new_pages]
@@ -123,6 +120,31 @@ def _changes(writes: Sequence[RoomWrite], forked: bool) -> tuple[bytes, ...]:
         int8([redaction.num for _, redaction in redactions]),
         bytea([redaction.raw for _, redaction in redactions]),
     )
+
+
+def _numbered(writes: Sequence[RoomWrite]) -> list[tuple[int, RoomWrite]]:
+    """Each write with the index of its first event."""
+    pairs = []
+    count = 1
+    for write in writes:
+        pairs.append((count, write))
+        count += len(write.events)
+    return pairs
+
+
+def _relations(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
+    """What relates to what."""
+    found = [(first + each.at, each) for first, write in _numbered(writes) for each in write.relations]
+    return (
+        int4([at for at, _ in found]),
+        text([each.parent for _, each in found]),
+        text([each.rel_type for _, each in found]),
+        bytea([each.key for _, each in found]),
+        int4([int(each.edit) for _, each in found]),
+    )
+
+
+_NO_RELATIONS = _relations(())
 
 
 def _resolved(changes: Sequence[CurrentChange]) -> tuple[bytes, ...]:
@@ -165,6 +187,6 @@ def outcomes(result: PGresult) -> list[Outcome]:
 
 
 WRITE = PackedStatement(
-    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(64)),
+    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(69)),
     (INT2, *(oid_of(value) for value in arguments(0, ())[1:])),
 )

@@ -96,6 +96,18 @@ class Redaction(NamedTuple):
     raw: bytes
 
 
+class Relating(NamedTuple):
+    """The event at index ``at`` of the chain relates to the event ``parent``. ``key`` stands for the key of
+    an annotation; ``edit``: it has what a replacement must have.
+    """
+
+    at: int
+    parent: str
+    rel_type: str
+    key: bytes | None
+    edit: bool
+
+
 @dataclass(frozen=True, slots=True)
 class NewRoom:
     """What the row of a new room has besides what its events tell."""
@@ -136,6 +148,7 @@ class RoomWrite:
     members: list[MemberChange] = field(default_factory=list)
     visibilities: list[tuple[int, str]] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
+    relations: list[Relating] = field(default_factory=list)
     remote: bool = False
     """Whether the events are those of other servers: nobody here waits to see them."""
     traced: Sequence[RequestContext] = ()
