@@ -431,6 +431,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "knockRoom": knockable,
     "postReceipt": lambda world: Call({"receiptType": "m.read"}, body={}),
     "setReadMarker": lambda world: Call(body={"m.read": world.event_id, "m.fully_read": world.event_id}),
+    "setTyping": lambda world: Call(body={"typing": True, "timeout": 1000}),
     "sendMessage": lambda world: Call(body={"msgtype": "m.text", "body": "hello"}),
     "redactEvent": redactable,
     "setRoomStateWithKey": state_of("m.room.topic", {"topic": "fuzz"}),

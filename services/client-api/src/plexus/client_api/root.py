@@ -26,6 +26,7 @@ from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.tags import routes as tags
 from plexus.client_api.threepids import routes as threepids
 from plexus.client_api.timestamps import routes as timestamps
+from plexus.client_api.typing import routes as typing
 from plexus.client_api.upgrade import routes as upgrade
 from plexus.client_api.voip import routes as voip
 from plexus.platform.context import Platform
@@ -48,6 +49,7 @@ FEATURES = (
     membership,
     sending,
     receipts,
+    typing,
     reading,
     timestamps,
     directory,

@@ -42,6 +42,7 @@ from plexus.sync.streams.devices import DeviceStream
 from plexus.sync.streams.invited import InvitedStream
 from plexus.sync.streams.receipts import ReceiptStream
 from plexus.sync.streams.rooms import RoomStream
+from plexus.sync.streams.typing import TypingStream
 from plexus.sync.streams.user_facts import user_facts
 from plexus.users import NO_RULES, Users, Watch
 
@@ -81,6 +82,7 @@ class SyncService:
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self._rooms = RoomStream(self.replica, rooms, builder)
         self._receipts = ReceiptStream(self.replica, rooms)
+        self._typing = TypingStream(self.replica.typing)
         self._invited = InvitedStream(rooms)
         self._account_data = AccountDataStream(users)
         self._devices = DeviceStream(users)
@@ -155,7 +157,7 @@ class SyncService:
         poll: Poll | None = None
         while (after := since.cut) is not None:
             if after.generation != self.replica.generation:
-                since = await self._tokens.since(after.token(since.to_device))
+                since = await self._tokens.since(after.token(since.to_device, after.shows))
                 continue
             view = await self._view(asker)
             self._begin_members(asker, view, token)
@@ -188,12 +190,16 @@ class SyncService:
     async def _add_changes(self, answer: Answer, since: Cut) -> None:
         if answer.cut.same_place(since) and self._is_idle(answer):
             answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
+            if not answer.cut.same_moment(since):
+                self._typing.changes(answer, since)
             return
         in_tail = self.replica.span(since, answer.cut).in_tail
         (self.metrics.tail if in_tail else self.metrics.database).add()
         facts = user_facts(self.replica, answer, since)
         await self._rooms.changes(answer, since)
         await self._receipts.changes(answer, since)
+        if answer.newly_joined or not answer.cut.same_moment(since):
+            self._typing.changes(answer, since)
         await self._invited.add(answer, since)
         await self._account_data.changes(answer, since, facts)
         await self._devices.add(answer, facts)
@@ -213,6 +219,10 @@ class SyncService:
         await self._devices.add(answer, None)
         if since.cut is not None:
             await self._device_lists.changes(answer, since.cut)
+        if since.cut is None:
+            self._typing.everything(answer)
+        else:
+            self._typing.changes(answer, since.cut)
         response = Response()
         response.open(answer)
         async for _ in rooms:
@@ -248,6 +258,7 @@ class SyncService:
             state_after=asker.state_after,
             now_ms=self._platform.clock.now_ms(),
             to_device=since.to_device,
+            shows=self._typing.shown_to(view),
             rules=rules,
             ignoring=self._filters.ignoring(asker.filter, rules.ignored) if rules.ignored else None,
         )

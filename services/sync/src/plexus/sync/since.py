@@ -59,6 +59,7 @@ class Tokens:
         if not await self._replica.begins(clamped.generation, _GENERATION_SECONDS):
             raise Unavailable("A new generation has begun and is not followed yet")
         cut = Cut.of_token(clamped)
+        self._replica.see_moment(cut)
         if not self._replica.cut().covers(cut):
             cut = await self._reach(cut)
         since = Since(cut, token.to_device)
@@ -81,7 +82,7 @@ class Tokens:
             raise Unavailable("A new generation has begun and is not followed yet")
         rooms = tuple(map(min, cut.rooms, heads.rooms))
         users = tuple(map(min, cut.users, heads.users))
-        reached = Cut(cut.generation, rooms, users)
+        reached = Cut(cut.generation, rooms, users, epoch=cut.epoch, moment=cut.moment, shows=cut.shows)
         await self._replica.reach(
             {(ROOM, lane): p for lane, p in enumerate(rooms)}
             | {(USER, lane): p for lane, p in enumerate(users)},

@@ -9,29 +9,60 @@ from plexus.platform.lanes import SyncToken
 
 
 class Cut:
-    __slots__ = ("_text", "generation", "rooms", "serial", "users")
+    __slots__ = ("_texts", "epoch", "generation", "moment", "rooms", "serial", "shows", "users")
 
     def __init__(
-        self, generation: int, rooms: tuple[int, ...], users: tuple[int, ...], serial: int = 0
+        self,
+        generation: int,
+        rooms: tuple[int, ...],
+        users: tuple[int, ...],
+        serial: int = 0,
+        *,
+        epoch: int = 0,
+        moment: int = 0,
+        shows: bool = False,
     ) -> None:
         self.generation = generation
         self.rooms = rooms
         self.users = users
         self.serial = serial
         """Counts the cuts that a replica has taken; 0 for one that came with a token."""
-        self._text: str | None = None
+        self.epoch = epoch
+        self.moment = moment
+        """Up to which ephemeral changes are told, and which replica numbered it so (`Moments`)."""
+        self.shows = shows
+        """Of a token: whether its holder was told that somebody is typing."""
+        self._texts: list[str | None] = [None, None]
 
     @classmethod
     def of_token(cls, token: SyncToken) -> Cut:
-        return cls(token.generation, token.rooms, token.users)
+        return cls(
+            token.generation,
+            token.rooms,
+            token.users,
+            epoch=token.epoch,
+            moment=token.counter >> 1,
+            shows=bool(token.counter & 1),
+        )
 
-    def token(self, to_device: int) -> str:
-        """The token of who has seen everything up to this cut, and the inbox up to ``to_device``."""
+    def token(self, to_device: int, shows: bool = False) -> str:
+        """The token of who has seen everything up to this cut, and the inbox up to ``to_device``; ``shows``:
+        that somebody is typing.
+        """
         if to_device:
-            return SyncToken(self.generation, self.rooms, self.users, to_device).encode()
-        if self._text is None:
-            self._text = SyncToken(self.generation, self.rooms, self.users).encode()
-        return self._text
+            return self._encode(to_device, shows)
+        text = self._texts[shows]
+        if text is None:
+            text = self._texts[shows] = self._encode(0, shows)
+        return text
+
+    def _encode(self, to_device: int, shows: bool) -> str:
+        counter = self.moment << 1 | shows
+        return SyncToken(self.generation, self.rooms, self.users, to_device, self.epoch, counter).encode()
+
+    def same_moment(self, other: Cut) -> bool:
+        """Whether no ephemeral change lies in between, by the same replica."""
+        return self is other or (self.epoch == other.epoch and self.moment == other.moment)
 
     def same_place(self, other: Cut) -> bool:
         return self is other or (self.rooms == other.rooms and self.users == other.users)

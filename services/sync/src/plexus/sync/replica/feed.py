@@ -8,11 +8,12 @@ in the tail.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import TypeAlias
 
 from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
 from plexus.rooms import Rooms
+from plexus.sync.ephemeral.moments import Moments
 from plexus.sync.events import SyncEvent
 from plexus.sync.replica.arrivals import MOST_DELIVERIES, Arrivals, Cause
 from plexus.sync.replica.bodies import Bodies
@@ -24,7 +25,9 @@ Moves: TypeAlias = Sequence[SyncEvent | Move]
 
 
 class Feed:
-    """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something."""
+    """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something,
+    ``left`` who is no longer in a room.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,8 @@ class Feed:
         forget: Callable[[str], None],
         limit: int,
         arrivals: Arrivals | None = None,
+        moments: Moments | None = None,
+        left: Callable[[str, str], None] | None = None,
     ) -> None:
         self._rooms = rooms
         self._bodies = bodies
@@ -41,6 +46,8 @@ class Feed:
         self._forget = forget
         self._limit = limit
         self._arrivals = arrivals
+        self._moments = moments
+        self._left = left
         self._generation = 0
         self._serial = 0
         self._cut: Cut | None = None
@@ -58,8 +65,15 @@ class Feed:
         """Everything seen so far. The same object until more is seen."""
         if self._cut is None:
             self._serial += 1
-            self._cut = Cut(self._generation, self.rooms.heads, self.users.heads, self._serial)
+            epoch, moment = (0, 0) if self._moments is None else (self._moments.epoch, self._moments.now)
+            self._cut = Cut(
+                self._generation, self.rooms.heads, self.users.heads, self._serial, epoch=epoch, moment=moment
+            )
         return self._cut
+
+    def move_moment(self) -> None:
+        """Something ephemeral has changed: the next cut is another one."""
+        self._cut = None
 
     def of(self, family: str) -> FamilyTail:
         return self.rooms if family == ROOM else self.users
@@ -100,6 +114,8 @@ class Feed:
                     view = self._interest.apply(event, fact.position)
                     if view is not None:
                         woken.add(view)
+                    if self._left is not None and event.membership != "join" and event.state_key is not None:
+                        self._left(fact.subject, event.state_key)
             elif fact.kind in (RoomFact.REDACTED, RoomFact.PURGE):
                 # What was redacted is one event; what was purged is all up to one.
                 self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
@@ -170,7 +186,7 @@ def _erased(fact: Fact) -> tuple[int, int]:
     return (fact.lo, fact.lo) if fact.kind == RoomFact.REDACTED else (0, fact.hi)
 
 
-def wake(views: set[UserView]) -> None:
+def wake(views: Set[UserView]) -> None:
     """Let the polls of these users look again."""
     now = time.monotonic() if views else 0.0
     for view in views:

@@ -14,13 +14,15 @@ from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, USER, Follower
 from plexus.platform.lanes.metrics import observe_follower
 from plexus.rooms import Rooms
+from plexus.sync.ephemeral.moments import Moments
+from plexus.sync.ephemeral.typing import TypingBook, TypingChannel
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.fragments.fragment import Fragment
 from plexus.sync.fragments.members import MemberEvents
 from plexus.sync.replica.arrivals import Arrivals
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
-from plexus.sync.replica.feed import Feed
+from plexus.sync.replica.feed import Feed, wake
 from plexus.sync.replica.held_polls import make_room
 from plexus.sync.replica.polls import Poll, Wheel
 from plexus.sync.replica.span import Span
@@ -43,8 +45,18 @@ class Replica:
         self.members = MemberEvents(rooms, settings.cache_mb * _MB // 4)
         self.interest = Interest(settings.max_users)
         self._arrivals = Arrivals(platform.telemetry)
+        self.moments = Moments(platform.clock)
+        self.typing = TypingBook(self.moments, self._typists_changed)
+        self._typing_channel = TypingChannel(platform.ephemeral, self.typing)
         self._feed = Feed(
-            rooms, self.bodies, self.interest, self._forget, settings.tail_mb * _MB, self._arrivals
+            rooms,
+            self.bodies,
+            self.interest,
+            self._forget,
+            settings.tail_mb * _MB,
+            self._arrivals,
+            self.moments,
+            self.typing.stop,
         )
         self._follower = Follower(
             platform,
@@ -66,10 +78,12 @@ class Replica:
         self._wheel = Wheel()
         await self._follower.start()
         self._reset()
+        await self._typing_channel.start()
         self._started = True
 
     async def stop(self) -> None:
         self._wheel.wake_all()
+        await self._typing_channel.stop()
         await self._follower.stop()
 
     def not_ready(self) -> list[str]:
@@ -95,6 +109,15 @@ class Replica:
     def cut(self) -> Cut:
         """Everything seen so far. The same object until more is seen."""
         return self._feed.cut()
+
+    def see_moment(self, cut: Cut) -> None:
+        """Go on from where another replica was."""
+        if cut.epoch != self.moments.epoch and self.moments.see(cut.moment):
+            self._feed.move_moment()
+
+    def _typists_changed(self, room_id: str) -> None:
+        self._feed.move_moment()
+        wake(self.interest.rooms.get(room_id, frozenset()))
 
     def span(self, since: Cut, cut: Cut) -> Span:
         """What the tail has between two cuts. The members of a room ask for the same one after the other."""

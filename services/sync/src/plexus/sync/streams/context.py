@@ -31,6 +31,7 @@ class Answer:
     now_ms: int
     to_device: int
     rules: ContactRules = NO_RULES
+    shows: bool = False
     ignoring: Shape | None = None
 
     joined: dict[str, bytes] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Answer:
     room_account_data: dict[str, list[bytes]] = field(default_factory=dict)
     ephemeral: dict[str, list[bytes]] = field(default_factory=dict)
     left_account_data: dict[str, list[bytes]] = field(default_factory=dict)
+    typing: set[str] = field(default_factory=set)
     messages: list[bytes] = field(default_factory=list)
     device_lists: bytes | None = None
     key_counts: bytes = b""
@@ -58,7 +60,7 @@ class Answer:
 
     @property
     def next_batch(self) -> str:
-        return self.cut.token(self.to_device)
+        return self.cut.token(self.to_device, self.shows)
 
     def add_ephemeral(self, room_id: str, event: bytes) -> None:
         """One more ephemeral event of a room, if the filter's limit lets it."""
