@@ -81,6 +81,8 @@ async def test_it_holds_at_once_for_every_device_on_every_replica(
     for number in range(3):
         await ignore(alice, bob)
         await bob.send(room_id, f"unheard {number}")
+        await alice.hear()
+        await other.hear()
         assert timeline(await other.sync(since), room_id) == []
         assert timeline(await alice.sync(since), room_id) == []
         since = (await other.sync(since))["next_batch"]
@@ -139,6 +141,7 @@ async def test_a_list_of_another_form_ignores_nobody(
     room_id = await shared_room(alice, bob)
     await ignore(alice, bob)
     await set_data(alice, "m.ignored_user_list", content)
+    await alice.hear()
     since = await alice.now()
     await bob.send(room_id, "heard")
     await alice.hear()
