@@ -261,6 +261,14 @@ def made_alias(world: World) -> Call:
     return Call(call.parameters, account=world.dora)
 
 
+def delayed(world: World) -> Call:
+    """An event of Dora's that waits."""
+    room, txn = quote(world.room(), safe=""), secrets.token_hex(8)
+    path = f"/_matrix/client/unstable/org.matrix.msc4140/rooms/{room}/delayed_event/m.room.message/{txn}"
+    answer = world.put(path, {"delay_ms": 3_600_000, "content": {"msgtype": "m.text", "body": "later"}})
+    return Call({"delayId": answer["delay_id"]}, account=world.dora)
+
+
 def stored_filter(world: World) -> Call:
     user = quote(world.dora.user_id, safe="")
     answer = world.post(f"/_matrix/client/v3/user/{user}/filter", {"room": {"timeline": {"limit": 5}}})
@@ -434,6 +442,12 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "setTyping": lambda world: Call(body={"typing": True, "timeout": 1000}),
     "sendMessage": lambda world: Call(body={"msgtype": "m.text", "body": "hello"}),
     "redactEvent": redactable,
+    "scheduleDelayedEvent": lambda world: Call(body={"delay_ms": 3_600_000, "content": {"body": "later"}}),
+    "getDelayedEvent": delayed,
+    "sendDelayedEvent": with_body(delayed, {}),
+    "cancelDelayedEvent": with_body(delayed, {}),
+    "restartDelayedEvent": with_body(delayed, {}),
+    "updateDelayedEvent": with_body(delayed, {"action": "cancel"}),
     "setRoomStateWithKey": state_of("m.room.topic", {"topic": "fuzz"}),
     "setRoomState": state_of("m.room.topic", {"topic": "fuzz"}),
     "getRoomStateWithKey": state_of("m.room.name", {}),

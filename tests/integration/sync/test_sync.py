@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from plexus.platform.lanes import SyncToken
+from plexus.rooms import NewEvent, Txn
 
 from tests.integration.sync.building import SOON, SYNC, Building, SyncPerson
 from tests.support.house import V3
@@ -252,6 +253,25 @@ async def test_only_the_sending_device_gets_its_transaction_id(
         [event] = joined(await person.sync(since), room_id)["timeline"]["events"]
         seen.append(event["unsigned"].get("transaction_id"))
     assert seen == ["transaction1", None, None]
+
+
+async def test_every_device_of_its_sender_is_told_which_delayed_event_it_was(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    tablet = await building.device(alice)
+    await alice.hear()
+    tokens = [(await person.sync())["next_batch"] for person in (alice, tablet, bob)]
+    txn = Txn.of_delayed_event(alice.user_id, "delay1")
+    await building.rooms.send(room_id, alice.user_id, NewEvent("m.room.message", {"body": "late"}), txn=txn)
+    seen = []
+    for person, since in zip((alice, tablet, bob), tokens, strict=True):
+        await person.hear()
+        [event] = joined(await person.sync(since), room_id)["timeline"]["events"]
+        assert "transaction_id" not in event["unsigned"]
+        seen.append(event["unsigned"].get("org.matrix.msc4140.delay_id"))
+    assert seen == ["delay1", "delay1", None]
 
 
 async def test_account_data_is_told_as_it_changes(alice: SyncPerson) -> None:

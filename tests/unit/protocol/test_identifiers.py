@@ -122,7 +122,7 @@ def test_opaque_and_device_ids() -> None:
     assert not ids.is_opaque_id("a b")
     assert not ids.is_opaque_id("a" * 256)
     assert ids.is_device_id("My phone")
-    for device_id in ("", "a\0b", "a" * 256, 5):
+    for device_id in ("", "a\0b", "a" * 256, 5, ids.NO_DEVICE):
         assert not ids.is_device_id(device_id)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from typing import Final
 
 from plexus.protocol.errors import InvalidParam
 
@@ -195,11 +196,16 @@ def is_namespaced_id(value: str) -> bool:
     return _NAMESPACED_ID.fullmatch(value) is not None
 
 
+NO_DEVICE: Final = "org.matrix.msc4140"
+"""Stands for a device where the server sends a delayed event; no client may choose it."""
+
+
 def is_device_id(device_id: object) -> bool:
     """A device ID is an opaque string chosen by a client; it must be storable, not empty and bounded."""
     return (
         isinstance(device_id, str)
         and len(device_id) > 0
+        and device_id != NO_DEVICE
         and "\0" not in device_id
         and _SURROGATE.search(device_id) is None
         and _within_limit(device_id, MAX_DEVICE_ID_BYTES)

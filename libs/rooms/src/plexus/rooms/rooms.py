@@ -26,6 +26,7 @@ from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.timeline import read_timeline
+from plexus.rooms.transactions import event_of
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -91,6 +92,14 @@ class Rooms:
         `Unavailable`: it is not known, send it again with the same transaction id.
         """
         return await self._sending.send(room_id, sender, event, txn)
+
+    async def sent(self, room_id: str, txn: Txn) -> str | None:
+        """The ID of the event that was sent with a transaction id, if one was."""
+        ref = await self._refs.get(room_id)
+        if ref is None:
+            return None
+        async with self._ground.db.read(primary=True) as session:
+            return await event_of(session, ref, txn)
 
     async def create(
         self,

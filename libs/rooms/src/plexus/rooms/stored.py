@@ -17,7 +17,7 @@ import orjson
 from plexus.protocol.events import Event
 from plexus.protocol.format import client_event, client_event_prefix
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
-from plexus.rooms.values import Place, RoomRef
+from plexus.rooms.values import Place, RoomRef, Txn
 
 COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
@@ -194,8 +194,9 @@ class StoredEvent:
     ) -> dict[str, Any]:
         """``ClientEvent``. ``membership`` is the viewer's at the time of the event, for ``unsigned``."""
         unsigned: dict[str, Any] = {"age": now_ms - self.origin_server_ts, **self._unsigned()}
-        if self._is_own(user_id, device_id):
-            unsigned["transaction_id"] = self.txn_id
+        name = self._txn_name(user_id, device_id)
+        if name is not None:
+            unsigned[name] = self.txn_id
         if membership is not None:
             unsigned["membership"] = membership
         return client_event(self.event, unsigned=unsigned, with_room_id=with_room_id)
@@ -221,16 +222,18 @@ class StoredEvent:
             static = self._unsigned()
             self._static = b"," + orjson.dumps(static)[1:-1] if static else b""
         parts = [prefix, b"%d" % (now_ms - self.origin_server_ts), self._static]
-        if self._is_own(user_id, device_id):
-            parts.append(b',"transaction_id":' + orjson.dumps(self.txn_id))
+        name = self._txn_name(user_id, device_id)
+        if name is not None:
+            parts.append(b',"%b":%b' % (name.encode(), orjson.dumps(self.txn_id)))
         if membership is not None:
             parts.append(b',"membership":"' + membership.encode() + b'"')
         parts.append(b"}}")
         return b"".join(parts)
 
-    def _is_own(self, user_id: str | None, device_id: str | None) -> bool:
-        # Only the device that sent the event may see its transaction id.
-        return self.txn_id is not None and device_id == self.txn_device and user_id == self.sender
+    def _txn_name(self, user_id: str | None, device_id: str | None) -> str | None:
+        if self.txn_id is None or user_id != self.sender:
+            return None
+        return Txn.shown_as(self.txn_device, device_id)
 
     def _unsigned(self) -> dict[str, Any]:
         """What of ``unsigned`` is the same for everybody."""

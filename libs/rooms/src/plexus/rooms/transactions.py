@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plexus.platform.postgres import ReadSession
-from plexus.rooms.values import RoomRef
+from plexus.rooms.values import RoomRef, Txn
 from plexus.rooms.wishes import Wish
 
 _SENT = """
@@ -46,6 +46,18 @@ async def sent_before(session: ReadSession, ref: RoomRef, wishes: Sequence[Wish]
         },
     )
     return {asked[i][0]: event_id for i, event_id in rows}
+
+
+async def event_of(session: ReadSession, ref: RoomRef, txn: Txn) -> str | None:
+    """The ID of the event that was made with a transaction id."""
+    row = await session.one(
+        "SELECT e.event_id FROM rooms.txn t"
+        " JOIN rooms.event e ON e.lane = t.lane AND e.room = t.room AND e.num = t.num"
+        " WHERE t.lane = %s::smallint AND t.room = %s::integer AND t.user_id = %s AND t.device_id = %s"
+        " AND t.endpoint = %s AND t.txn_id = %s",
+        (ref.lane, ref.room, txn.user_id, txn.device_id, txn.endpoint, txn.txn_id),
+    )
+    return None if row is None else row[0]
 
 
 async def made_by(session: ReadSession, ref: RoomRef, num: int) -> tuple[str, int] | None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from plexus.protocol.errors import InvalidParam, MatrixError
+from plexus.protocol.identifiers import NO_DEVICE
 from plexus.protocol.visibility import HistoryVisibility
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class NewEvent:
 
 
 MAX_TXN_ID_BYTES = 255
+
+DELAY_ID: Final = "org.matrix.msc4140.delay_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,22 @@ class Txn:
             raise InvalidParam("The transaction ID is not valid Unicode") from None
         if not 0 < size <= MAX_TXN_ID_BYTES or "\0" in self.txn_id:
             raise InvalidParam(f"A transaction ID has 1 to {MAX_TXN_ID_BYTES} bytes and no U+0000")
+
+    @classmethod
+    def of_delayed_event(cls, user_id: str, delay_id: str) -> Txn:
+        """Of an event that the server sends for a user: it is sent once, whoever sends it, and its
+        ``unsigned`` tells the delay ID to all devices of the user.
+        """
+        return cls(user_id, NO_DEVICE, "delayed_event", delay_id)
+
+    @staticmethod
+    def shown_as(txn_device: str | None, device_id: str | None) -> str | None:
+        """The name in ``unsigned`` of a transaction id of ``txn_device``, before the sender's ``device_id``:
+        only the device that sent an event may see its transaction id. None if it is not shown.
+        """
+        if txn_device == NO_DEVICE:
+            return DELAY_ID
+        return "transaction_id" if txn_device == device_id else None
 
 
 @dataclass(frozen=True, slots=True)

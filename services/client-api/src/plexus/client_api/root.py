@@ -6,6 +6,7 @@ from plexus.client_api.account_data import routes as account_data
 from plexus.client_api.accounts import routes as accounts
 from plexus.client_api.administration import routes as administration
 from plexus.client_api.creation import routes as creation
+from plexus.client_api.delayed_events import routes as delayed_events
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.devices import routes as devices
 from plexus.client_api.directory import routes as directory
@@ -48,6 +49,7 @@ FEATURES = (
     creation,
     membership,
     sending,
+    delayed_events,
     receipts,
     typing,
     reading,

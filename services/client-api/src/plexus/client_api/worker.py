@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from plexus.client_api.profiles.room_tasks import RoomTasks
+from plexus.client_api.delayed_events.timers import Timers
+from plexus.client_api.deps import ClientApi
 from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
@@ -15,9 +16,11 @@ from plexus.users import Users
 
 def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     """What goes on without a request: changes of an account that its rooms are still owed, and upgrades of
-    rooms that were begun, because the process that began them died or a room was not to be had.
+    rooms that were begun, because the process that began them died or a room was not to be had; and events
+    that are due.
     """
-    parts = (RoomTasks(rooms, users), Upgrades(rooms))
+    api = ClientApi(platform, rooms, users)
+    parts = (api.room_tasks, Upgrades(rooms), Timers(api))
 
     async def start() -> None:
         for part in parts:

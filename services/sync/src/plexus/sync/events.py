@@ -8,7 +8,7 @@ transaction id for the device that sent it) is spliced in. No dict is kept.
 from __future__ import annotations
 
 import orjson
-from plexus.rooms import StoredEvent
+from plexus.rooms import StoredEvent, Txn
 
 __all__ = ["SyncEvent", "events_json"]
 
@@ -77,18 +77,21 @@ class SyncEvent:
         """What it costs in memory, in bytes, roughly."""
         return len(self._prefix) + len(self._static) + 700
 
-    def is_own(self, user_id: str, device_id: str | None) -> bool:
-        """Whether this device sent it with a transaction id, which only that device gets to see."""
-        return self.txn_id is not None and self.txn_device == device_id and self.sender == user_id
+    def txn_name(self, user_id: str, device_id: str | None) -> str | None:
+        """As what this device is shown the transaction id; None if it is not."""
+        if self.txn_id is None or self.sender != user_id:
+            return None
+        return Txn.shown_as(self.txn_device, device_id)
 
-    def json(self, now_ms: int, membership: bytes, own: bool = False) -> bytes:
+    def json(self, now_ms: int, membership: bytes, txn_name: str | None = None) -> bytes:
         """``ClientEventWithoutRoomID``. ``membership`` is the viewer's at the time of the event."""
-        if own:
-            return b'%b%d%b,"membership":"%b","transaction_id":%b}}' % (
+        if txn_name is not None:
+            return b'%b%d%b,"membership":"%b","%b":%b}}' % (
                 self._prefix,
                 max(0, now_ms - self.ts),
                 self._static,
                 membership,
+                txn_name.encode(),
                 orjson.dumps(self.txn_id),
             )
         return b'%b%d%b,"membership":"%b"}}' % (

@@ -29,6 +29,7 @@ from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettin
 from plexus.platform.settings.root import Settings
 from plexus.platform.settings.users import (
     AccountDataSettings,
+    DelayedEventSettings,
     EmailSettings,
     Limit,
     MediaSettings,
@@ -46,6 +47,7 @@ __all__ = [
     "CallsSettings",
     "Contact",
     "DatabaseSettings",
+    "DelayedEventSettings",
     "DiscoverySettings",
     "EmailSettings",
     "EmbeddedSettings",

@@ -23,6 +23,7 @@ from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettin
 from plexus.platform.settings.section import Section
 from plexus.platform.settings.users import (
     AccountDataSettings,
+    DelayedEventSettings,
     EmailSettings,
     MediaSettings,
     PasswordSettings,
@@ -72,6 +73,9 @@ class Settings(Section):
     account_data: AccountDataSettings = Field(default=AccountDataSettings(), description="Account data.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
     push: PushSettings = Field(default=PushSettings(), description="Push gateways.")
+    delayed_events: DelayedEventSettings = Field(
+        default=DelayedEventSettings(), description="Delayed events."
+    )
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Well-known files.")

@@ -131,6 +131,15 @@ class RoomSettings(Section):
     )
 
 
+class DelayedEventSettings(Section):
+    """Events that are sent later (MSC4140)."""
+
+    max_delay_seconds: Positive = Field(default=86_400, description="Longest delay.")
+    max_scheduled: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Events that one user may have waiting; 0 turns them off."
+    )
+
+
 class SyncSettings(Section):
     """Sync."""
 
@@ -233,6 +242,10 @@ class RateLimits(Section):
     message: Limit = Field(default=_limit(10, 50), description="Events sent, by user.")
     ephemeral: Limit = Field(
         default=_limit(20, 100), description="Receipts, read markers, typing and presence, by user."
+    )
+    delayed_event: Limit = Field(
+        default=_limit(2, 30),
+        description="Delayed events scheduled, restarted, cancelled and sent at once, by user.",
     )
     login_address: Limit = Field(default=_limit(0.2, 20), description="Login attempts, by address.")
     login_account: Limit = Field(default=_limit(0.05, 5), description="Failed logins, by account.")

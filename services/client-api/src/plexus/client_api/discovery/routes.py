@@ -43,6 +43,7 @@ async def get_capabilities(api: Deps, requester: User) -> dict[str, Any]:
     return {
         "capabilities": service.capabilities(
             api.platform.settings.rooms.default_version,
+            api.platform.settings.delayed_events,
             is_admin=is_admin,
             has_email=api.platform.settings.email.enabled,
         )

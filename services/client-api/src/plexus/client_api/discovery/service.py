@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plexus.platform.settings import DiscoverySettings, Settings
+from plexus.platform.settings import DelayedEventSettings, DiscoverySettings, Settings
 from plexus.protocol.errors import NotFound
 from plexus.protocol.room_versions import ROOM_VERSIONS
 
@@ -32,6 +32,8 @@ SPEC_VERSIONS = (
 UNSTABLE_FEATURES: dict[str, bool] = {
     # /rtc/transports, under its unstable name too.
     "org.matrix.msc4143": True,
+    # Events that are sent later.
+    "org.matrix.msc4140": True,
 }
 """What works here and is in none of these versions, by the name that its proposal gives it."""
 
@@ -65,7 +67,11 @@ def well_known_policy_server(discovery: DiscoverySettings) -> dict[str, Any]:
 
 
 def capabilities(
-    default_room_version: str, *, is_admin: bool = False, has_email: bool = False
+    default_room_version: str,
+    delayed_events: DelayedEventSettings,
+    *,
+    is_admin: bool = False,
+    has_email: bool = False,
 ) -> dict[str, Any]:
     """The capabilities of a user. Those that would only repeat the spec's default are said all the same, but
     for those of administrators, which others should not see.
@@ -84,4 +90,8 @@ def capabilities(
         "m.get_login_token": {"enabled": True},
         "m.profile_fields": {"enabled": True},
         "m.forget_forced_upon_leave": {"enabled": False},
+        "org.matrix.msc4140.delayed_events": {
+            "max_delay_ms": delayed_events.max_delay_seconds * 1000,
+            "max_scheduled": delayed_events.max_scheduled,
+        },
     }

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+from plexus.client_api.delayed_events.models import DELAY, Draft, read_delay
+from plexus.client_api.delayed_events.service import schedule
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.params import check_name
 from plexus.client_api.sending.service import REDACTION, check_own_redaction, message_event, txn_of
-from plexus.platform.http import HotRoute, Receive, Scope, Send, bearer, read_body, send_json
+from plexus.platform.http import HotRoute, Receive, Scope, Send, bearer, query, read_body, send_json
 from plexus.protocol.canonical_json import decode_request
 from plexus.protocol.errors import MissingToken, UserSuspended
 from plexus.protocol.identifiers import check_room_id
 
+DELAY_BYTES = DELAY.encode()
 TEMPLATE = "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}"
 
 
@@ -71,13 +75,22 @@ def send_message_route(api: ClientApi) -> HotRoute:
         room_id = check_room_id(params["roomId"])
         event_type = check_name(params["eventType"])
         txn = txn_of(requester, "send", params["txnId"])
+        delay = query(scope).get(DELAY) if DELAY_BYTES in scope["query_string"] else None
+        if delay is not None:
+            if requester.is_suspended:
+                raise UserSuspended
+            body = await read_body(receive, max_body)
+            draft = Draft(room_id, event_type, None, decode_request(body) if body else {})
+            scheduled = await schedule(api, requester, txn, draft, read_delay(delay))
+            await send_json(send, 200, orjson.dumps(scheduled))
+            return
         if requester.is_suspended and event_type != REDACTION:
             raise UserSuspended
         await check_limit("message", requester.user_id)
         body = await read_body(receive, max_body)
         event = message_event(event_type, decode_request(body) if body else {})
         if requester.is_suspended:
-            await check_own_redaction(api, requester, room_id, event)
+            await check_own_redaction(api, requester.user_id, room_id, event)
         written = await send_event(room_id, requester.user_id, event, txn=txn)
         # An event ID is ASCII without anything that JSON escapes.
         await send_json(send, 200, b'{"event_id":"%s"}' % written.event_id.encode())

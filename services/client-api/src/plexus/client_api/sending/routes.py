@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Body as JsonBody
 from fastapi import Path
+from plexus.client_api.delayed_events.models import Delay, Draft, read_delay
+from plexus.client_api.delayed_events.service import schedule
 from plexus.client_api.deps import ClientApi, Deps
-from plexus.client_api.membership.service import check_guests_may_join
 from plexus.client_api.params import EventId, EventType, RoomId, StateKey
 from plexus.client_api.sending import service
 from plexus.client_api.sending.hot import send_message_route
@@ -26,34 +27,33 @@ def hot(api: ClientApi) -> list[HotRoute]:
 
 @router.put("/rooms/{roomId}/state/{eventType}/{stateKey}", operation_id="setRoomStateWithKey")
 async def set_room_state_with_key(
-    api: Deps, requester: User, room_id: RoomId, event_type: EventType, state_key: StateKey, body: Content
+    api: Deps,
+    requester: User,
+    room_id: RoomId,
+    event_type: EventType,
+    state_key: StateKey,
+    body: Content,
+    delay: Delay = None,
 ) -> dict[str, str]:
     """Client-Server API, "Sending events to a room"."""
-    return await _set_state(api, requester, room_id, event_type, state_key, body)
+    return await _set_state(api, requester, Draft(room_id, event_type, state_key, body), delay)
 
 
 @router.put("/rooms/{roomId}/state/{eventType}", operation_id="setRoomState")
 @router.put("/rooms/{roomId}/state/{eventType}/", include_in_schema=False)
 async def set_room_state(
-    api: Deps, requester: User, room_id: RoomId, event_type: EventType, body: Content
+    api: Deps, requester: User, room_id: RoomId, event_type: EventType, body: Content, delay: Delay = None
 ) -> dict[str, str]:
     """The same with an empty state key, for which "the trailing slash on this endpoint is optional"."""
-    return await _set_state(api, requester, room_id, event_type, "", body)
+    return await _set_state(api, requester, Draft(room_id, event_type, "", body), delay)
 
 
-async def _set_state(
-    api: ClientApi,
-    requester: Requester,
-    room_id: str,
-    event_type: str,
-    state_key: str,
-    content: dict[str, Any],
-) -> dict[str, str]:
+async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: str | None) -> dict[str, str]:
+    if delay is not None:
+        return await schedule(api, requester, None, draft, read_delay(delay))
     await api.platform.limits.check("message", requester.user_id)
-    if requester.is_guest and event_type == "m.room.member" and content.get("membership") == "join":
-        await check_guests_may_join(api, room_id)
-    event = await service.state_event(api, room_id, event_type, state_key, content)
-    written = await api.rooms.send(room_id, requester.user_id, event)
+    event = await service.state_event(api, draft, is_guest=requester.is_guest)
+    written = await api.rooms.send(draft.room_id, requester.user_id, event)
     return {"event_id": written.event_id}
 
 
@@ -71,6 +71,6 @@ async def redact_event(
     await api.platform.limits.check("message", requester.user_id)
     event = service.redaction_event(event_id, {} if body.reason is None else {"reason": body.reason})
     if requester.is_suspended:
-        await service.check_own_redaction(api, requester, room_id, event)
+        await service.check_own_redaction(api, requester.user_id, room_id, event)
     written = await api.rooms.send(room_id, requester.user_id, event, txn=txn)
     return {"event_id": written.event_id}

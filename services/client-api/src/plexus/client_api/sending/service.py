@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plexus.client_api.delayed_events.models import Draft
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.membership.service import check_invitees
+from plexus.client_api.membership.service import check_guests_may_join, check_invitees
 from plexus.platform.http import Requester
 from plexus.protocol.errors import BadJson, InvalidParam, MatrixError, NotFound, UserSuspended
 from plexus.protocol.identifiers import is_event_id, is_room_alias
@@ -42,7 +43,7 @@ def redaction_event(target: str, content: Mapping[str, Any]) -> NewEvent:
     return NewEvent(REDACTION, content, redacts=target)
 
 
-async def check_own_redaction(api: ClientApi, requester: Requester, room_id: str, event: NewEvent) -> None:
+async def check_own_redaction(api: ClientApi, user_id: str, room_id: str, event: NewEvent) -> None:
     """Who is suspended may redact their own events; `UserSuspended` for all others, also for those that are
     not here.
     """
@@ -50,19 +51,21 @@ async def check_own_redaction(api: ClientApi, requester: Requester, room_id: str
         target = await api.rooms.event(room_id, event.redacts or "", viewer=None)
     except NotFound:
         raise UserSuspended from None
-    if target.sender != requester.user_id:
+    if target.sender != user_id:
         raise UserSuspended
 
 
-async def state_event(
-    api: ClientApi, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
-) -> NewEvent:
+async def state_event(api: ClientApi, draft: Draft, *, is_guest: bool) -> NewEvent:
     """The event of ``setRoomStateWithKey`` after the checks that its type needs."""
+    room_id, event_type, content = draft.room_id, draft.type, draft.content
+    state_key = draft.state_key or ""
     if event_type == "m.room.canonical_alias":
         await _check_canonical_alias(api, room_id, state_key, content)
     elif event_type == "m.room.member":
         if content.get("membership") == "invite":
             await check_invitees(api, [state_key])
+        elif is_guest and content.get("membership") == "join":
+            await check_guests_may_join(api, room_id)
         # Who vouches for a restricted join is for this server to say: its signature is the proof.
         content = {key: value for key, value in content.items() if key != VOUCHER}
     return NewEvent(event_type, content, state_key=state_key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 from plexus.protocol.filters import apply_event_fields
+from plexus.protocol.identifiers import NO_DEVICE
 from plexus.rooms import RoomRef, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
 
@@ -81,10 +82,11 @@ class Fragment:
 
     def render(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
         """The section without its closing brace. ``lazy`` are the member events to add, loaded before."""
-        own = (viewer, device) in self._owners
+        owners = self._owners
+        own = (viewer, device) in owners or (viewer, NO_DEVICE) in owners
         in_summary = self.summary is not None and viewer in self.summary.heroes("", HEROES)
         if own or in_summary:
-            return self._print(viewer, device if own else None, lazy, now_ms)
+            return self._print(viewer, device, lazy, now_ms)
         if now_ms - self._printed_ms > _FRESH_MS:
             self._printed.clear()
             self._printed_ms = now_ms
@@ -102,7 +104,7 @@ class Fragment:
             event.json(
                 now_ms,
                 b"join" if self.memberships is None else self.memberships[index].encode(),
-                device is not None and event.is_own(viewer, device),
+                event.txn_name(viewer, device),
             )
             for index, event in enumerate(self.events)
         ]
