@@ -41,6 +41,8 @@ class Operation:
     owner: str = ""
     body: Schema | None = None
     body_required: bool = False
+    needs_query: frozenset[str] = frozenset()
+    """The query parameters without which it is not this operation."""
     answers: dict[int, Schema] = field(default_factory=dict)
     """The JSON schema of each documented status that has one."""
     can_be_refused: bool = True
@@ -119,7 +121,10 @@ class Spec:
                 if (not found or found[0].path == operation.path) and pattern.fullmatch(text):
                     found.append(operation)
             if found:
-                return found
+                given = {pair.partition("=")[0] for pair in path.partition("?")[2].split("&")}
+                # Two operations may share a path, one of which needs a parameter that the other has not.
+                fitting = [one for one in found if one.needs_query <= given] or found
+                return sorted(fitting, key=lambda one: -len(one.needs_query))
         return []
 
     def owned_by(self, service: str) -> list[Operation]:
@@ -156,6 +161,10 @@ def _read(place: Path) -> Iterator[Operation]:
 
 def _operation(method: str, path: str, given: Mapping[str, Any], file: Path) -> Operation:
     made = Operation(given["operationId"], method, path)
+    parameters = _resolved(given.get("parameters", []), file)
+    made.needs_query = frozenset(
+        one["name"] for one in parameters if one["in"] == "query" and one.get("required")
+    )
     body = _resolved(given.get("requestBody"), file)
     if body is not None and "application/json" in body.get("content", {}):
         made.body = body["content"]["application/json"].get("schema", {})

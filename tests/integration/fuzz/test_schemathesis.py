@@ -61,7 +61,7 @@ def hammer(
                 case.query = {**(case.query or {}), **good.query}
                 if isinstance(case.body, dict) and isinstance(good.body, dict):
                     case.body = case.body | good.body
-        if operation.id == "sync":
+        if operation.id in ("sync", "getEvents"):
             case.query = {**(case.query or {}), "timeout": "0"}
         answer = case.call(base_url=world.server.base_url, headers=headers, timeout=30)
         said = f"{operation}: {answer.status_code} {answer.text[:300]}\n{case!r}"

@@ -12,7 +12,7 @@ import pytest_asyncio
 from plexus.platform.http import Requester
 from plexus.platform.lanes import USER, Group, UserFact
 from plexus.protocol.errors import UnknownToken
-from plexus.sync.answer import Response
+from plexus.sync.answer import Pieces
 from plexus.sync.models import SyncRequest
 from plexus.users import Users
 from plexus.users.token_cache import Watch
@@ -139,7 +139,7 @@ def made(building: Building) -> float:
     return building.replicas[0].sync.metrics.initial.value
 
 
-async def nothing(response: Response) -> None:
+async def nothing(response: Pieces) -> None:
     """No response here is so large that it would be sent while it is made."""
 
 
@@ -180,9 +180,9 @@ async def test_a_logout_during_an_initial_sync_ends_it(building: Building, alice
     await alice.create_room()
     # The first look-up at the request, the second in its turn; from the third on it is void.
     began = made(building)
-    shown: list[Response] = []
+    shown: list[Pieces] = []
 
-    async def show(response: Response) -> None:
+    async def show(response: Pieces) -> None:
         shown.append(response)
 
     answer = building.replicas[0].sync.sync(

@@ -19,13 +19,35 @@ CHUNK = 256 * 1024
 _HEADERS = [(b"content-type", b"application/json")]
 
 
-class Response:
-    """Splices an `Answer` in this order: `open`, any number of `add_rooms`, `close`; then `send`."""
+class Pieces:
+    """Bytes that are on their way to a client."""
 
-    __slots__ = ("_parts", "_separator")
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+
+    def add(self, *parts: bytes) -> None:
+        self._parts += parts
+
+    def take(self) -> bytes:
+        """What has been spliced since the last time."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self._parts))
+
+
+class Response(Pieces):
+    """Splices an `Answer` in this order: `open`, any number of `add_rooms`, `close`; then `send`."""
+
+    __slots__ = ("_separator",)
+
+    def __init__(self) -> None:
+        super().__init__()
         self._separator = b""
 
     def open(self, answer: Answer) -> None:
@@ -82,16 +104,6 @@ class Response:
         self._section(b"leave", left)
         self._parts.append(b"}}")
 
-    def take(self) -> bytes:
-        """What has been spliced since the last time."""
-        taken = b"".join(self._parts)
-        self._parts.clear()
-        return taken
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self._parts))
-
     def _section(self, name: bytes, rooms: Mapping[str, bytes]) -> None:
         if rooms:
             inner = b",".join(
@@ -119,7 +131,7 @@ class Sender:
         self._started = False
         self._gone: asyncio.Task[None] | None = None
 
-    async def progress(self, response: Response) -> None:
+    async def progress(self, response: Pieces) -> None:
         """Send what there is if it is large. `ClientGone` if there is nobody who reads it."""
         if self._gone is None:
             self._gone = asyncio.create_task(self._until_gone())
@@ -136,7 +148,7 @@ class Sender:
         except TimeoutError:
             raise ClientGone from None
 
-    async def finish(self, response: Response) -> None:
+    async def finish(self, response: Pieces) -> None:
         if self._started:
             await self._send({"type": "http.response.body", "body": response.take()})
         else:

@@ -34,15 +34,16 @@ class SyncRequest:
         return cls(
             query.get("since") or None,
             query.get("filter") or None,
-            min(_timeout(query.get("timeout")), max_timeout),
-            _flag(query, "full_state"),
+            min(milliseconds(query.get("timeout")), max_timeout),
+            flag(query, "full_state"),
             # The unstable name is that of MSC4222, which clients still send.
-            _flag(query, "use_state_after") or _flag(query, "org.matrix.msc4222.use_state_after"),
+            flag(query, "use_state_after") or flag(query, "org.matrix.msc4222.use_state_after"),
             presence,
         )
 
 
-def _flag(query: Mapping[str, str], name: str) -> bool:
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """True or false; false if it is absent."""
     value = query.get(name)
     if value is None:
         return False
@@ -52,7 +53,8 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
         raise InvalidParam(f"{name} is true or false") from None
 
 
-def _timeout(value: str | None) -> float:
+def milliseconds(value: str | None) -> float:
+    """In seconds."""
     if value is None:
         return 0
     if not value.isascii() or not value.isdigit() or len(value) > 15:

@@ -6,6 +6,7 @@ from plexus.platform.context import Platform
 from plexus.platform.http import make_app
 from plexus.platform.service import Service
 from plexus.rooms import Rooms
+from plexus.sync.event_stream.routes import EventStreamEndpoints
 from plexus.sync.routes import SyncEndpoint
 from plexus.sync.service import SyncService
 from plexus.users import Users
@@ -18,6 +19,7 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     app.state.authenticator = users
     app.state.sync = sync
     endpoint = SyncEndpoint(sync, users, platform.settings.sync)
+    old = EventStreamEndpoints(sync, rooms, users, users, platform.settings.sync)
 
     def ready() -> list[str]:
         return sync.replica.not_ready()
@@ -25,7 +27,7 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     return Service(
         name="sync",
         app=app,
-        hot=endpoint.routes(),
+        hot=[*endpoint.routes(), *old.routes()],
         start=sync.start,
         drain=sync.drain,
         stop=sync.stop,

@@ -25,7 +25,7 @@ from plexus.platform.http import Requester
 from plexus.platform.lanes import FAMILIES
 from plexus.rooms import Rooms
 from plexus.sync.admission import Admission
-from plexus.sync.answer import Response
+from plexus.sync.answer import Pieces, Response
 from plexus.sync.filters import FilterCache, SyncFilter
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.timeline import Timelines
@@ -49,7 +49,7 @@ from plexus.users import NO_RULES, Users, Watch
 Authenticate = Callable[[], Awaitable[Requester]]
 """Who asks; raises `UnknownToken`."""
 
-Progress = Callable[[Response], Awaitable[None]]
+Progress = Callable[[Pieces], Awaitable[None]]
 """Is shown a response that grows, and may take from it and send."""
 
 
@@ -110,7 +110,7 @@ class SyncService:
         """
         requester = await authenticate()
         sync_filter = await self._filters.get(requester.user_id, request.filter)
-        await self._reach_writes(requester.user_id)
+        await self.reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
         asker = _Asker(
             requester,
@@ -118,7 +118,7 @@ class SyncService:
             sync_filter,
             request.use_state_after,
             request.filter,
-            next(self._arrivals),
+            self.arrive(),
         )
         if not request.full_state:
             response = await self._incremental(asker, since, request)
@@ -128,7 +128,7 @@ class SyncService:
         async with self.admission.place(requester.user_id, requester.device_id, request.filter) as place:
             await authenticate()
 
-            async def checked(response: Response) -> None:
+            async def checked(response: Pieces) -> None:
                 place.check()
                 await progress(response)
 
@@ -136,7 +136,22 @@ class SyncService:
         self.metrics.full_seconds.record(asyncio.get_running_loop().time() - started)
         return response
 
-    async def _reach_writes(self, user_id: str) -> None:
+    def arrive(self) -> int:
+        """Which of all requests this one is."""
+        return next(self._arrivals)
+
+    def now_ms(self) -> int:
+        return self._platform.clock.now_ms()
+
+    @property
+    def draining(self) -> bool:
+        return self._platform.drain.draining
+
+    async def since(self, token: str) -> Since:
+        """What a token stands for. `InvalidParam` for what is none."""
+        return await self._tokens.since(token)
+
+    async def reach_writes(self, user_id: str) -> None:
         """Wait until this view has seen what the user wrote: up to their marks, or if those are not known up
         to everything that is written by now.
         """
@@ -159,12 +174,12 @@ class SyncService:
             if after.generation != self.replica.generation:
                 since = await self._tokens.since(after.token(since.to_device, after.shows))
                 continue
-            view = await self._view(asker)
+            view = await self.view(asker.requester.user_id, asker.requester.lane)
             self._begin_members(asker, view, token)
             answer = self._answer(asker, view, since, after)
             await self._add_changes(answer, after)
             await asker.authenticate()
-            if answer.tells_something or loop.time() >= deadline or self._platform.drain.draining:
+            if answer.tells_something or loop.time() >= deadline or self.draining:
                 if poll is not None and answer.tells_something:
                     self._delivered(poll, loop.time())
                 return self._finish(asker, answer)
@@ -207,7 +222,7 @@ class SyncService:
 
     async def _full(self, asker: _Asker, since: Since, request: SyncRequest, progress: Progress) -> Response:
         """Every room with its state, as at an initial sync; the timelines from ``since`` on, if any."""
-        view = await self._view(asker)
+        view = await self.view(asker.requester.user_id, asker.requester.lane)
         self._begin_members(asker, view, None)
         answer = self._answer(asker, view, since, since.cut)
         (self.metrics.initial if request.since is None else self.metrics.full_state).add()
@@ -235,11 +250,10 @@ class SyncService:
         self._end_members(asker, answer)
         return response
 
-    async def _view(self, asker: _Asker) -> UserView:
+    async def view(self, user_id: str, lane: int) -> UserView:
         """What is known of the user. Nothing is awaited when that is here."""
-        user_id = asker.requester.user_id
         while True:
-            view = await self.replica.view(user_id, asker.requester.lane)
+            view = await self.replica.view(user_id, lane)
             if view.rules is not None:
                 return view
             changes = view.rules_changes
@@ -256,7 +270,7 @@ class SyncService:
             cut=self.replica.cut(),
             filter=asker.filter,
             state_after=asker.state_after,
-            now_ms=self._platform.clock.now_ms(),
+            now_ms=self.now_ms(),
             to_device=since.to_device,
             shows=self._typing.shown_to(view),
             rules=rules,

@@ -109,6 +109,8 @@ class Feed:
             concerned = self._interest.rooms.get(fact.subject)
             if concerned is not None:
                 woken |= self._private(fact) if fact.data and fact.kind == RoomFact.RECEIPT else concerned
+            if self._interest.looking:
+                woken.update(self._interest.looking.get(fact.subject, ()))
             if fact.kind == RoomFact.EVENTS:
                 for event in self._members(entry, read):
                     view = self._interest.apply(event, fact.position)

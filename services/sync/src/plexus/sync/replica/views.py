@@ -11,7 +11,8 @@ the tail moves: whoever looks at head and views without awaiting sees one moment
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -166,10 +167,12 @@ class Interest:
     recently goes, unless it holds a poll.
     """
 
-    __slots__ = ("limit", "rooms", "views")
+    __slots__ = ("limit", "looking", "rooms", "views")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.looking: dict[str, list[UserView]] = {}
+        """Those who look into a room with a poll of their own, and need not be in it."""
         self.views: OrderedDict[str, UserView] = OrderedDict()
         self.rooms: dict[str, set[UserView]] = {}
 
@@ -221,6 +224,21 @@ class Interest:
         if membership != "join":
             view.recent[ref.room_id] = view.others[ref.room_id]
         return view
+
+    @contextmanager
+    def looking_into(self, room_id: str | None, view: UserView) -> Iterator[None]:
+        """For as long as the block lasts what happens in this room wakes the view's polls."""
+        if room_id is None:
+            yield
+            return
+        views = self.looking.setdefault(room_id, [])
+        views.append(view)
+        try:
+            yield
+        finally:
+            views.remove(view)
+            if not views and self.looking.get(room_id) is views:
+                del self.looking[room_id]
 
     def tell_device_list(self, change: DeviceListChange, rooms: Iterable[str]) -> set[UserView]:
         """Note the change in the views of the user and of all who are in these rooms, and return those."""
