@@ -336,7 +336,7 @@ async def test_the_place_of_a_leave(rooms: Rooms) -> None:
     await rooms.send(room_id, ALICE, state("m.room.topic", topic="new"))
     hidden = await rooms.send(room_id, ALICE, message("not for bob"))
     view = await rooms.view(room_id, BOB)
-    assert (view.is_current, view.membership) == (False, "leave")
+    assert (view.is_current, view.viewer.membership) == (False, "leave")
     topic = (await rooms.state_at(view.ref, view.snapshot))["m.room.topic", ""]
     assert topic.content == {"topic": "old"}
     page = await rooms.timeline(room_id, viewer=BOB, limit=3)

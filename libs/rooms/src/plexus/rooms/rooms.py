@@ -358,7 +358,7 @@ class Rooms:
         end: Place | None = None,
         backwards: bool = True,
         limit: int = 10,
-        viewer: str | None = None,
+        viewer: str | Viewer | None = None,
         event_filter: Callable[[StoredEvent], bool] | None = None,
     ) -> TimelinePage:
         """A page of the timeline from the boundary ``start`` (default: the newest or the oldest end) towards

@@ -38,11 +38,11 @@ async def read_timeline(
     end: Place | None,
     backwards: bool,
     limit: int,
-    viewer: str | None,
+    viewer: str | Viewer | None,
     event_filter: EventTest | None,
 ) -> TimelinePage:
     """A page; `Forbidden` if the viewer may see nothing of this room."""
-    eyes = None if viewer is None else (await read_viewers(ground, [ref], viewer))[ref]
+    eyes = (await read_viewers(ground, [ref], viewer))[ref] if isinstance(viewer, str) else viewer
     if eyes is not None and not eyes.may_read:
         raise Forbidden("You are not in this room")
     at = start if start is not None else (LAST if backwards else FIRST)
@@ -51,8 +51,10 @@ async def read_timeline(
         at = _not_after_leaving(eyes, at)
     first = at
     events: list[StoredEvent] = []
-    for _ in range(MOST_ROUNDS):
-        wanted = min(MOST_READ, max(limit - len(events), 1) + (20 if eyes or event_filter else 0))
+    for number in range(MOST_ROUNDS):
+        # Mostly all of a page is for its reader.
+        spare = 20 if event_filter or number else 0
+        wanted = min(MOST_READ, max(limit - len(events), 1) + spare)
         page = await reader.page(ref, at, stop, backwards=backwards, limit=wanted)
         for event in page:
             at = event.place.before if backwards else event.place

@@ -14,6 +14,7 @@ from plexus.protocol.visibility import HistoryVisibility
 
 if TYPE_CHECKING:
     from plexus.rooms.stored import StoredEvent
+    from plexus.rooms.visibility import Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,13 +298,16 @@ class TimelinePage:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a user may see of a room's state: that of now, or as it was when they left (``place``)."""
+    """What a user may see of a room's state: that of now, or as it was when they left (``place``). ``newest``
+    is the room's end.
+    """
 
     ref: RoomRef
     snapshot: int
     place: Place
-    membership: str | None
+    viewer: Viewer
     is_current: bool
+    newest: Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from plexus.rooms.heads import HeadReader
 from plexus.rooms.refs import Refs
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import Place, RoomRef, View, Visibility
-from plexus.rooms.visibility import Viewer, read_viewers
+from plexus.rooms.visibility import INTERVALS, Viewer, read_viewers, viewer_of
+
+# One row for each interval, each with the room's head; one with nothing else if there are none.
+_VIEW = """
+SELECT q.head_ordinal, q.snapshot, x.*
+  FROM (SELECT * FROM rooms.room WHERE lane = %(lane)s::smallint AND room = %(room)s::integer) AS q
+  LEFT JOIN LATERAL ({intervals}) AS x ON true ORDER BY x.from_ordinal
+""".replace("{intervals}", INTERVALS)
 
 
 class Viewing:
@@ -45,19 +52,24 @@ class Viewing:
     async def view(self, room_id: str, user_id: str) -> View:
         """What the user may see of the room's state; `Forbidden` if nothing, or there is no such room."""
         ref = await self._refs.get(room_id)
-        room = None if ref is None else await self._heads.room(ref)
-        if room is None:
+        if ref is None:
             raise Forbidden("You are not in this room")
-        viewer = await self._viewer(room.ref, user_id)
+        async with self._ground.db.read() as session:
+            rows = await session.fetch(_VIEW, {"lane": ref.lane, "room": ref.room, "user": user_id})
+        if not rows:
+            raise Forbidden("You are not in this room")
+        head_ordinal, snapshot = rows[0][:2]
+        newest = Place(head_ordinal)
+        viewer = viewer_of(user_id, (row[2:] for row in rows if row[2] is not None))
         if viewer.membership == "join" or viewer.history_visibility == "world_readable":
-            return View(room.ref, room.snapshot, Place(room.head_ordinal), viewer.membership, True)
+            return View(ref, snapshot, newest, viewer, True, newest)
         left_at = viewer.left_at
         if viewer.forgotten or left_at is None:
             raise Forbidden("You are not in this room")
-        snapshot = await self._heads.snapshot_at(room.ref, Place(left_at))
+        snapshot = await self._heads.snapshot_at(ref, Place(left_at))
         if snapshot is None:
             raise Forbidden("You are not in this room")
-        return View(room.ref, snapshot, Place(left_at), viewer.membership, False)
+        return View(ref, snapshot, Place(left_at), viewer, False, newest)
 
     async def _viewer(self, ref: RoomRef, user_id: str) -> Viewer:
         return (await read_viewers(self._ground, [ref], user_id))[ref]

@@ -12,8 +12,9 @@ Client-Server API, "Room History Visibility"; the rules themselves are `plexus.p
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
 
 from plexus.protocol.visibility import (
     DEFAULT_HISTORY_VISIBILITY,
@@ -30,17 +31,20 @@ from plexus.rooms.writes import MEMBERSHIP_NAMES
 NOW = 2**63 - 1
 """The end of the interval that holds now."""
 
-_INTERVALS = """
-SELECT q.i - 1, x.from_ordinal, x.to_ordinal, x.membership, x.history_visibility, x.forgotten
-  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) WITH ORDINALITY AS q (lane, room, i)
- CROSS JOIN LATERAL (
-    SELECT from_ordinal, to_ordinal, membership, NULL AS history_visibility, forgotten FROM rooms.membership m
-     WHERE m.lane = q.lane AND m.room = q.room AND m.user_id = %(user)s
-    UNION ALL
-    SELECT from_ordinal, to_ordinal, NULL, history_visibility, false FROM rooms.visibility v
-     WHERE v.lane = q.lane AND v.room = q.room
- ) AS x ORDER BY q.i, x.from_ordinal
+INTERVALS: LiteralString = """
+SELECT from_ordinal, to_ordinal, membership, NULL AS history_visibility, forgotten FROM rooms.membership m
+ WHERE m.lane = q.lane AND m.room = q.room AND m.user_id = %(user)s
+UNION ALL
+SELECT from_ordinal, to_ordinal, NULL, history_visibility, false FROM rooms.visibility v
+ WHERE v.lane = q.lane AND v.room = q.room
 """
+"""The rows of `viewer_of`, for a room ``q`` of the query around."""
+
+_VIEWERS = """
+SELECT q.i - 1, x.*
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) WITH ORDINALITY AS q (lane, room, i)
+ CROSS JOIN LATERAL ({intervals}) AS x ORDER BY q.i, x.from_ordinal
+""".replace("{intervals}", INTERVALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,17 @@ class Viewer:
     memberships: Sequence[Interval]
     visibilities: Sequence[tuple[int, HistoryVisibility]]
     forgotten: bool = False
+    _bounds: list[int] = field(init=False, repr=False, compare=False)
+    """Ordinals at which what holds may change: between two of them it is the same for all events."""
+    _held: dict[int, Visibility] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        starts = [interval.start for interval in self.memberships]
+        starts += [ordinal for ordinal, _ in self.visibilities]
+        # An event is judged by what holds before it too, and by whether a joined interval ends after it.
+        ends = [interval.end for interval in self.memberships if interval.membership == "join"]
+        bounds = {*starts, *(ordinal + 1 for ordinal in starts), *ends}
+        object.__setattr__(self, "_bounds", sorted(bounds))
 
     @property
     def membership(self) -> str | None:
@@ -99,6 +114,13 @@ class Viewer:
         if place.sub < 0:
             # Older than what is known here: the first that is known of the time after it.
             ordinal -= 1
+        segment = bisect_right(self._bounds, ordinal)
+        held = self._held.get(segment)
+        if held is None:
+            held = self._held[segment] = self._judge(ordinal)
+        return held
+
+    def _judge(self, ordinal: int) -> Visibility:
         joined_later = any(i.membership == "join" and i.end > ordinal for i in self.memberships)
         after = self._membership(ordinal)
         visibility = self._visibility(ordinal)
@@ -132,21 +154,29 @@ async def read_viewers(ground: Ground, refs: Sequence[RoomRef], user_id: str) ->
         return {}
     async with ground.db.read() as session:
         rows = await session.fetch(
-            _INTERVALS,
+            _VIEWERS,
             {
                 "lanes": int4([ref.lane for ref in refs]),
                 "rooms": int4([ref.room for ref in refs]),
                 "user": user_id,
             },
         )
-    memberships: list[list[Interval]] = [[] for _ in refs]
-    visibilities: list[list[tuple[int, HistoryVisibility]]] = [[] for _ in refs]
-    forgotten = [False] * len(refs)
-    for i, start, end, membership, visibility, is_forgotten in rows:
+    found: list[list[Sequence[Any]]] = [[] for _ in refs]
+    for i, *row in rows:
+        found[i].append(row)
+    return {ref: viewer_of(user_id, found[i]) for i, ref in enumerate(refs)}
+
+
+def viewer_of(user_id: str, rows: Iterable[Sequence[Any]]) -> Viewer:
+    """The user's eyes, from the rows of `INTERVALS` in order."""
+    memberships: list[Interval] = []
+    visibilities: list[tuple[int, HistoryVisibility]] = []
+    forgotten = False
+    for start, end, membership, visibility, is_forgotten in rows:
         if membership is None:
-            visibilities[i].append((start, history_visibility_of({"history_visibility": visibility})))
+            visibilities.append((start, history_visibility_of({"history_visibility": visibility})))
         else:
-            memberships[i].append(Interval(start, end, MEMBERSHIP_NAMES[membership]))
+            memberships.append(Interval(start, end, MEMBERSHIP_NAMES[membership]))
             if end == NOW:
-                forgotten[i] = is_forgotten
-    return {ref: Viewer(user_id, memberships[i], visibilities[i], forgotten[i]) for i, ref in enumerate(refs)}
+                forgotten = is_forgotten
+    return Viewer(user_id, memberships, visibilities, forgotten)

@@ -104,8 +104,7 @@ async def members(
     if at is not None:
         place = await place_of(api, view.ref, at)
         if place is not None and place < view.place:
-            (seen,) = await api.rooms.can_see(view.ref, requester.user_id, [place])
-            if not seen.visible:
+            if not view.viewer.at(place).visible:
                 raise Forbidden("You could not see the room at that point")
             earlier = await api.rooms.snapshot_at(view.ref, place)
             snapshot = snapshot if earlier is None else earlier
@@ -133,7 +132,8 @@ async def messages(
     begin = None if start is None else await place_of(api, view.ref, start)
     if begin is None and direction == "b":
         # "the last visible event": a boundary that stays where it is while the room goes on.
-        begin = await _newest(api, view)
+        # Who has left may still see their own later memberships, such as a ban.
+        begin = view.newest
     stop = None if end is None else await place_of(api, view.ref, end)
     page = await api.rooms.timeline(
         room_id,
@@ -141,7 +141,7 @@ async def messages(
         end=stop,
         backwards=direction == "b",
         limit=max(limit, 1),
-        viewer=requester.user_id,
+        viewer=view.viewer,
         event_filter=predicate(event_filter, room_id),
     )
     if limit == 0 and page.events:
@@ -237,14 +237,6 @@ async def _membership_at(api: ClientApi, requester: Requester, event: StoredEven
         return None
     viewers = await api.rooms.viewers([event.ref], requester.user_id)
     return viewers[event.ref].at(event.place).membership
-
-
-async def _newest(api: ClientApi, view: View) -> Place:
-    if view.is_current:
-        return view.place
-    # Who has left may still see their own later memberships, such as a ban.
-    info = await api.rooms.room(view.ref.room_id)
-    return view.place if info is None else Place(info.head_ordinal)
 
 
 async def _state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:
