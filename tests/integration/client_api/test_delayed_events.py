@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from plexus.client_api.delayed_events import queries
+from plexus.client_api.delayed_events import timers as module
 from plexus.client_api.delayed_events.timers import Timers
 from plexus.client_api.deps import ClientApi
 from plexus.protocol.errors import Unavailable
@@ -321,9 +322,10 @@ async def test_the_rate_limit_of_sending_holds_when_it_is_sent(
 
 
 async def test_many_workers_send_each_event_once_and_in_order(
-    house: House, alice: Person, bob: Person, timers: Timers
+    house: House, alice: Person, timers: Timers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await timers.drain()
+    monkeypatch.setattr(module, "_AT_ONCE", 7)
     rooms = [await alice.create_room(preset="public_chat") for _ in range(2)]
     events = [
         await schedule(alice, room_id, 100 + number, f"{number}") for number in range(20) for room_id in rooms
@@ -381,9 +383,11 @@ async def test_a_room_that_is_not_to_be_had_is_tried_again(
         return await send(*args, **more)
 
     monkeypatch.setattr(house.rooms, "send", at_last)
-    delay_id = await schedule(alice, room_id, 10, "at last")
-    assert "event_id" in await finalised(alice, delay_id)
+    events = [await schedule(alice, room_id, 200, text) for text in ("at last", "and then")]
+    for delay_id in events:
+        assert "event_id" in await finalised(alice, delay_id)
     assert refused == 1
+    assert await bodies(alice, room_id) == ["at last", "and then"]
 
 
 async def test_finalised_events_are_kept_for_some_time(house: House, alice: Person) -> None:

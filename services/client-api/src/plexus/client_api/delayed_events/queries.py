@@ -50,16 +50,14 @@ UPDATE client_api.delayed_event d SET lease_until = client_api.now_ms() + %s, tr
 """)
 
 _CLAIM_DUE = _sql("""
-WITH due AS (
-    SELECT d.delay_id FROM client_api.delayed_event d WHERE {free} AND d.send_ts <= client_api.now_ms()
-     ORDER BY d.send_ts LIMIT %s FOR UPDATE SKIP LOCKED
-)
-UPDATE client_api.delayed_event d SET lease_until = client_api.now_ms() + %s, tries = tries + 1
-  FROM due WHERE d.delay_id = due.delay_id RETURNING {columns}
+SELECT {columns} FROM client_api.claim_delayed_events(%s, %s::integer) d ORDER BY d.send_ts, d.delay_id
 """)
 
 _DUE_IN = _sql("""
-SELECT d.send_ts - client_api.now_ms() FROM client_api.delayed_event d WHERE {free}
+SELECT d.send_ts - client_api.now_ms() FROM client_api.delayed_event d
+ WHERE {free} AND NOT EXISTS (
+    SELECT FROM client_api.delayed_event o
+     WHERE o.room_id = d.room_id AND o.finalised_ts IS NULL AND o.lease_until > client_api.now_ms())
  ORDER BY d.send_ts LIMIT 1
 """)
 
@@ -124,13 +122,16 @@ async def claim(db: Database, user_id: str, delay_id: str, lease_ms: int) -> Del
 
 
 async def claim_due(db: Database, lease_ms: int, limit: int) -> list[DelayedEvent]:
-    """Those that are due and free, to be sent by the caller alone, the longest due first."""
-    found = [DelayedEvent(*row) for row in await db.call(_CLAIM_DUE, (limit, lease_ms))]
-    return sorted(found, key=lambda event: (event.scheduled_ts + event.delay_ms, event.delay_id))
+    """Those that are due, to be sent by the caller alone, the longest due first. None of a room in which
+    somebody is sending one, so that a room gets them in order.
+    """
+    return [DelayedEvent(*row) for row in await db.call(_CLAIM_DUE, (lease_ms, limit))]
 
 
 async def due_in(db: Database) -> int | None:
-    """Milliseconds until the next free one is due, not above 0 if one is; None if there is none."""
+    """Milliseconds until the next one is due that can be claimed, not above 0 if it is; None if there is
+    none.
+    """
     async with db.read(primary=True) as session:
         row = await session.one(_DUE_IN)
     return None if row is None else int(row[0])

@@ -29,7 +29,7 @@ LOOK_EVERY = 1.0
 _AT_ONCE = 50
 _SHORTEST = 0.01
 _SEND_SECONDS = LEASE_MS / 2000
-"""Half a lease. A send that takes longer is given up, and tried again by who claims the event next."""
+"""Half a lease. What is not sent by then is left to who claims it next."""
 _PAUSE_MS = 1000
 
 KEPT_MS = 7 * 86_400_000
@@ -69,23 +69,30 @@ class Timers:
             return LOOK_EVERY
         if wait_ms > 0:
             return min(LOOK_EVERY, max(wait_ms / 1000, _SHORTEST))
+        until = asyncio.get_running_loop().time() + _SEND_SECONDS
         by_room: defaultdict[str, list[DelayedEvent]] = defaultdict(list)
         for event in await queries.claim_due(self._db, LEASE_MS, _AT_ONCE):
             by_room[event.room_id].append(event)
-        await asyncio.gather(*(self._send_all(events) for events in by_room.values()))
+        await asyncio.gather(*(self._send_all(events, until) for events in by_room.values()))
         return _SHORTEST
 
-    async def _send_all(self, events: Sequence[DelayedEvent]) -> None:
-        for event in events:
-            await self._send(event)
+    async def _send_all(self, events: Sequence[DelayedEvent], until: float) -> None:
+        for at, event in enumerate(events):
+            if not await self._send(event, until):
+                # Those behind it wait with it.
+                for later in events[at + 1 :]:
+                    await queries.release(self._db, later.delay_id)
+                return
 
-    async def _send(self, event: DelayedEvent) -> None:
+    async def _send(self, event: DelayedEvent, until: float) -> bool:
+        """False if it is to be sent later."""
         try:
-            async with asyncio.timeout(_SEND_SECONDS):
+            async with asyncio.timeout_at(until):
                 event_id = await send(self._api, event)
         except (Unavailable, TimeoutError) as error:
             log.warning("a delayed event is sent later: %s", error)
             await queries.release(self._db, event.delay_id, _PAUSE_MS)
+            return False
         except MatrixError as error:
             await queries.finalise(self._db, event.delay_id, None, orjson.dumps(error.body()))
         except Exception:
@@ -93,6 +100,7 @@ class Timers:
             log.exception("a delayed event could not be sent")
         else:
             await queries.finalise(self._db, event.delay_id, event_id, None)
+        return True
 
     async def _look(self) -> None:
         while True:
