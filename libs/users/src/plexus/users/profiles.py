@@ -15,7 +15,8 @@ from plexus.protocol.errors import Forbidden, MatrixError
 from plexus.users.models import Profile
 from plexus.users.store import UserStore
 
-MAX_PROFILE_BYTES = 64 * 1024
+MAX_PROFILE_BYTES = 64 * 1024 - 1
+"""The whole "MUST be under 64 KiB"; less one byte."""
 IN_MEMBERSHIPS = frozenset(("displayname", "avatar_url"))
 """The fields that stand in m.room.member: a change of theirs goes to every room."""
 
@@ -63,7 +64,7 @@ class ProfileStore(UserStore):
         if result == "gone":
             raise Forbidden("There is no such user here")
         if result == "too_large":
-            raise MatrixError(400, "M_PROFILE_TOO_LARGE", "A profile has at most 64 KiB")
+            raise MatrixError(400, "M_PROFILE_TOO_LARGE", "A profile must be under 64 KiB")
         if position is not None:
             await self.tell(user_id, lane, position, [(UserFact.PROFILE, field.encode())])
         return bool(result == "ok")
