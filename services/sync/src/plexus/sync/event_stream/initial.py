@@ -48,13 +48,13 @@ class InitialSync:
         await self._sync.reach_writes(requester.user_id)
         cut = self._sync.replica.cut()
         view = await self._rooms.view(room_id, requester.user_id)
-        told = _Told(view.ref, view.membership, view.place, view.snapshot)
+        told = _Told(view.ref, view.viewer.membership, view.place, view.snapshot)
         if view.is_current:
             heads = await self._rooms.heads([view.ref], cut.rooms)
             if view.ref not in heads:
                 raise Forbidden("You are not in this room")
             head = heads[view.ref]
-            told = _Told(view.ref, view.membership, Place(head.ordinal), head.snapshot)
+            told = _Told(view.ref, view.viewer.membership, Place(head.ordinal), head.snapshot)
         data = await self._account_data(requester.user_id)
         [info] = await self._infos(requester, [told], DEFAULT_LIMIT, cut, data)
         return info
@@ -114,7 +114,7 @@ class InitialSync:
             elif request.archived and membership.membership in ("leave", "ban"):
                 left = await self._left(requester, membership)
                 if left is not None:
-                    told = _Told(left.ref, left.membership, left.place, left.snapshot)
+                    told = _Told(left.ref, left.viewer.membership, left.place, left.snapshot)
                     yield await self._infos(requester, [told], request.limit, cut, data)
 
     async def _left(self, requester: Requester, membership: Membership) -> View | None:
@@ -123,7 +123,7 @@ class InitialSync:
             view = await self._rooms.view(membership.ref.room_id, requester.user_id)
         except Forbidden:
             return None
-        return None if view.membership == "join" else view
+        return None if view.viewer.membership == "join" else view
 
     async def _invite(self, requester: Requester, membership: Membership) -> StoredEvent | None:
         """The event by which the user was invited."""
