@@ -309,6 +309,11 @@ class View:
     is_current: bool
     newest: Place
 
+    @property
+    def membership(self) -> str | None:
+        """The user's membership now."""
+        return self.viewer.membership
+
 
 @dataclass(frozen=True, slots=True)
 class Alias:
