@@ -78,6 +78,12 @@ async def test_missing_members(house: House, alice: Person, name: str) -> None:
         assert (await house.client().post(f"{V3}/login", body)).error() == (400, "M_MISSING_PARAM")
 
 
+async def test_flows_are_throttled(other_house: OpenHouse) -> None:
+    async with other_house(rate_limits={"login_flows": {"per_second": 0.001, "burst": 1}}) as house:
+        assert (await house.client().get(f"{V3}/login")).status == 200
+        assert (await house.client().get(f"{V3}/login")).error() == (429, "M_LIMIT_EXCEEDED")
+
+
 async def test_logins_are_throttled(other_house: OpenHouse, name: str) -> None:
     limits = {
         "login_account": {"per_second": 0.001, "burst": 2},
@@ -112,9 +118,20 @@ async def test_logout_all(house: House, alice: Person) -> None:
     assert await whoami(other) == (401, "M_UNKNOWN_TOKEN")
 
 
-async def test_no_token_and_a_wrong_one(house: House) -> None:
-    assert (await house.client().get(f"{V3}/account/whoami")).error() == (401, "M_MISSING_TOKEN")
-    wrong = await house.client("nonsense").get(f"{V3}/account/whoami")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/account/whoami"),
+        ("GET", "/devices"),
+        ("GET", "/joined_rooms"),
+        ("GET", "/pushrules/global/"),
+        ("POST", "/logout"),
+        ("POST", "/logout/all"),
+    ],
+)
+async def test_no_token_and_a_wrong_one(house: House, method: str, path: str) -> None:
+    assert (await house.client().request(method, V3 + path)).error() == (401, "M_MISSING_TOKEN")
+    wrong = await house.client("nonsense").request(method, V3 + path)
     assert wrong.error() == (401, "M_UNKNOWN_TOKEN")
     assert wrong.json["soft_logout"] is False
 

@@ -108,7 +108,8 @@ async def test_push_rules(alice: Person) -> None:
         "tea",
     ]
     assert (await alice.delete(base)).ok() == {}
-    assert (await alice.delete(base)).error() == (404, "M_NOT_FOUND")
+    for gone in (alice.delete(base), alice.get(base + "/enabled"), alice.get(base + "/actions")):
+        assert (await gone).error() == (404, "M_NOT_FOUND")
     master = f"{V3}/pushrules/global/override/.m.rule.master"
     assert (await alice.put(master + "/enabled", {"enabled": True})).ok() == {}
     assert (await alice.get(master)).ok()["enabled"] is True

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -58,6 +59,12 @@ async def test_well_known_client(house: House, outspoken: House) -> None:
         "m.identity_server": {"base_url": "https://identity.example.org"},
         "org.example.thing": {"url": "https://thing.example.org"},
     }
+
+
+async def test_well_known_client_may_be_told_by_another(database: TestDatabase, tmp_path: Path) -> None:
+    async with open_house(database, tmp_path, discovery={"serve_client": False}) as silent:
+        answer = await silent.client().get(f"{WELL_KNOWN}/client")
+        assert answer.error() == (404, "M_NOT_FOUND")
 
 
 async def test_well_known_support(house: House, outspoken: House) -> None:

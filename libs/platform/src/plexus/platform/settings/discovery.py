@@ -64,6 +64,10 @@ class Contact(Section):
 class DiscoverySettings(Section):
     """What ``/.well-known/matrix/...`` tells besides the server's address (``http.public_base_url``)."""
 
+    serve_client: bool = Field(
+        default=True,
+        description="Whether ``/.well-known/matrix/client`` is answered here; false if by another server.",
+    )
     identity_server: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s?#]+$",

@@ -248,6 +248,7 @@ class RateLimits(Section):
         description="Delayed events scheduled, restarted, cancelled and sent at once, by user.",
     )
     login_address: Limit = Field(default=_limit(0.2, 20), description="Login attempts, by address.")
+    login_flows: Limit = Field(default=_limit(5, 100), description="Ways to log in asked for, by address.")
     login_account: Limit = Field(default=_limit(0.05, 5), description="Failed logins, by account.")
     registration: Limit = Field(default=_limit(0.1, 10), description="Registrations, by address.")
     email: Limit = Field(

@@ -72,8 +72,9 @@ async def registration_token_validity(
 
 
 @router.get(V3 + "/login", operation_id="getLoginFlows")
-async def get_login_flows() -> Json:
+async def get_login_flows(api: Deps, address: Address) -> Json:
     """Client-Server API, "Login"."""
+    await api.platform.limits.check("login_flows", address)
     return {"flows": [{"type": PASSWORD}, {"type": TOKEN, "get_login_token": True}]}
 
 

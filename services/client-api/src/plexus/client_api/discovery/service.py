@@ -39,7 +39,9 @@ UNSTABLE_FEATURES: dict[str, bool] = {
 
 
 def well_known_client(settings: Settings) -> dict[str, Any]:
-    """``getWellknown``: where the server is, and what the operator adds."""
+    """``getWellknown``: where the server is, and what the operator adds; `NotFound` if told elsewhere."""
+    if not settings.discovery.serve_client:
+        raise NotFound("This server does not say where it is")
     told: dict[str, Any] = {**settings.discovery.client}
     told["m.homeserver"] = {"base_url": settings.public_base_url + "/"}
     if settings.discovery.identity_server is not None:
