@@ -440,6 +440,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "postReceipt": lambda world: Call({"receiptType": "m.read"}, body={}),
     "setReadMarker": lambda world: Call(body={"m.read": world.event_id, "m.fully_read": world.event_id}),
     "setTyping": lambda world: Call(body={"typing": True, "timeout": 1000}),
+    "setPresence": lambda world: Call(body={"presence": "online", "status_msg": "fuzzed"}),
     "sendMessage": lambda world: Call(body={"msgtype": "m.text", "body": "hello"}),
     "redactEvent": redactable,
     "scheduleDelayedEvent": lambda world: Call(body={"delay_ms": 3_600_000, "content": {"body": "later"}}),

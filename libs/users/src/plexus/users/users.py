@@ -17,6 +17,7 @@ from plexus.users.filters import FilterStore
 from plexus.users.inbox import InboxStore
 from plexus.users.keys import KeyStore
 from plexus.users.last_seen import LastSeen
+from plexus.users.presence import Presence
 from plexus.users.profiles import ProfileStore
 from plexus.users.pushers import PusherStore
 from plexus.users.registration_tokens import RegistrationTokenStore
@@ -54,12 +55,19 @@ class Users(
     """Everything keyed by a user. One a process, made over a `Platform`; ``start`` before use, ``stop`` at
     the end.
 
-    It is the `Authenticator` of every service.
+    It is the `Authenticator` of every service. ``presence`` is started by the services that need it.
     """
 
     def __init__(self, platform: Platform) -> None:
         super().__init__(platform)
         self.last_seen = LastSeen(self.db, self.clock, platform.settings.sessions.last_seen_minutes * 60_000)
+        self.presence = Presence(
+            platform.ephemeral,
+            self.db,
+            self.clock,
+            platform.settings.presence,
+            platform.settings.sessions.last_seen_minutes * 60_000,
+        )
         self._follower = Follower(
             platform,
             (USER,),
@@ -80,6 +88,7 @@ class Users(
         if self._confirming is not None:
             self._confirming.cancel()
             await asyncio.gather(self._confirming, return_exceptions=True)
+        await self.presence.stop()
         await self._follower.stop()
         await self.last_seen.stop()
         self.hasher.close()

@@ -16,6 +16,7 @@ from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
 from plexus.client_api.mutual_rooms import routes as mutual_rooms
 from plexus.client_api.openid import routes as openid
+from plexus.client_api.presence import routes as presence
 from plexus.client_api.profiles import routes as profiles
 from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.pushers import routes as pushers
@@ -52,6 +53,7 @@ FEATURES = (
     delayed_events,
     receipts,
     typing,
+    presence,
     reading,
     timestamps,
     directory,
@@ -79,4 +81,4 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
         if hasattr(feature, "hot"):
             hot += feature.hot(api)
     tasks = api.room_tasks
-    return Service("client-api", app, hot, drain=tasks.drain, stop=tasks.drain)
+    return Service("client-api", app, hot, start=users.presence.start, drain=tasks.drain, stop=tasks.drain)

@@ -55,6 +55,8 @@ class Response(Pieces):
         self._parts += (b'{"next_batch":"', answer.next_batch.encode(), b'"', answer.key_counts)
         if answer.account_data:
             self._parts.append(b',"account_data":{"events":[%b]}' % b",".join(answer.account_data))
+        if answer.presence:
+            self._parts.append(b',"presence":{"events":[%b]}' % b",".join(answer.presence))
         if answer.messages:
             self._parts.append(b',"to_device":{"events":[%b]}' % b",".join(answer.messages))
         if answer.device_lists is not None:

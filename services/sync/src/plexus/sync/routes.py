@@ -63,7 +63,7 @@ class SyncEndpoint:
         self._settings = settings
 
     async def sync(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
-        """``GET /_matrix/client/v3/sync``. Presence is taken and not yet kept."""
+        """``GET /_matrix/client/v3/sync``."""
         token = bearer(scope)
         if token is None:
             raise MissingToken

@@ -26,6 +26,7 @@ from plexus.platform.lanes import FAMILIES
 from plexus.rooms import Rooms
 from plexus.sync.admission import Admission
 from plexus.sync.answer import Pieces, Response
+from plexus.sync.ephemeral.presence import PresenceIndex
 from plexus.sync.filters import FilterCache, SyncFilter
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.timeline import Timelines
@@ -40,11 +41,13 @@ from plexus.sync.streams.context import Answer
 from plexus.sync.streams.device_lists import DeviceListStream
 from plexus.sync.streams.devices import DeviceStream
 from plexus.sync.streams.invited import InvitedStream
+from plexus.sync.streams.presence import PresenceStream
 from plexus.sync.streams.receipts import ReceiptStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.typing import TypingStream
 from plexus.sync.streams.user_facts import user_facts
 from plexus.users import NO_RULES, Users, Watch
+from plexus.users.presence import STATES
 
 Authenticate = Callable[[], Awaitable[Requester]]
 """Who asks; raises `UnknownToken`."""
@@ -83,6 +86,14 @@ class SyncService:
         self._rooms = RoomStream(self.replica, rooms, builder)
         self._receipts = ReceiptStream(self.replica, rooms)
         self._typing = TypingStream(self.replica.typing)
+        self._presence_index = PresenceIndex(
+            users.presence,
+            rooms,
+            self.replica.moments,
+            self.replica.interest,
+            self.replica.tell_ephemeral,
+        )
+        self._presence = PresenceStream(self._presence_index)
         self._invited = InvitedStream(rooms)
         self._account_data = AccountDataStream(users)
         self._devices = DeviceStream(users)
@@ -90,6 +101,8 @@ class SyncService:
 
     async def start(self) -> None:
         await self.replica.start()
+        self._presence_index.start()
+        await self._users.presence.start()
         watch = Watch(self.replica.wake_device, lambda: self.replica.held > 0)
         self._stop_watching = self._access.watch(watch)
 
@@ -101,6 +114,7 @@ class SyncService:
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
+        await self._presence_index.stop()
         await self.replica.stop()
 
     async def sync(self, authenticate: Authenticate, request: SyncRequest, progress: Progress) -> Response:
@@ -109,6 +123,9 @@ class SyncService:
         Who asks is told by ``authenticate``, again whenever the token may have become void meanwhile.
         """
         requester = await authenticate()
+        self._users.presence.note_sync(
+            requester.user_id, requester.device_id, STATES[request.set_presence], request.timeout
+        )
         sync_filter = await self._filters.get(requester.user_id, request.filter)
         await self.reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
@@ -207,14 +224,16 @@ class SyncService:
             answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
             if not answer.cut.same_moment(since):
                 self._typing.changes(answer, since)
+                await self._presence.changes(answer, since)
             return
         in_tail = self.replica.span(since, answer.cut).in_tail
         (self.metrics.tail if in_tail else self.metrics.database).add()
         facts = user_facts(self.replica, answer, since)
         await self._rooms.changes(answer, since)
         await self._receipts.changes(answer, since)
-        if answer.newly_joined or not answer.cut.same_moment(since):
+        if answer.newly_joined or answer.came or not answer.cut.same_moment(since):
             self._typing.changes(answer, since)
+            await self._presence.changes(answer, since)
         await self._invited.add(answer, since)
         await self._account_data.changes(answer, since, facts)
         await self._devices.add(answer, facts)
@@ -236,8 +255,10 @@ class SyncService:
             await self._device_lists.changes(answer, since.cut)
         if since.cut is None:
             self._typing.everything(answer)
+            await self._presence.everything(answer)
         else:
             self._typing.changes(answer, since.cut)
+            await self._presence.changes(answer, since.cut)
         response = Response()
         response.open(answer)
         async for _ in rooms:

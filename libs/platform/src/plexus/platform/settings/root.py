@@ -27,6 +27,7 @@ from plexus.platform.settings.users import (
     EmailSettings,
     MediaSettings,
     PasswordSettings,
+    PresenceSettings,
     PushSettings,
     RateLimits,
     RegistrationSettings,
@@ -76,6 +77,7 @@ class Settings(Section):
     delayed_events: DelayedEventSettings = Field(
         default=DelayedEventSettings(), description="Delayed events."
     )
+    presence: PresenceSettings = Field(default=PresenceSettings(), description="Presence.")
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Well-known files.")

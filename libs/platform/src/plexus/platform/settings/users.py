@@ -140,6 +140,24 @@ class DelayedEventSettings(Section):
     )
 
 
+class PresenceSettings(Section):
+    """Who is online. Everybody who shares a room with a user hears of each change, so on a large server this
+    is most of what sync has to tell.
+    """
+
+    enabled: bool = Field(
+        default=True,
+        description="Off, everybody is shown as offline, and what clients say of their presence is not kept.",
+    )
+    idle_seconds: Positive = Field(
+        default=300, description="Who has done nothing for so long is shown as unavailable."
+    )
+    grace_seconds: Positive = Field(
+        default=30,
+        description="A device is there for so long after its sync; if its process dies, three times as long.",
+    )
+
+
 class SyncSettings(Section):
     """Sync."""
 

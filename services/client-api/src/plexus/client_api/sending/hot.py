@@ -64,6 +64,7 @@ def send_message_route(api: ClientApi) -> HotRoute:
     authenticate = api.users.authenticate
     check_limit = api.platform.limits.check
     send_event = api.rooms.send
+    note_active = api.users.presence.note_active
     max_body = api.platform.settings.http.max_body_bytes
 
     async def send_message(scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
@@ -92,6 +93,7 @@ def send_message_route(api: ClientApi) -> HotRoute:
         if requester.is_suspended:
             await check_own_redaction(api, requester.user_id, room_id, event)
         written = await send_event(room_id, requester.user_id, event, txn=txn)
+        note_active(requester.user_id, requester.device_id)
         # An event ID is ASCII without anything that JSON escapes.
         await send_json(send, 200, b'{"event_id":"%s"}' % written.event_id.encode())
 

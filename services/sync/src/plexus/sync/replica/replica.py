@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, USER, Follower
@@ -115,9 +115,13 @@ class Replica:
         if cut.epoch != self.moments.epoch and self.moments.see(cut.moment):
             self._feed.move_moment()
 
-    def _typists_changed(self, room_id: str) -> None:
+    def tell_ephemeral(self, views: Set[UserView]) -> None:
+        """Something that is in no lane concerns these."""
         self._feed.move_moment()
-        wake(self.interest.rooms.get(room_id, frozenset()))
+        wake(views)
+
+    def _typists_changed(self, room_id: str) -> None:
+        self.tell_ephemeral(self.interest.rooms.get(room_id, frozenset()))
 
     def span(self, since: Cut, cut: Cut) -> Span:
         """What the tail has between two cuts. The members of a room ask for the same one after the other."""

@@ -43,6 +43,7 @@ class Answer:
     ephemeral: dict[str, list[bytes]] = field(default_factory=dict)
     left_account_data: dict[str, list[bytes]] = field(default_factory=dict)
     typing: set[str] = field(default_factory=set)
+    presence: list[bytes] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
     device_lists: bytes | None = None
     key_counts: bytes = b""
@@ -79,6 +80,7 @@ class Answer:
             or self.account_data
             or self.room_account_data
             or self.ephemeral
+            or self.presence
             or self.messages
             or self.device_lists
             or self.key_counts_changed

@@ -1,0 +1,301 @@
+"""Presence between processes: what this one has to say, in batches, and what it hears of others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import orjson
+from plexus.platform.clock import Clock
+from plexus.platform.ports import Ephemeral, Subscription
+from plexus.platform.postgres import Database
+from plexus.platform.settings import PresenceSettings
+from plexus.protocol.errors import Unavailable
+from plexus.users.presence.book import OFFLINE, ONLINE, UNAVAILABLE, PresenceBook, Shown
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "presence"
+ASK = b"?"
+
+SET_SECONDS = 300.0
+"""How long a presence that was set holds without a sync."""
+ACTIVE_SECONDS = 30.0
+"""An activity so soon after another is not worth a note."""
+GATHER_SECONDS = 0.2
+_TICK_SECONDS = 0.5
+_RECENT_MS = 3_600_000
+_MOST_RECENT = 50_000
+_MOST_IN_MESSAGE = 1_000
+
+_SEEN = """
+SELECT user_id, max(last_seen_ts) FROM users.device WHERE last_seen_ts > %s GROUP BY user_id
+ ORDER BY 2 DESC LIMIT %s
+"""
+
+_Key = tuple[str, str]
+
+_NO_DEVICE = "\0"
+
+
+@dataclass(slots=True)
+class _Mine:
+    """A lease of this process, and until when others believe in it."""
+
+    state: int
+    told_until: float
+
+
+class Presence:
+    """What this process knows of presence. Switched off, nobody is ever there."""
+
+    def __init__(
+        self,
+        ephemeral: Ephemeral,
+        db: Database,
+        clock: Clock,
+        settings: PresenceSettings,
+        seen_every_ms: int,
+    ) -> None:
+        self.enabled = settings.enabled
+        self._ephemeral = ephemeral
+        self._db = db
+        self._clock = clock
+        self._seen_every_ms = seen_every_ms
+        self._idle = settings.idle_seconds
+        self._active_every = min(ACTIVE_SECONDS, settings.idle_seconds / 2)
+        self._grace = settings.grace_seconds
+        # So much longer a lease is for other processes: one that goes on is told once in this time.
+        self._further = 2 * settings.grace_seconds
+        self._process = secrets.token_hex(6)
+        self._book = PresenceBook(settings.idle_seconds, self._changed, self._ended)
+        self._watchers: list[Callable[[str], None]] = []
+        self._mine: dict[_Key, _Mine] = {}
+        self._outgoing: dict[_Key, list[Any]] = {}
+        self._subscription: Subscription | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
+        self._started = False
+
+    async def start(self) -> None:
+        """Listen, and find out who is there. Starting it again changes nothing."""
+        if self._started or not self.enabled:
+            return
+        self._started = True
+        self._subscription = await self._ephemeral.subscribe(CHANNEL, self._hear)
+        try:
+            await self._presume()
+        except Unavailable as error:
+            log.warning("who was there before is not known: %s", error)
+        await self._ephemeral.publish(CHANNEL, ASK)
+
+    async def stop(self) -> None:
+        """Say no more. The leases stay with the others: who was here comes to one of them."""
+        if self._subscription is not None:
+            self._subscription.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        self._started = False
+
+    def watch(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with the user whenever somebody is shown otherwise than before; call the answer to
+        end it.
+        """
+        self._watchers.append(callback)
+        return lambda: self._watchers.remove(callback)
+
+    # --- what users do
+
+    def note_sync(self, user_id: str, device_id: str | None, state: int, seconds: float) -> None:
+        """A sync that may be held for so long. One that asks to be ``offline`` says nothing."""
+        if not self._started or state == OFFLINE:
+            return
+        self._lease(user_id, device_id or "", state, seconds + self._grace)
+
+    def note_active(self, user_id: str, device_id: str | None) -> None:
+        """The user has done something: who is idle is online again."""
+        if not self._started:
+            return
+        now = self._clock.monotonic()
+        before = self._book.last_active(user_id)
+        idle = self._book.device_state(user_id, device_id or "") == UNAVAILABLE
+        if not idle and before is not None and now - before < self._active_every:
+            return
+        if idle:
+            self._lease(user_id, device_id or "", ONLINE, self._grace)
+        self._book.active(user_id, now, now)
+        self._say(user_id, _NO_DEVICE, [user_id, "", None, 0, 0, None])
+
+    def set(self, user_id: str, device_id: str | None, state: int, status_msg: str | None) -> None:
+        """``setPresence``. Without a status message the one before is gone."""
+        if not self._started:
+            return
+        now = self._clock.monotonic()
+        device = device_id or ""
+        self._book.set_status(user_id, status_msg, now)
+        if state == ONLINE:
+            self._book.active(user_id, now, now)
+        self._lease(user_id, device, state, SET_SECONDS, status=[status_msg])
+
+    # --- what others see
+
+    def shown(self, user_id: str) -> Shown:
+        return self._book.shown(user_id)
+
+    def last_active_ago(self, user_id: str) -> int | None:
+        """Milliseconds; None if it is not known."""
+        last = self._book.last_active(user_id)
+        return None if last is None else max(0, int((self._clock.monotonic() - last) * 1000))
+
+    def present(self) -> Iterator[str]:
+        """The users who are not offline."""
+        return self._book.present()
+
+    def known(self) -> Iterator[str]:
+        """All users of whom anything is known: who was there within the last hour is among them."""
+        return self._book.known()
+
+    # --- leases of this process
+
+    def _lease(
+        self, user_id: str, device: str, state: int, seconds: float, status: list[str | None] | None = None
+    ) -> None:
+        now = self._clock.monotonic()
+        until = now + seconds
+        key = (user_id, device)
+        mine = self._mine.get(key)
+        is_news = self._book.device_state(user_id, device) != state or status is not None
+        if mine is None or is_news or until > mine.told_until:
+            told_until = max(until + self._further, 0 if mine is None else mine.told_until)
+            self._mine[key] = _Mine(state, told_until)
+            active = self._book.last_active(user_id)
+            ago = -1 if active is None or state != ONLINE else int((now - active) * 1000)
+            if is_news and state == ONLINE:
+                ago = 0
+            self._say(*key, [user_id, device, state, int((told_until - now) * 1000), ago, status])
+        self._book.lease(user_id, device, self._process, state, until, now)
+        self._plan()
+
+    def _ended(self, user_id: str, device: str, process: str) -> None:
+        if process == self._process and self._mine.pop((user_id, device), None) is not None:
+            self._say(user_id, device, [user_id, device, OFFLINE, 0, -1, None])
+
+    def _changed(self, user_id: str) -> None:
+        for callback in tuple(self._watchers):
+            callback(user_id)
+
+    def _plan(self) -> None:
+        """Turn the book when the next thing in it is due."""
+        due = self._book.next_due
+        if due >= self._due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        delay = max(0.0, due - self._clock.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay + _TICK_SECONDS, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        self._due = inf
+        self._book.turn(self._clock.monotonic())
+        self._plan()
+
+    async def _presume(self) -> None:
+        """Who was seen within the last hour is known; who was seen just now is taken to be there still."""
+        now_ms, now = self._clock.now_ms(), self._clock.monotonic()
+        async with self._db.read() as session:
+            rows = await session.fetch(_SEEN, (now_ms - _RECENT_MS, _MOST_RECENT))
+        for user_id, seen in rows:
+            ago_ms = max(0, now_ms - seen)
+            is_there = ago_ms <= self._seen_every_ms + 1000 * (self._grace + self._further)
+            until = now + self._grace + self._further if is_there else now
+            # When they were last active is known within some minutes only: they are not idle at once.
+            ago = min(ago_ms / 1000, self._idle / 2) if is_there else ago_ms / 1000
+            self._book.presume(user_id, self._process, until, now - ago, now)
+        self._plan()
+
+    # --- the channel
+
+    def _say(self, user_id: str, device: str, entry: list[Any]) -> None:
+        """To the others, with the next batch. Of a device only the last counts; a status is not forgotten."""
+        before = self._outgoing.get((user_id, device))
+        if before is not None and entry[5] is None:
+            entry[5] = before[5]
+        self._outgoing[user_id, device] = entry
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.get_running_loop().create_task(self._send())
+
+    async def _send(self) -> None:
+        while self._outgoing:
+            await asyncio.sleep(GATHER_SECONDS)
+            entries = list(self._outgoing.values())
+            self._outgoing.clear()
+            for start in range(0, len(entries), _MOST_IN_MESSAGE):
+                message = [self._process, entries[start : start + _MOST_IN_MESSAGE]]
+                try:
+                    await self._ephemeral.publish(CHANNEL, orjson.dumps(message))
+                except Exception:
+                    # Said again when the lease goes on.
+                    log.exception("presence was not published")
+
+    def _hear(self, payload: bytes) -> None:
+        if payload == ASK:
+            self._tell_all()
+            return
+        try:
+            process, entries = orjson.loads(payload)
+            if process != self._process:
+                for entry in entries:
+                    self._take(process, *entry)
+        except (ValueError, TypeError):
+            log.warning("what was published about presence is not understood")
+        self._plan()
+
+    def _take(
+        self,
+        process: str,
+        user_id: str,
+        device: str,
+        state: int | None,
+        lease_ms: int,
+        ago_ms: int,
+        status: list[str | None] | None,
+    ) -> None:
+        now = self._clock.monotonic()
+        if status is not None:
+            self._book.set_status(user_id, status[0], now)
+        if state is not None and lease_ms > 0:
+            self._book.lease(user_id, device, process, state, now + lease_ms / 1000, now)
+        elif state is not None:
+            self._book.end(user_id, device, process, now)
+        if ago_ms >= 0:
+            self._book.active(user_id, now - ago_ms / 1000, now)
+
+    def _tell_all(self) -> None:
+        """Somebody has begun and knows nothing."""
+        now = self._clock.monotonic()
+        for (user_id, device), mine in self._mine.items():
+            status = self._book.shown(user_id).status_msg
+            ago = self.last_active_ago(user_id)
+            self._say(
+                user_id,
+                device,
+                [
+                    user_id,
+                    device,
+                    mine.state,
+                    max(1, int((mine.told_until - now) * 1000)),
+                    -1 if ago is None else ago,
+                    None if status is None else [status],
+                ],
+            )
