@@ -148,6 +148,7 @@ class World:
             "userId": self.alice.user_id,
             "eventId": self.event_id,
             "eventType": "m.room.message",
+            "relType": "m.thread",
             "stateKey": "",
             "txnId": secrets.token_hex(8),
             "deviceId": self.alice.device_id,

@@ -36,14 +36,17 @@ What is not here: HTTP, power levels of a new room (the client API's presets), p
 """
 
 from plexus.rooms.body import events_of, ref_in
+from plexus.rooms.bundles import Bundle, Parent
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.receipt_targets import ReceiptTarget
 from plexus.rooms.receipts import MAIN as MAIN_THREAD
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
+from plexus.rooms.relations import RECURSION_DEPTH, Asked
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.rooms import Rooms
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary
+from plexus.rooms.threads import ThreadsPage
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -71,11 +74,15 @@ from plexus.rooms.visibility import Viewer
 __all__ = [
     "EVERYTHING",
     "MAIN_THREAD",
+    "RECURSION_DEPTH",
     "Alias",
+    "Asked",
+    "Bundle",
     "Fate",
     "Head",
     "Member",
     "NewEvent",
+    "Parent",
     "Place",
     "PublishedRoom",
     "ReadPlaces",
@@ -91,6 +98,7 @@ __all__ = [
     "RoomSummary",
     "Rooms",
     "StoredEvent",
+    "ThreadsPage",
     "TimelinePage",
     "TimelineRange",
     "TimelineToken",

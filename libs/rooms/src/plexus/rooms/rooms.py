@@ -4,11 +4,12 @@ this module is that of the face.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from plexus.protocol.errors import NotFound
 from plexus.protocol.events import Event
 from plexus.rooms import directory, replacements
+from plexus.rooms.bundles import Bundle, Parent, read_bundles
 from plexus.rooms.by_time import event_by_time
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
@@ -19,12 +20,14 @@ from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
 from plexus.rooms.receipt_writer import ReceiptWriter
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptReader, ReceiptType
 from plexus.rooms.refs import Refs
+from plexus.rooms.relations import Asked, read_children
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary, read_summaries
+from plexus.rooms.threads import ThreadsPage, read_threads
 from plexus.rooms.timeline import read_timeline
 from plexus.rooms.transactions import event_of
 from plexus.rooms.values import (
@@ -377,6 +380,75 @@ class Rooms:
             limit=limit,
             viewer=viewer,
             event_filter=event_filter,
+        )
+
+    async def related(
+        self,
+        ref: RoomRef,
+        asked: Asked,
+        *,
+        viewer: str,
+        start: Place | None = None,
+        end: Place | None = None,
+        backwards: bool = True,
+        limit: int = 10,
+    ) -> TimelinePage:
+        """A page of the events that relate to one, as `timeline` gives one of the room. Whether ``viewer``
+        may see that one is for the caller to know.
+        """
+        return await read_children(
+            self._ground,
+            self._events,
+            ref,
+            asked,
+            viewer=viewer,
+            start=start,
+            end=end,
+            backwards=backwards,
+            limit=limit,
+        )
+
+    async def threads(
+        self,
+        ref: RoomRef,
+        *,
+        viewer: str,
+        upto: int,
+        start: Place | None = None,
+        limit: int = 10,
+        only_participated: bool = False,
+        ignored: Collection[str] = frozenset(),
+    ) -> ThreadsPage:
+        """The roots of the room's threads as they stood at the ordinal ``upto``, those first in which
+        something was said last; ``start`` is the ``end`` of the page before. `Forbidden` if the viewer may
+        see nothing of this room.
+        """
+        return await read_threads(
+            self._ground,
+            self._events,
+            ref,
+            viewer=viewer,
+            ignored=ignored,
+            only_participated=only_participated,
+            upto=upto,
+            start=start,
+            limit=limit,
+        )
+
+    async def bundles(
+        self,
+        parents: Sequence[Parent],
+        *,
+        viewer: str | None = None,
+        ignored: Collection[str] = frozenset(),
+        upto: Mapping[RoomRef, int] | None = None,
+    ) -> dict[tuple[RoomRef, int], Bundle]:
+        """What is told with these events (none a state event) of those that relate to them, by room and num;
+        events with which nothing is told are left out. Of relations count those that ``viewer`` may see, by
+        senders who are not ``ignored``, up to an ordinal of the room. One query if there are none.
+        """
+        return await read_bundles(
+            self._ground, self._events, parents, viewer=viewer, ignored=ignored, upto=upto
         )
 
     async def event_by_time(

@@ -15,8 +15,9 @@ from typing import Any, LiteralString
 
 import msgspec
 import orjson
-from plexus.protocol.events import Event
+from plexus.protocol.events import Event, redact_raw
 from plexus.protocol.format import client_event, client_event_prefix
+from plexus.protocol.relations import relation_of
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from plexus.rooms.values import Place, RoomRef, Txn
 
@@ -39,6 +40,8 @@ class _Content(msgspec.Struct):
 
 
 _content_of = msgspec.json.Decoder(_Content).decode
+
+_BUT_RAW = tuple(name.strip() for name in COLUMNS.split(","))[:-1]
 
 
 class StoredEvent:
@@ -154,6 +157,18 @@ class StoredEvent:
         return self.event.content
 
     @property
+    def rel_type(self) -> str | None:
+        """In what way it relates to another event, if it does."""
+        if b'"m.relates_to"' not in self.raw:
+            return None
+        relation = relation_of(self.content)
+        return None if relation is None else relation.rel_type
+
+    @property
+    def is_redacted(self) -> bool:
+        return self.redacted_by is not None
+
+    @property
     def place(self) -> Place:
         """Its place in the timeline; `ValueError` for an event that has none."""
         if self.ordinal is None:
@@ -193,6 +208,11 @@ class StoredEvent:
             self.redaction = redaction
         self._static = None
 
+    def redacted(self) -> StoredEvent:
+        """The same event without its content, as for somebody who is not to see what its sender says."""
+        columns = [getattr(self, name) for name in _BUT_RAW]
+        return StoredEvent.of_row(self.ref, [*columns, redact_raw(self.version, self.raw)])
+
     def client_dict(
         self,
         *,
@@ -219,8 +239,9 @@ class StoredEvent:
         device_id: str | None = None,
         membership: str | None = None,
         with_room_id: bool = True,
+        relations: bytes | None = None,
     ) -> bytes:
-        """The JSON of `client_dict`, spliced from parts that are kept."""
+        """The JSON of `client_dict`, spliced from parts that are kept; ``relations`` is ``m.relations``."""
         prefix = self._prefix_in_room if with_room_id else self._prefix
         if prefix is None:
             prefix = self._client_prefix(with_room_id) + b',"unsigned":{"age":'
@@ -237,6 +258,8 @@ class StoredEvent:
             parts.append(b',"%b":%b' % (name.encode(), orjson.dumps(self.txn_id)))
         if membership is not None:
             parts.append(b',"membership":"' + membership.encode() + b'"')
+        if relations is not None:
+            parts.append(b',"m.relations":' + relations)
         parts.append(b"}}")
         return b"".join(parts)
 

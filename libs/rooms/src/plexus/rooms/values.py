@@ -299,7 +299,7 @@ class TimelinePage:
 @dataclass(frozen=True, slots=True)
 class View:
     """What a user may see of a room's state: that of now, or as it was when they left (``place``). ``newest``
-    is the room's end.
+    is the room's end; ``relates`` says whether any event of the room relates to another.
     """
 
     ref: RoomRef
@@ -308,6 +308,12 @@ class View:
     viewer: Viewer
     is_current: bool
     newest: Place
+    relates: bool
+
+    @property
+    def membership(self) -> str | None:
+        """The user's membership now."""
+        return self.viewer.membership
 
     @property
     def membership(self) -> str | None:

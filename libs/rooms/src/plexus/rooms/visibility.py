@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, LiteralString
 
 from plexus.protocol.visibility import (
@@ -107,6 +108,19 @@ class Viewer:
         was world-readable.
         """
         return self.has_joined or any(value == "world_readable" for _, value in self.visibilities)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """The ordinals (from, to, both included) at which the user may see what happens."""
+        starts = sorted({0, *self._bounds} - {NOW})
+        found: list[tuple[int, int]] = []
+        for start, end in pairwise([*starts, NOW + 1]):
+            if not self.at(Place(start)).visible:
+                continue
+            if found and found[-1][1] == start - 1:
+                found[-1] = (found[-1][0], end - 1)
+            else:
+                found.append((start, end - 1))
+        return found
 
     def at(self, place: Place) -> Visibility:
         """What holds for an event at a place."""

@@ -22,6 +22,7 @@ from plexus.client_api.push_rules import routes as push_rules
 from plexus.client_api.pushers import routes as pushers
 from plexus.client_api.reading import routes as reading
 from plexus.client_api.receipts import routes as receipts
+from plexus.client_api.relations import routes as relations
 from plexus.client_api.reports import routes as reports
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.summaries import routes as summaries
@@ -55,6 +56,7 @@ FEATURES = (
     typing,
     presence,
     reading,
+    relations,
     timestamps,
     directory,
     summaries,

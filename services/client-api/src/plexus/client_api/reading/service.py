@@ -6,8 +6,8 @@ history visibility at the event. Events go out as bytes: parsed by nobody but th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import orjson
@@ -17,23 +17,38 @@ from plexus.client_api.reading.places import place_of, token_of
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden, NotFound
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import EVERYTHING, Place, RoomRef, StoredEvent, TimelinePage, View, Wanted
+from plexus.rooms import EVERYTHING, Bundle, Place, RoomRef, StoredEvent, TimelinePage, View, Wanted
+from plexus.users import NO_RULES
 
 MEMBER = "m.room.member"
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One requester's view of events: whose ``unsigned`` it is."""
+    """One requester's view of events: whose ``unsigned`` it is. ``bundles`` are told with the events of the
+    timeline that have any.
+    """
 
     user_id: str
     device_id: str | None
     now_ms: int
+    bundles: Mapping[tuple[RoomRef, int], Bundle] = field(default_factory=dict)
 
     def event(self, event: StoredEvent, membership: str | None = None) -> bytes:
         """The event as this client gets it; ``membership`` is the reader's own at the event."""
+        bundle = self.bundles.get((event.ref, event.num)) if self.bundles else None
+        relations = None if bundle is None else bundle.json(self._bare, self.user_id)
+        return self._bare(event, relations, membership)
+
+    def _bare(
+        self, event: StoredEvent, relations: bytes | None = None, membership: str | None = None
+    ) -> bytes:
         return event.client_bytes(
-            now_ms=self.now_ms, user_id=self.user_id, device_id=self.device_id, membership=membership
+            now_ms=self.now_ms,
+            user_id=self.user_id,
+            device_id=self.device_id,
+            membership=membership,
+            relations=relations,
         )
 
     def events(self, events: Iterable[StoredEvent]) -> bytes:
@@ -50,10 +65,31 @@ def reader_of(api: ClientApi, requester: Requester) -> Reader:
     return Reader(requester.user_id, requester.device_id, api.platform.clock.now_ms())
 
 
+async def bundling_reader(api: ClientApi, requester: Requester, events: Iterable[StoredEvent]) -> Reader:
+    """A reader who knows what is to be told with these events of those that relate to them: nothing by users
+    whom the requester ignores, and nothing that they may not see. Of any number of rooms; one query more if
+    there is nothing.
+
+    Client-Server API, "Aggregations of child events".
+    """
+    parents = [event for event in events if event.state_key is None]
+    reader = reader_of(api, requester)
+    if not parents:
+        return reader
+    user_id = requester.user_id
+    bundles = await api.rooms.bundles(parents, viewer=user_id)
+    if bundles:
+        ignored = (await api.users.contact_rules([user_id])).get(user_id, NO_RULES).ignored
+        if any(not ignored.isdisjoint(bundle.senders) for bundle in bundles.values()):
+            bundles = await api.rooms.bundles(parents, viewer=user_id, ignored=ignored)
+    return replace(reader, bundles=bundles)
+
+
 async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id: str) -> bytes:
     """``getOneRoomEvent``: `NotFound` also for what the requester may not see."""
     found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
-    return reader_of(api, requester).event(found, await _membership_at(api, requester, found))
+    reader = await bundling_reader(api, requester, [found])
+    return reader.event(found, await _membership_at(api, requester, found))
 
 
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
@@ -146,7 +182,7 @@ async def messages(
     )
     if limit == 0 and page.events:
         page = TimelinePage([], page.start, page.start)
-    reader = reader_of(api, requester)
+    reader = await bundling_reader(api, requester, page.events if view.relates else ())
     parts = [
         b'{"start":' + orjson.dumps(start if start is not None else token_of(page.start)),
         b'"chunk":' + reader.page(page),
@@ -194,7 +230,7 @@ async def context(
     if event_filter.lazy_load_members:
         wanted = Wanted(members=frozenset(event.sender for event in shown))
     state = await api.rooms.state_at(found.ref, last.room_after, wanted)
-    reader = reader_of(api, requester)
+    reader = await bundling_reader(api, requester, shown)
     first_place = before.end or before.start
     last_place = after.end or last.place
     return b"".join(

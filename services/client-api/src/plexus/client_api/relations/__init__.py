@@ -1,0 +1,1 @@
+"""Events that relate to others, and the threads of a room."""
