@@ -315,11 +315,6 @@ class View:
         """The user's membership now."""
         return self.viewer.membership
 
-    @property
-    def membership(self) -> str | None:
-        """The user's membership now."""
-        return self.viewer.membership
-
 
 @dataclass(frozen=True, slots=True)
 class Alias:
