@@ -112,7 +112,8 @@ async def open_house(database: TestDatabase, data_dir: Path, /, **settings: Any)
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform:
-        rooms, users = Rooms(platform), Users(platform)
+        users = Users(platform)
+        rooms = Rooms(platform, users.member_rules)
         services = [client_api.build(platform, rooms=rooms, users=users), media.build(platform, users=users)]
         async with AsyncExitStack() as stack:
             for library in (rooms, users):

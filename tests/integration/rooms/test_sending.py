@@ -18,7 +18,7 @@ from plexus.protocol.errors import (
     TooLarge,
     Unavailable,
 )
-from plexus.rooms import NewEvent, Rooms, Txn, Written, events_of
+from plexus.rooms import NewEvent, Rooms, Txn, Written, announcing, events_of
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -314,7 +314,7 @@ class TestLostAnswer:
 class TestAfterTheCommit:
     """What was committed is answered as committed, whatever fails afterwards."""
 
-    @pytest.mark.parametrize("broken", ["fanout", "marks", "generation"])
+    @pytest.mark.parametrize("broken", ["fanout", "marks", "group"])
     async def test_a_failure_to_announce(
         self,
         make_rooms: MakeRooms,
@@ -339,7 +339,7 @@ class TestAfterTheCommit:
             elif broken == "fanout":
                 patch.setattr(ground.fanout, "publish", fail)
             else:
-                patch.setattr(ground.log, "generation", fail)
+                patch.setattr(announcing, "Group", fail)
             sent = await asyncio.gather(*(rooms.send(room_id, ALICE, message(str(n))) for n in (1, 2)))
             made = await make_room(rooms)
             same = await rooms.send(room_id, ALICE, state("m.room.join_rules", join_rule="public"))

@@ -166,7 +166,8 @@ async def open_building(database: TestDatabase, data_dir: Path, **settings: Any)
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform, AsyncExitStack() as stack:
-        rooms, users = Rooms(platform), Users(platform)
+        users = Users(platform)
+        rooms = Rooms(platform, users.member_rules)
         for library in (rooms, users):
             await library.start()
             stack.push_async_callback(library.stop)

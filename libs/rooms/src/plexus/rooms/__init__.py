@@ -32,7 +32,10 @@ the current state. Local events in a forked room follow all of its extremities, 
 How far users have read is kept beside it (``receipts``, ``receipt_writer``): receipts touch no room's row,
 only the lane, and those that come within a moment are written together.
 
-What is not here: HTTP, power levels of a new room (the client API's presets), push rules.
+Whom an event notifies is judged before it is written (``notifying``), by the push rules that a port gives;
+``unread`` counts what somebody has not read.
+
+What is not here: HTTP, power levels of a new room (the client API's presets), what push rules somebody has.
 """
 
 from plexus.rooms.body import events_of, ref_in
@@ -44,9 +47,10 @@ from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
 from plexus.rooms.relations import RECURSION_DEPTH, Asked
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.rooms import Rooms
-from plexus.rooms.stored import StoredEvent
+from plexus.rooms.stored import Noted, StoredEvent
 from plexus.rooms.summaries import RoomSummary
 from plexus.rooms.threads import ThreadsPage
+from plexus.rooms.unread import Counts, Unread
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -78,10 +82,12 @@ __all__ = [
     "Alias",
     "Asked",
     "Bundle",
+    "Counts",
     "Fate",
     "Head",
     "Member",
     "NewEvent",
+    "Noted",
     "Parent",
     "Place",
     "PublishedRoom",
@@ -104,6 +110,7 @@ __all__ = [
     "TimelineToken",
     "Txn",
     "UnknownPredecessors",
+    "Unread",
     "UserRoom",
     "View",
     "Viewer",

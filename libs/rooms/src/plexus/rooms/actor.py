@@ -22,6 +22,7 @@ from plexus.platform.postgres import ReadSession, StoreUnavailable
 from plexus.protocol.errors import LimitExceeded, NotFound, Unavailable
 from plexus.protocol.events import Event
 from plexus.rooms.announcing import leave_marks
+from plexus.rooms.audience import Audience
 from plexus.rooms.builder import ChainBuilder, Signer, needs, random_opaque_id
 from plexus.rooms.conflict import write_locked
 from plexus.rooms.head import RoomHead
@@ -37,6 +38,7 @@ from plexus.rooms.writes import Outcome, Result, RoomWrite
 if TYPE_CHECKING:
     from plexus.rooms.ground import Ground
     from plexus.rooms.lane_writer import LaneWriter
+    from plexus.rooms.notifying import Notifier
 
 MOST_WAITING = 1_000
 """Wishes that may wait for one room; more are told to come again."""
@@ -87,15 +89,22 @@ class Chain:
 
 
 class RoomActor:
-    """The writes of one room. ``head`` is None until it is read, and after it was found to be stale."""
+    """The writes of one room. ``head`` is None until it is read, and after it was found to be stale;
+    ``audience`` is who was there when the room was written last.
+    """
 
-    def __init__(self, ground: Ground, writer: LaneWriter, lane: int, room_id: str) -> None:
+    def __init__(
+        self, ground: Ground, writer: LaneWriter, notifier: Notifier, lane: int, room_id: str
+    ) -> None:
         self._ground = ground
+        self._notifier = notifier
         self._writer = writer
         self.lane = lane
         self.room_id = room_id
         self.head: RoomHead | None = None
         self.resolutions = Resolutions()
+        self.audience: Audience | None = None
+        self._judged: tuple[RoomWrite, Audience] | None = None
         self._joining: tuple[Wish, str] | None = None
         """A wish whose event waits for a resolution, and the ID it is given where IDs are given: built again
         it must be the same.
@@ -206,6 +215,7 @@ class RoomActor:
         chain = await self._build_upon_cache(batch)
         if chain is None:
             return None
+        await self.judge(chain.write)
         outcome = await self._write_chain(chain)
         if outcome.result in (Result.CONFLICT, Result.LOCKED):
             self.note_conflict()
@@ -270,6 +280,17 @@ class RoomActor:
         made = await build_joining(session, head, signer, wish, self.resolutions.known)
         return Chain((made[0],), *made[1:])
 
+    async def judge(self, write: RoomWrite) -> None:
+        """Find out whom the events notify."""
+        if write.events:
+            self._judged = (write, await self._notifier.judge(write, self.audience))
+
+    def settle_audience(self, write: RoomWrite | None) -> None:
+        """A write that was judged has been written: the room is as it left it."""
+        if self._judged is not None and self._judged[0] is write:
+            self.audience = self._judged[1]
+        self._judged = None
+
     async def write(self, write: RoomWrite) -> Outcome:
         """Write with the next group of the lane."""
         return await self._writer.write(write)
@@ -290,6 +311,7 @@ class RoomActor:
     async def _settle(self, batch: Sequence[_Waiting], chain: Chain, outcome: Outcome) -> None:
         """The head moves on, and everybody is told."""
         self.head = after(chain, outcome)
+        self.settle_audience(chain.write)
         judged = list(zip(batch, chain.verdicts, strict=False))
         if unsure := [waiting for waiting, verdict in judged if verdict.unless_sent]:
             await self._answer_retries(unsure, chain.head.ref, outcome.position)

@@ -10,17 +10,39 @@ from __future__ import annotations
 import orjson
 from plexus.proto.lanes.v1 import room_body_pb2 as proto
 from plexus.protocol.events import Event
+from plexus.protocol.relations import THREAD
 from plexus.protocol.room_versions import ROOM_VERSIONS
-from plexus.rooms.stored import StoredEvent
+from plexus.rooms.stored import Noted, StoredEvent
 from plexus.rooms.values import RoomRef
-from plexus.rooms.writes import EventRow, RoomWrite
+from plexus.rooms.writes import EventRow, Notice, RoomWrite
 
 
 def room_body(write: RoomWrite, room: int) -> bytes:
     """The serialised ``RoomBody`` of a chain that was written to the room of this number."""
     return proto.RoomBody(
-        room_version=write.ref.room_version, room=room, events=[_event(row) for row in write.live]
+        room_version=write.ref.room_version, room=room, events=_events(write)
     ).SerializeToString()
+
+
+def _events(write: RoomWrite) -> list[proto.StoredEvent]:
+    notices: dict[int, list[Notice]] = {}
+    for at, notice in write.notices:
+        notices.setdefault(at, []).append(notice)
+    related = {relating.at: relating for relating in write.relations}
+    messages = []
+    for at, row in enumerate(write.events):
+        if row.is_live:
+            message = _event(row)
+            if write.notify:
+                message.notify = write.notify[at]
+            relating = related.get(at)
+            if relating is not None and relating.rel_type == THREAD:
+                message.thread = relating.parent
+            message.relates = relating is not None and relating.rel_type != THREAD
+            for notice in notices.get(at, ()):
+                message.notices.add(user_id=notice.user_id, notify=notice.notify, highlight=notice.highlight)
+            messages.append(message)
+    return messages
 
 
 def _event(row: EventRow) -> proto.StoredEvent:
@@ -80,6 +102,12 @@ def events_of(ref: RoomRef, body: bytes) -> list[StoredEvent]:
             found.raw,
         )
         stored.parsed(event)
+        stored.noted = Noted(
+            bool(found.notify),
+            found.thread or None,
+            found.relates,
+            {notice.user_id: (notice.notify, notice.highlight) for notice in found.notices},
+        )
         if found.HasField("replaces_state"):
             stored.attach(replaces_state=found.replaces_state, prev_content=found.prev_content)
         events.append(stored)

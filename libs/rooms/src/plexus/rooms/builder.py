@@ -36,7 +36,7 @@ from plexus.rooms.redactions import Redactions, target_of
 from plexus.rooms.relating import Relations, annotation_of, relating
 from plexus.rooms.values import RoomRef, Txn
 from plexus.rooms.wishes import Annotation, Found, Missing, Verdict, Wish, check_names
-from plexus.rooms.writes import EventRow, NewRoom, RoomWrite
+from plexus.rooms.writes import Before, EventRow, NewRoom, RoomWrite
 
 _CREATE: StateKey = ("m.room.create", "")
 _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
@@ -139,6 +139,13 @@ class ChainBuilder:
     def finish(self) -> tuple[RoomWrite, RoomHead]:
         """The write, and the head as it will be after it (its positions are not known yet)."""
         self.write.ref = self._ref
+        entries = self._head.entries
+        create, levels = entries.get(_CREATE), entries.get(_POWER_LEVELS)
+        self.write.before = Before(
+            self._head.snapshot,
+            None if create is None else create.event,
+            None if levels is None else levels.event,
+        )
         head = replace(
             self._head,
             ref=self._ref,

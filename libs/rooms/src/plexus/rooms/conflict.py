@@ -54,7 +54,9 @@ async def write_locked(actor: RoomActor, ground: Ground, wishes: Sequence[Wish])
     """
 
     async def build(session: ReadSession, head: RoomHead) -> Chain:
-        return await actor.build_reading(session, head, wishes)
+        chain = await actor.build_reading(session, head, wishes)
+        await actor.judge(chain.write)
+        return chain
 
     return await write_locked_by(actor, ground, build)
 

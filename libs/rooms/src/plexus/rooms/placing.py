@@ -42,7 +42,7 @@ from plexus.rooms.state_changes import TELLING, note_changes
 from plexus.rooms.values import Fate
 from plexus.rooms.variants import Identity, Variant, distinct, set_of
 from plexus.rooms.wishes import Wish
-from plexus.rooms.writes import Ends, EventRow, Flags, Redaction, RoomWrite
+from plexus.rooms.writes import Before, Ends, EventRow, Flags, Redaction, RoomWrite
 
 _CREATE: StateKey = ("m.room.create", "")
 _POWER_LEVELS: StateKey = ("m.room.power_levels", "")
@@ -176,7 +176,9 @@ class _Placing:
             ends = tuple(end for end in head.extremities if end.num not in gone)
             states = [*(Variant(end.snapshot) for end in ends), after]
             current = resolution(head, states, self._resolved, event, self._reads)
-        return await self._finish(flags, reason, before, after, current, ends, before_ids, prev, auth)
+        return await self._finish(
+            flags, reason, before, after, current, ends, before_ids, now_ids, prev, auth
+        )
 
     async def _finish(
         self,
@@ -187,6 +189,7 @@ class _Placing:
         current: Variant,
         ends: tuple[Extremity, ...],
         before_ids: Mapping[StateKey, str | None],
+        now_ids: Mapping[StateKey, str | None],
         prev: Sequence[Predecessor],
         auth: Sequence[Predecessor],
     ) -> Placed:
@@ -198,6 +201,7 @@ class _Placing:
             shown = {i for key, ids in table.items() if key[0] in TELLING for i in ids if i is not None}
             await reads.read_events(self._session, shown)
 
+        write.before = Before(head.snapshot, *(self._entry(now_ids, key) for key in (_CREATE, _POWER_LEVELS)))
         store = SnapshotStore(self._session, reads, head, write, self._num)
         snap_before = await store.number(before)
         snap_after = await store.number(after)

@@ -70,6 +70,7 @@ async def receive(actor: RoomActor, ground: Ground, event: Event) -> Received:
         if placed.write is None:
             position = placed.head.head_position
             return Received(actor.room_id, event.event_id, placed.fate, position, actor.lane, known=True)
+        actor.settle_audience(placed.write)
         actor.head = placed.head.settled(outcome.position, wrote=True).trimmed()
         return Received(
             actor.room_id, event.event_id, placed.fate, outcome.position, actor.lane, reason=placed.reason
@@ -103,4 +104,7 @@ async def _place(
 ) -> Placed:
     """Place the event; what was read ``before`` serves again while the room has not moved on."""
     reads = before.reads if before is not None and before.head.seen == head.seen else None
-    return await place(session, head, event, actor.resolutions.known, reads=reads)
+    placed = await place(session, head, event, actor.resolutions.known, reads=reads)
+    if placed.write is not None:
+        await actor.judge(placed.write)
+    return placed

@@ -15,7 +15,9 @@ from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
+from plexus.rooms.member_rules import DefaultRules, MemberRules
 from plexus.rooms.membership import MembershipReader, with_membership
+from plexus.rooms.notifying import Notifier
 from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
 from plexus.rooms.receipt_writer import ReceiptWriter
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptReader, ReceiptType
@@ -30,6 +32,7 @@ from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.threads import ThreadsPage, read_threads
 from plexus.rooms.timeline import read_timeline
 from plexus.rooms.transactions import event_of
+from plexus.rooms.unread import Unread, UnreadReader
 from plexus.rooms.values import (
     EVERYTHING,
     Alias,
@@ -57,7 +60,7 @@ from plexus.rooms.visibility import Viewer
 class Rooms:
     """The room engine of one process. Any number of them may work on one database."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, rules: MemberRules | None = None) -> None:
         self._ground = ground
         self._refs = Refs(ground)
         self._events = EventReader(ground)
@@ -66,8 +69,9 @@ class Rooms:
         self._members = MembershipReader(ground)
         self._viewing = Viewing(ground, self._refs, self._events, self._heads)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
-        self._sending = Sending(ground, self._refs, authoriser)
+        self._sending = Sending(ground, self._refs, authoriser, Notifier(ground, rules or DefaultRules()))
         self._receipts = ReceiptReader(ground)
+        self._unread = UnreadReader(ground)
         self._receipt_targets = ReceiptTargets(ground)
         self._receipt_writer = ReceiptWriter(ground)
 
@@ -286,6 +290,16 @@ class Rooms:
     async def read_places(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, ReadPlaces]:
         """Up to where the user has read each room and its threads, publicly or privately. One query."""
         return await self._receipts.read_places(refs, user_id)
+
+    async def unread(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Unread]:
+        """What a user has not read, by now, of those of these rooms that they are in. One query."""
+        return await self._unread.read(refs, user_id)
+
+    async def read_further(
+        self, refs: Sequence[RoomRef], user_id: str, since: Sequence[int]
+    ) -> list[RoomRef]:
+        """Those of these rooms in which the user has moved a receipt after a cut of the room lanes."""
+        return await self._unread.further(refs, user_id, since)
 
     # --- state
 

@@ -22,6 +22,7 @@ from plexus.rooms.directory import claim_alias, release_alias
 from plexus.rooms.errors import ReplacementClaimed
 from plexus.rooms.ground import Ground
 from plexus.rooms.lane_writer import LaneWriter
+from plexus.rooms.notifying import Notifier
 from plexus.rooms.refs import Refs
 from plexus.rooms.replacements import Replaces
 from plexus.rooms.restricted import JoinAuthoriser, is_in_need, without_authoriser
@@ -37,8 +38,9 @@ _ATTEMPTS = 20
 
 
 class Sending:
-    def __init__(self, ground: Ground, refs: Refs, authoriser: JoinAuthoriser) -> None:
+    def __init__(self, ground: Ground, refs: Refs, authoriser: JoinAuthoriser, notifier: Notifier) -> None:
         self._ground = ground
+        self._notifier = notifier
         self._refs = refs
         self._authoriser = authoriser
         self._actors: OrderedDict[str, RoomActor] = OrderedDict()
@@ -101,6 +103,7 @@ class Sending:
                 self._ground, creator, room_version, events, ts + attempt, published=published
             )
             room_id = write.ref.room_id
+            audience = await self._notifier.judge(write, None)
             if alias is not None and not await claim_alias(self._ground, alias, room_id, creator):
                 raise RoomInUse()
             if replaces is not None and not await replacements.claim(
@@ -120,6 +123,7 @@ class Sending:
             if outcome.result is Result.WRITTEN:
                 actor = self._actor(room_id)
                 ref = write.ref._replace(room=outcome.room)
+                actor.audience = audience
                 actor.head = head.made(ref, outcome.position).trimmed()
                 self._refs.learn(ref)
                 event_id = write.events[-1].event.event_id
@@ -145,7 +149,7 @@ class Sending:
             if not is_room_id(room_id):
                 raise NotFound("There is no such room")
             lane = self._ground.lanes.room(room_id)
-            actor = RoomActor(self._ground, self._writer(lane), lane, room_id)
+            actor = RoomActor(self._ground, self._writer(lane), self._notifier, lane, room_id)
             self._actors[room_id] = actor
             if len(self._actors) > MOST_ACTORS:
                 self._forget_one()

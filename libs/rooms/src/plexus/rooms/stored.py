@@ -10,8 +10,8 @@ Client-Server API, "Room event format", ``UnsignedData``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, LiteralString
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 import orjson
@@ -44,6 +44,18 @@ _content_of = msgspec.json.Decoder(_Content).decode
 _BUT_RAW = tuple(name.strip() for name in COLUMNS.split(","))[:-1]
 
 
+class Noted(NamedTuple):
+    """Whom an event notifies: everybody or not, and for whom it counts otherwise (notifications, highlights;
+    ``""``: everybody). ``thread`` is the root of its thread if it says so itself; ``relates``: it is in the
+    thread of what it relates to.
+    """
+
+    notifies: bool
+    thread: str | None
+    relates: bool
+    notices: Mapping[str, tuple[int, int]]
+
+
 class StoredEvent:
     """One event of a room with its place and its snapshots.
 
@@ -60,6 +72,7 @@ class StoredEvent:
         "_prefix_in_room",
         "_static",
         "event_id",
+        "noted",
         "num",
         "ordinal",
         "origin_server_ts",
@@ -124,6 +137,7 @@ class StoredEvent:
         self.replaces_state: str | None = None
         self.prev_content: bytes | None = None
         self.redaction: StoredEvent | None = None
+        self.noted: Noted | None = None
         self._event: Event | None = None
         self._prefix: bytes | None = None
         self._prefix_in_room: bytes | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plexus.platform.postgres import PackedStatement
-from plexus.rooms.packing import INT2, bytea, int4, int8, oid_of, text, unpack_integers
-from plexus.rooms.writes import CurrentChange, EventRow, MemberChange, Outcome, Result, RoomWrite
+from plexus.protocol.relations import THREAD
+from plexus.rooms.packing import INT2, NO_INT4, NO_TEXT, bytea, int4, int8, oid_of, text, unpack_integers
+from plexus.rooms.writes import CurrentChange, EventRow, MemberChange, Outcome, Relating, Result, RoomWrite
 from psycopg.pq.abc import PGresult
 
 
@@ -56,6 +57,12 @@ def arguments(lane: int, writes: Sequence[RoomWrite]) -> list[bytes]:
         int8([num for row in events for num in row.prev + row.auth]),
         *(_changes(writes, forked) if any(write.changes_state for write in writes) else _NO_CHANGES),
         *(_relations(writes) if any(write.relations for write in writes) else _NO_RELATIONS),
+        int4([int(not write.remote) for write in writes]),
+        int4([number for write in writes for number in write.notify or (0,) * len(write.events)])
+        if any(write.notify for write in writes)
+        else NO_INT4,
+        *(_threads(writes) if any(write.relations for write in writes) else _NO_THREADS),
+        *(_notices(writes) if any(write.notices for write in writes) else _NO_NOTICES),
     ]
 
 
@@ -78,6 +85,38 @@ def _places(events: Sequence[EventRow]) -> tuple[bytes, ...]:
     )
 
 
+def _threads(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
+    """Of events in threads the root, of others that relate what they relate to."""
+    found: list[Relating | None] = []
+    for write in writes:
+        related = {relating.at: relating for relating in write.relations}
+        found += [related.get(at) for at in range(len(write.events))]
+    return (
+        text([None if one is None or one.rel_type != THREAD else one.parent for one in found]),
+        text([None if one is None or one.rel_type == THREAD else one.parent for one in found]),
+    )
+
+
+_NO_THREADS = (NO_TEXT, NO_TEXT)
+
+
+def _notices(writes: Sequence[RoomWrite]) -> tuple[bytes, ...]:
+    notices = []
+    first = 1
+    for write in writes:
+        notices += [(first + at, notice) for at, notice in write.notices]
+        first += len(write.events)
+    return (
+        int4([at for at, _ in notices]),
+        text([notice.user_id for _, notice in notices]),
+        int4([notice.notify for _, notice in notices]),
+        int4([notice.highlight for _, notice in notices]),
+        int4([int(notice.highlighted) for _, notice in notices]),
+        text([notice.actions for _, notice in notices]),
+    )
+
+
+_NO_NOTICES = _notices(())
 _NO_ENDS = _ends(())
 _NO_PLACES = _places(())
 
@@ -187,6 +226,6 @@ def outcomes(result: PGresult) -> list[Outcome]:
 
 
 WRITE = PackedStatement(
-    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(69)),
+    b"SELECT * FROM rooms.write(%b)" % b", ".join(b"$%d" % (number + 1) for number in range(79)),
     (INT2, *(oid_of(value) for value in arguments(0, ())[1:])),
 )

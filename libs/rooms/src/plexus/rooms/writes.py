@@ -108,6 +108,29 @@ class Relating(NamedTuple):
     edit: bool
 
 
+class Notice(NamedTuple):
+    """For this user (``""``: everybody) an event counts otherwise than by the default push rules: so much
+    more or less. ``actions`` is JSON, None if the event does not notify the user.
+    """
+
+    user_id: str
+    notify: int
+    highlight: int
+    highlighted: bool
+    actions: str | None
+
+
+class Before(NamedTuple):
+    """What a write builds upon, as far as push rules ask: the current state, and two events in it."""
+
+    snapshot: int = 0
+    create: Event | None = None
+    levels: Event | None = None
+
+
+NOTHING = Before()
+
+
 @dataclass(frozen=True, slots=True)
 class NewRoom:
     """What the row of a new room has besides what its events tell."""
@@ -149,6 +172,10 @@ class RoomWrite:
     visibilities: list[tuple[int, str]] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
     relations: list[Relating] = field(default_factory=list)
+    before: Before = NOTHING
+    notify: list[int] = field(default_factory=list)
+    """By event the number of the default push rule by which it notifies (0: none); empty if none does."""
+    notices: list[tuple[int, Notice]] = field(default_factory=list)
     remote: bool = False
     """Whether the events are those of other servers: nobody here waits to see them."""
     traced: Sequence[RequestContext] = ()

@@ -73,13 +73,16 @@ class Response(Pieces):
             data = answer.ephemeral.pop(room_id, None)
             if data is not None:
                 self._parts.append(b',"ephemeral":{"events":[%b]}' % b",".join(data))
+            unread = answer.unread.pop(room_id, None)
+            if unread is not None:
+                self._parts += (b",", unread)
             self._parts.append(b"}")
             self._separator = b","
         answer.joined.clear()
 
     def close(self, answer: Answer) -> None:
-        """The other rooms: those with nothing but account data or ephemeral events, invites, knocks, rooms
-        left.
+        """The other rooms: those with nothing but account data, ephemeral events or counts, invites, knocks,
+        rooms left.
         """
         self.add_rooms(answer)
         left = {
@@ -89,7 +92,7 @@ class Response(Pieces):
             )
             for room_id, section in answer.left.items()
         }
-        for room_id in {**answer.room_account_data, **answer.ephemeral}:
+        for room_id in {**answer.room_account_data, **answer.ephemeral, **answer.unread}:
             sections = [
                 b'"%b":{"events":[%b]}' % (name, b",".join(data))
                 for name, data in (
@@ -98,6 +101,8 @@ class Response(Pieces):
                 )
                 if data is not None
             ]
+            if (unread := answer.unread.get(room_id)) is not None:
+                sections.append(unread)
             self._parts += (self._separator, orjson.dumps(room_id), b":{", b",".join(sections), b"}")
             self._separator = b","
         self._parts.append(b"}")

@@ -27,6 +27,7 @@ class SyncEvent:
         "has_url",
         "is_beside",
         "membership",
+        "noted",
         "ordinal",
         "ref",
         "room_after",
@@ -59,6 +60,7 @@ class SyncEvent:
         self.is_beside = stored.is_beside
         self.txn_device = stored.txn_device
         self.txn_id = stored.txn_id
+        self.noted = stored.noted
         self.has_url = "url" in content
         membership = content.get("membership") if self.is_member else None
         self.membership: str | None = membership if isinstance(membership, str) else None

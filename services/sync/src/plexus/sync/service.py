@@ -45,6 +45,7 @@ from plexus.sync.streams.presence import PresenceStream
 from plexus.sync.streams.receipts import ReceiptStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.typing import TypingStream
+from plexus.sync.streams.unread import UnreadStream
 from plexus.sync.streams.user_facts import user_facts
 from plexus.users import NO_RULES, Users, Watch
 from plexus.users.presence import STATES
@@ -84,6 +85,7 @@ class SyncService:
         self.metrics.observe(self.admission)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self._rooms = RoomStream(self.replica, rooms, builder)
+        self._unread = UnreadStream(self.replica, rooms)
         self._receipts = ReceiptStream(self.replica, rooms)
         self._typing = TypingStream(self.replica.typing)
         self._presence_index = PresenceIndex(
@@ -234,6 +236,7 @@ class SyncService:
         if answer.newly_joined or answer.came or not answer.cut.same_moment(since):
             self._typing.changes(answer, since)
             await self._presence.changes(answer, since)
+        await self._unread.changes(answer, since)
         await self._invited.add(answer, since)
         await self._account_data.changes(answer, since, facts)
         await self._devices.add(answer, facts)
@@ -263,6 +266,7 @@ class SyncService:
         response.open(answer)
         async for _ in rooms:
             await self._receipts.everything(answer, answer.joined)
+            await self._unread.everything(answer, answer.joined)
             response.add_rooms(answer)
             await asker.authenticate()
             await progress(response)

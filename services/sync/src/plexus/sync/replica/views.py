@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from plexus.rooms import RoomRef, UserRoom
+from plexus.rooms import RoomRef, Unread, UserRoom
 from plexus.sync.events import SyncEvent
 from plexus.sync.replica.cut import Cut
 from plexus.sync.replica.sent_members import SentMembers
@@ -49,6 +49,8 @@ def holds_at(cut: Cut, membership: Membership) -> bool:
 UNKNOWN = -1
 
 _MOST_DEVICES = 64
+_MOST_UNREAD = 1_000
+"""Rooms of a user whose counts are kept; those of others are read when they are told."""
 _MOST_DEVICE_LISTS = 4096
 
 
@@ -106,6 +108,7 @@ class UserView:
         "rules",
         "rules_changes",
         "told",
+        "unread",
         "user_id",
     )
 
@@ -120,6 +123,7 @@ class UserView:
         self.devices: dict[str, DeviceState] = {}
         self.rules: ContactRules | None = None
         self.rules_changes = 0
+        self.unread: OrderedDict[str, Unread] = OrderedDict()
         self.told: Cut | None = None
         self.device_lists: list[DeviceListChange] | None = None
         """Changes of device lists that concern the user, all since the cut ``told``."""
@@ -146,6 +150,15 @@ class UserView:
                 self.devices.pop(next(iter(self.devices)))
             state = self.devices[device_id] = DeviceState()
         return state
+
+    def keep_unread(self, room_id: str, counted: Unread) -> None:
+        """Keep what was counted, unless something newer is known by now."""
+        known = self.unread.get(room_id)
+        if known is None or known.position < counted.position:
+            self.unread[room_id] = counted
+        self.unread.move_to_end(room_id)
+        if len(self.unread) > _MOST_UNREAD:
+            self.unread.popitem(last=False)
 
     def forget_rules(self) -> None:
         """Account data of the user has changed, and what it was is not said."""

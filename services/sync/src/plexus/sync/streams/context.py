@@ -44,6 +44,7 @@ class Answer:
     left_account_data: dict[str, list[bytes]] = field(default_factory=dict)
     typing: set[str] = field(default_factory=set)
     presence: list[bytes] = field(default_factory=list)
+    unread: dict[str, bytes] = field(default_factory=dict)
     messages: list[bytes] = field(default_factory=list)
     device_lists: bytes | None = None
     key_counts: bytes = b""
@@ -79,6 +80,7 @@ class Answer:
             or self.left
             or self.account_data
             or self.room_account_data
+            or self.unread
             or self.ephemeral
             or self.presence
             or self.messages

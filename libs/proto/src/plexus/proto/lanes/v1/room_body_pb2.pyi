@@ -71,6 +71,10 @@ class StoredEvent(_message.Message):
     PREV_CONTENT_FIELD_NUMBER: _builtins.int
     ROOM_BEFORE_FIELD_NUMBER: _builtins.int
     ROOM_AFTER_FIELD_NUMBER: _builtins.int
+    NOTIFY_FIELD_NUMBER: _builtins.int
+    THREAD_FIELD_NUMBER: _builtins.int
+    RELATES_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     num: _builtins.int
     ordinal: _builtins.int
     """Absent for an event without a place in the timeline."""
@@ -95,6 +99,14 @@ class StoredEvent(_message.Message):
     the room has forked.
     """
     room_after: _builtins.int
+    notify: _builtins.int
+    """The default push rule by which it notifies, by number; 0 for none."""
+    thread: _builtins.str
+    """The root of the thread it is in, if it says so itself."""
+    relates: _builtins.bool
+    """It relates to another event, and is in the thread of that one, if any."""
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]: ...
     def __init__(
         self,
         *,
@@ -112,10 +124,14 @@ class StoredEvent(_message.Message):
         prev_content: _builtins.bytes | None = ...,
         room_before: _builtins.int | None = ...,
         room_after: _builtins.int | None = ...,
+        notify: _builtins.int = ...,
+        thread: _builtins.str = ...,
+        relates: _builtins.bool = ...,
+        notices: _abc.Iterable[Global___Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_room_after", b"_room_after", "_room_before", b"_room_before", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "ordinal", b"ordinal", "prev_content", b"prev_content", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "room_after", b"room_after", "room_before", b"room_before", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_room_after", b"_room_after", "_room_before", b"_room_before", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "event_id", b"event_id", "num", b"num", "ordinal", b"ordinal", "prev_content", b"prev_content", "raw", b"raw", "redacted_by", b"redacted_by", "replaces_state", b"replaces_state", "room_after", b"room_after", "room_before", b"room_before", "snap_after", b"snap_after", "snap_before", b"snap_before", "sub", b"sub", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal", "_prev_content", b"_prev_content", "_redacted_by", b"_redacted_by", "_replaces_state", b"_replaces_state", "_room_after", b"_room_after", "_room_before", b"_room_before", "_txn_device", b"_txn_device", "_txn_id", b"_txn_id", "event_id", b"event_id", "notices", b"notices", "notify", b"notify", "num", b"num", "ordinal", b"ordinal", "prev_content", b"prev_content", "raw", b"raw", "redacted_by", b"redacted_by", "relates", b"relates", "replaces_state", b"replaces_state", "room_after", b"room_after", "room_before", b"room_before", "snap_after", b"snap_after", "snap_before", b"snap_before", "sub", b"sub", "thread", b"thread", "txn_device", b"txn_device", "txn_id", b"txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ordinal: _TypeAlias = _typing.Literal["ordinal"]  # noqa: Y015
     _WhichOneofArgType__ordinal: _TypeAlias = _typing.Literal["_ordinal", b"_ordinal"]  # noqa: Y015
@@ -151,6 +167,33 @@ class StoredEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__txn_id) -> _WhichOneofReturnType__txn_id | None: ...
 
 Global___StoredEvent: _TypeAlias = StoredEvent  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """For whom an event counts otherwise than by the default push rules; an empty user_id is everybody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    NOTIFY_FIELD_NUMBER: _builtins.int
+    HIGHLIGHT_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    notify: _builtins.int
+    highlight: _builtins.int
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        notify: _builtins.int = ...,
+        highlight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highlight", b"highlight", "notify", b"notify", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class ReceiptBody(_message.Message):

@@ -1,0 +1,158 @@
+"""``unread_notifications`` and ``unread_thread_notifications`` of joined rooms.
+
+What a user has not read of a room is counted by the database once. From then on it is kept with their view,
+and each event of the tail says what it adds for them; so the count is in the response of the event itself,
+and nothing is read for it. A receipt of theirs for the newest event there is, and what they send, empty it;
+after another receipt, or a redaction, it is counted anew.
+
+The count may be ahead of the cut of its response, by what happens while that is made. It is told again with
+what it is ahead of.
+
+Client-Server API, "Receiving notifications"; ``GET /sync``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+from plexus.platform.lanes import RoomFact
+from plexus.rooms import Counts, RoomRef, Rooms, Unread, receipts_of
+from plexus.sync.replica import Cut, Replica, UserView
+from plexus.sync.replica.tail import BODY, DATA, HI, KIND, TailFact
+from plexus.sync.streams.context import Answer
+from plexus.sync.streams.counting import add_event, read_newest
+
+_EVENTS, _RECEIPT = int(RoomFact.EVENTS), int(RoomFact.RECEIPT)
+
+
+class UnreadStream:
+    def __init__(self, replica: Replica, rooms: Rooms) -> None:
+        self._replica = replica
+        self._rooms = rooms
+
+    async def changes(self, answer: Answer, since: Cut) -> None:
+        """Add the counts of the rooms that are told of, and of those that the user has read further since a
+        cut; after the rooms.
+        """
+        for ref in answer.newly_joined:
+            answer.view.unread.pop(ref.room_id, None)
+        rooms = dict.fromkeys(answer.joined)
+        for room_id in await self._read_since(answer, since):
+            if room_id in answer.view.joined and answer.filter.wants_room(room_id):
+                rooms[room_id] = None
+        await self.everything(answer, rooms)
+
+    async def everything(self, answer: Answer, room_ids: Iterable[str]) -> None:
+        """Add the counts of these joined rooms."""
+        view = answer.view
+        refs = [view.joined[room_id].ref for room_id in room_ids if room_id in view.joined]
+        missing = [ref for ref in refs if not self._advance(view, ref, answer.cut)]
+        if missing:
+            found = await self._rooms.unread(missing, view.user_id)
+            for ref, unread in found.items():
+                # All that is within the cut was committed before it was counted.
+                unread.position = max(unread.position, answer.cut.rooms[ref.lane])
+                view.keep_unread(ref.room_id, unread)
+        for ref in refs:
+            known = view.unread.get(ref.room_id)
+            if known is not None:
+                answer.unread[ref.room_id] = _json(
+                    known, by_thread=answer.filter.filter.unread_thread_notifications
+                )
+
+    async def _read_since(self, answer: Answer, since: Cut) -> Iterable[str]:
+        """The rooms in which the user has moved a receipt since a cut."""
+        span = self._replica.span(since, answer.cut)
+        joined, subjects = answer.view.joined, self._replica.rooms.subjects
+        if not span.in_tail:
+            refs = [m.ref for m in joined.values() if m.ref.lane in span.moved]
+            return [ref.room_id for ref in await self._rooms.read_further(refs, answer.user_id, since.rooms)]
+        mine = answer.user_id.encode()
+        candidates = joined if span.receipts is None else span.receipts
+        found = []
+        for room_id in candidates:
+            if room_id not in joined or (subject := subjects.get(room_id)) is None:
+                continue
+            lane = joined[room_id].ref.lane
+            facts = subject.between(since.rooms[lane], answer.cut.rooms[lane])
+            if any(fact[KIND] == _RECEIPT and _may_be_of(fact, mine) for fact in facts):
+                found.append(room_id)
+        return found
+
+    def _advance(self, view: UserView, ref: RoomRef, cut: Cut) -> bool:
+        """Bring what is known of a room up to the cut; False if it must be counted anew."""
+        known = view.unread.get(ref.room_id)
+        if known is None:
+            return False
+        upto = cut.rooms[ref.lane]
+        if known.position >= upto:
+            return True
+        subject = self._replica.rooms.subjects.get(ref.room_id)
+        if known.position < self._replica.rooms.lanes[ref.lane].floor:
+            return False
+        if subject is not None:
+            self._replica.bodies.know((ref,))
+            facts = subject.between(known.position, upto)
+            if not all(self._apply(known, fact, view.user_id) for fact in facts):
+                # Half of it has been added.
+                del view.unread[ref.room_id]
+                return False
+        known.position = upto
+        return True
+
+    def _apply(self, known: Unread, fact: TailFact, user_id: str) -> bool:
+        if fact[KIND] == _EVENTS:
+            return fact[HI] <= known.ordinal or self._add_events(known, fact, user_id)
+        if fact[KIND] == _RECEIPT:
+            return not _may_be_of(fact, user_id.encode()) or _read(known, fact, user_id)
+        # A redaction or a purge.
+        return False
+
+    def _add_events(self, known: Unread, fact: TailFact, user_id: str) -> bool:
+        events = self._replica.bodies.events(fact)
+        if events is None:
+            return False
+        for event in events:
+            if event.ordinal <= known.ordinal:
+                continue
+            if event.noted is None or not add_event(known, event, event.noted, user_id):
+                return False
+        return True
+
+
+def _may_be_of(fact: TailFact, user_id: bytes) -> bool:
+    """Whether a fact of receipts may tell of one of this user."""
+    body = fact[BODY]
+    return user_id in body if body is not None else not fact[DATA] or user_id in fact[DATA].split(b" ")
+
+
+def _read(known: Unread, fact: TailFact, user_id: str) -> bool:
+    """Take the receipts of this user; False if they are not for the newest event."""
+    body = fact[BODY]
+    if body is None:
+        return False
+    own = [receipt for receipt in receipts_of(body) if receipt.user_id == user_id]
+    if any(receipt.event_id != known.newest for receipt in own):
+        return False
+    for receipt in own:
+        read_newest(known, receipt.thread)
+    return True
+
+
+def _json(unread: Unread, *, by_thread: bool) -> bytes:
+    counts = unread.main if by_thread else unread.total
+    parts: list[bytes] = [b'"unread_notifications":%b' % _counts(counts)]
+    if by_thread and unread.threads:
+        threads: Sequence[bytes] = [
+            b"%b:%b" % (orjson.dumps(root), _counts(each)) for root, each in unread.threads.items()
+        ]
+        parts.append(b'"unread_thread_notifications":{%b}' % b",".join(threads))
+    return b",".join(parts)
+
+
+def _counts(counts: Counts) -> bytes:
+    return b'{"highlight_count":%d,"notification_count":%d}' % (
+        max(0, counts.highlights),
+        max(0, counts.notifications),
+    )
