@@ -23,6 +23,8 @@ PERMITTED: Final = frozenset(
         "searchUserDirectory",
         "setAccountData",
         "setAccountDataPerRoom",
+        "deleteRoomTag",
+        "setRoomTag",
         "setReadMarker",
         # Verify other devices, and write cross-signing data.
         "claimKeys",
