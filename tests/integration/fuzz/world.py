@@ -461,6 +461,9 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "upgradeRoom": lambda world: Call(
         {"roomId": world.room()}, body={"new_version": "11"}, account=world.dora
     ),
+    "search": lambda world: Call(
+        body={"search_categories": {"room_events": {"search_term": "message", "include_state": True}}}
+    ),
     "getMutualRooms": lambda world: Call(query={"user_id": world.bob.user_id}),
     "reportRoom": lambda world: Call(body={"reason": "fuzz"}),
     "reportUser": lambda world: Call(body={"reason": "fuzz"}),

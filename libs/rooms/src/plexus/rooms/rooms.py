@@ -11,6 +11,7 @@ from plexus.protocol.events import Event
 from plexus.rooms import directory, replacements
 from plexus.rooms.bundles import Bundle, Parent, read_bundles
 from plexus.rooms.by_time import event_by_time
+from plexus.rooms.by_type import events_in, events_of_lane, having_state
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
@@ -360,6 +361,24 @@ class Rooms:
     ) -> dict[tuple[RoomRef, int], StoredEvent]:
         """Events by room and num, for many rooms in one query. What is not there is left out."""
         return await self._events.by_nums(wanted)
+
+    async def events_in(
+        self, ranges: Sequence[tuple[RoomRef, int, int]], types: Collection[str]
+    ) -> list[StoredEvent]:
+        """The live events of these types with ``lo <= ordinal <= hi``, for many rooms in one query of the
+        primary.
+        """
+        return await events_in(self._ground, ranges, types)
+
+    async def events_of_lane(
+        self, lane: int, types: Collection[str], *, after: tuple[int, int] = (0, 0), limit: int
+    ) -> list[StoredEvent]:
+        """The live events of these types of all rooms of a lane, in the order (room, num), after one."""
+        return await events_of_lane(self._ground, lane, types, after, limit)
+
+    async def having_state(self, refs: Sequence[RoomRef], type: str) -> set[RoomRef]:
+        """Those of these rooms whose state now has an entry of this type with an empty state key."""
+        return await having_state(self._ground, refs, type)
 
     async def decorate(self, events: Iterable[StoredEvent]) -> None:
         """Attach to each event what its ``unsigned`` speaks of: what it replaced, and what redacted it. One

@@ -24,6 +24,7 @@ from plexus.client_api.reading import routes as reading
 from plexus.client_api.receipts import routes as receipts
 from plexus.client_api.relations import routes as relations
 from plexus.client_api.reports import routes as reports
+from plexus.client_api.search import routes as search
 from plexus.client_api.sending import routes as sending
 from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.tags import routes as tags
@@ -60,6 +61,7 @@ FEATURES = (
     timestamps,
     directory,
     summaries,
+    search,
     upgrade,
     voip,
     administration,

@@ -6,6 +6,7 @@ import asyncio
 
 from plexus.client_api.delayed_events.timers import Timers
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.search.indexing import search_worker
 from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
@@ -16,17 +17,18 @@ from plexus.users import Users
 
 def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     """What goes on without a request: changes of an account that its rooms are still owed, and upgrades of
-    rooms that were begun, because the process that began them died or a room was not to be had; and events
-    that are due.
+    rooms that were begun, because the process that began them died or a room was not to be had; events that
+    are due; and what follows the lanes to keep an index.
     """
     api = ClientApi(platform, rooms, users)
     parts = (api.room_tasks, Upgrades(rooms), Timers(api))
+    followers = (search_worker(platform, rooms),)
 
     async def start() -> None:
-        for part in parts:
+        for part in (*parts, *followers):
             await part.start()
 
     async def drain() -> None:
-        await asyncio.gather(*(part.drain() for part in parts))
+        await asyncio.gather(*(part.drain() for part in parts), *(one.stop() for one in followers))
 
     return Service("worker", make_app("Plexus worker"), start=start, drain=drain, stop=drain)

@@ -95,7 +95,7 @@ async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
     """``getRoomState``: the state now, or when the requester left."""
     view = await api.rooms.view(room_id, requester.user_id)
-    state = await _state_of(api, view, EVERYTHING)
+    state = await state_of(api, view, EVERYTHING)
     return reader_of(api, requester).events(state)
 
 
@@ -275,7 +275,7 @@ async def _membership_at(api: ClientApi, requester: Requester, event: StoredEven
     return viewers[event.ref].at(event.place).membership
 
 
-async def _state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:
+async def state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:
     if view.is_current:
         return await api.rooms.current_state(view.ref.room_id, wanted)
     return list((await api.rooms.state_at(view.ref, view.snapshot, wanted)).values())

@@ -1,0 +1,79 @@
+-- One step of the worker "search" in one lane: some facts of it, and the cursor moved past them. Arrays of one prefix
+-- are parallel: g_ documents that go, p_ rooms whose history goes up to an ordinal, d_ documents that come, those of
+-- one room together. False, and nothing done, if the cursor is not where the worker believes: another has moved it.
+-- A document that is there already stays as it is, so a step may be repeated.
+
+CREATE OR REPLACE FUNCTION client_api.search_index(
+    in_lane       smallint,
+    in_generation bigint,
+    in_from       bigint,
+    in_to         bigint,
+    in_size       integer,
+    g_room        integer[],
+    g_num         bigint[],
+    p_room        integer[],
+    p_upto        bigint[],
+    d_room        integer[],
+    d_num         bigint[],
+    d_ts          bigint[],
+    d_sender      text[],
+    d_kind        integer[],
+    d_url         integer[],
+    d_words       text[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    at_room integer := 0;
+    at      integer;
+    fill    integer;
+    lo      bigint;
+    hi      bigint;
+BEGIN
+    UPDATE lanes.cursor SET position = in_to
+     WHERE worker = 'search' AND shard = 0 AND family = 'r' AND lane = in_lane
+       AND generation = in_generation AND position = in_from;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOR i IN 1 .. cardinality(g_room) LOOP
+        DELETE FROM client_api.search_document WHERE lane = in_lane AND room = g_room[i] AND num = g_num[i];
+    END LOOP;
+    FOR i IN 1 .. cardinality(p_room) LOOP
+        DELETE FROM client_api.search_document WHERE lane = in_lane AND room = p_room[i] AND num <= p_upto[i];
+    END LOOP;
+    FOR i IN 1 .. cardinality(d_room) LOOP
+        IF d_room[i] <> at_room THEN
+            at_room := d_room[i];
+            SELECT bucket, documents, oldest, newest INTO at, fill, lo, hi FROM client_api.search_bucket
+             WHERE lane = in_lane AND room = at_room ORDER BY bucket DESC LIMIT 1;
+            IF NOT FOUND THEN
+                at := 0;
+                fill := 0;
+                lo := NULL;
+                hi := NULL;
+            END IF;
+        END IF;
+        IF fill >= in_size THEN
+            at := at + 1;
+            fill := 0;
+            lo := NULL;
+            hi := NULL;
+        END IF;
+        INSERT INTO client_api.search_document (lane, room, num, ts, sender, kind, has_url, bucket, words)
+        VALUES (in_lane, at_room, d_num[i], d_ts[i], d_sender[i], d_kind[i], d_url[i] = 1,
+                ARRAY[client_api.search_bucket_id(in_lane, at_room, at)], d_words[i]::tsvector)
+        ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            fill := fill + 1;
+            lo := least(lo, d_ts[i]);
+            hi := greatest(hi, d_ts[i]);
+        END IF;
+        IF fill > 0 AND (fill >= in_size OR i = cardinality(d_room) OR d_room[i + 1] <> at_room) THEN
+            INSERT INTO client_api.search_bucket AS b (lane, room, bucket, documents, oldest, newest)
+            VALUES (in_lane, at_room, at, fill, lo, hi)
+            ON CONFLICT (lane, room, bucket) DO UPDATE
+               SET documents = excluded.documents, oldest = excluded.oldest, newest = excluded.newest;
+        END IF;
+    END LOOP;
+    RETURN true;
+END
+$$;

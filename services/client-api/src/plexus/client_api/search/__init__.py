@@ -1,0 +1,1 @@
+"""Searching the messages of rooms: the index, and who may find what in it."""

@@ -1,0 +1,114 @@
+"""A page of hits as the client gets it: events, what was said around them, state, groups.
+
+An event that has been redacted since it was indexed is left out. Events are spliced as bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.reading.places import token_of
+from plexus.client_api.reading.service import MEMBER, Reader, state_of
+from plexus.client_api.search import words
+from plexus.client_api.search.documents import text_of
+from plexus.client_api.search.models import MAX_CONTEXT, EventContext, RoomEvents
+from plexus.client_api.search.queries import Match
+from plexus.client_api.search.service import Page
+from plexus.rooms import EVERYTHING, Place, StoredEvent, TimelinePage, Wanted
+
+Hit = tuple[StoredEvent, Match]
+
+
+async def show(api: ClientApi, reader: Reader, asked: RoomEvents, page: Page) -> bytes:
+    """``ResultRoomEvents`` in its category."""
+    hits = await _events(api, page)
+    contexts: Sequence[dict[str, Any]] = ()
+    if asked.event_context is not None:
+        around = asked.event_context
+        contexts = await asyncio.gather(*(_context(api, reader, event, around) for event, _ in hits))
+    answer: dict[str, Any] = {
+        "count": page.count,
+        "highlights": words.highlights(asked.search_term, [text_of(event) for event, _ in hits]),
+        "results": [
+            {"rank": match.rank, "result": orjson.Fragment(reader.event(event))} for event, match in hits
+        ],
+    }
+    for result, context in zip(answer["results"], contexts, strict=False):
+        result["context"] = context
+    if asked.include_state:
+        answer["state"] = await _states(api, reader, [event for event, _ in hits])
+    if asked.groupings.group_by:
+        answer["groups"] = _groups({group.key for group in asked.groupings.group_by}, hits, page)
+    if page.end is not None:
+        answer["next_batch"] = page.end.encode()
+    return orjson.dumps({"search_categories": {"room_events": answer}})
+
+
+async def _events(api: ClientApi, page: Page) -> list[Hit]:
+    found = await api.rooms.events([(ref, [match.key.num]) for ref, match in page.hits])
+    hits = [(found.get((ref, match.key.num)), match) for ref, match in page.hits]
+    there = [(event, match) for event, match in hits if event is not None and event.redacted_by is None]
+    await api.rooms.decorate([event for event, _ in there])
+    return there
+
+
+async def _context(
+    api: ClientApi, reader: Reader, event: StoredEvent, around: EventContext
+) -> dict[str, Any]:
+    async def side(start: Place, limit: int, *, backwards: bool) -> TimelinePage:
+        if limit == 0:
+            return TimelinePage([], start, start)
+        return await api.rooms.timeline(
+            event.room_id, start=start, backwards=backwards, limit=limit, viewer=reader.user_id
+        )
+
+    before = await side(event.place.before, min(around.before_limit, MAX_CONTEXT), backwards=True)
+    after = await side(event.place, min(around.after_limit, MAX_CONTEXT), backwards=False)
+    context: dict[str, Any] = {
+        "start": token_of(before.end or before.start),
+        "end": token_of(after.end or (after.events[-1].place if after.events else event.place)),
+        "events_before": orjson.Fragment(reader.page(before)),
+        "events_after": orjson.Fragment(reader.page(after)),
+    }
+    if around.include_profile:
+        senders = frozenset(shown.sender for shown in (event, *before.events, *after.events))
+        # "the historic profile information of the users": as of the event that matched.
+        wanted = Wanted(types=frozenset({MEMBER}), members=senders)
+        members = await api.rooms.state_at(event.ref, event.room_after, wanted)
+        context["profile_info"] = {user_id: _profile(member) for (_, user_id), member in members.items()}
+    return context
+
+
+def _profile(member: StoredEvent) -> dict[str, str]:
+    shown = {field: member.content.get(field) for field in ("displayname", "avatar_url")}
+    return {field: value for field, value in shown.items() if isinstance(value, str)}
+
+
+async def _states(api: ClientApi, reader: Reader, events: Sequence[StoredEvent]) -> dict[str, Any]:
+    """The state of each room now, or as it was when the reader left."""
+    states = {}
+    for room_id in dict.fromkeys(event.room_id for event in events):
+        view = await api.rooms.view(room_id, reader.user_id)
+        states[room_id] = orjson.Fragment(reader.events(await state_of(api, view, EVERYTHING)))
+    return states
+
+
+def _groups(keys: set[str], hits: Sequence[Hit], page: Page) -> dict[str, Any]:
+    groups: dict[str, dict[str, Any]] = {key: {} for key in sorted(keys)}
+    for event, _ in hits:
+        for key, group in groups.items():
+            value = event.room_id if key == "room_id" else event.sender
+            entry = group.setdefault(value, {"order": len(group) + 1, "results": []})
+            entry["results"].append(event.event_id)
+    for key, group in groups.items():
+        for value, entry in group.items():
+            if page.end is not None and (key, value) in page.unfinished:
+                # Within one group already, there is no other to go on in.
+                position = page.end if page.end.group else replace(page.end, group=(key, value))
+                entry["next_batch"] = position.encode()
+    return groups
