@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
+from plexus.users.member_rules import IGNORED_USER_LIST, ignored_users
 from plexus.users.store import UserStore
 
-IGNORED_USER_LIST: Final = "m.ignored_user_list"
 INVITE_PERMISSION: Final = "m.invite_permission_config"
 
 
@@ -43,16 +43,12 @@ class ContactStore(UserStore):
             )
         found: dict[str, ContactRules] = {}
         for user_id, type_, stored in rows:
-            rules, content = found.get(user_id, NO_RULES), orjson.loads(stored)
+            rules = found.get(user_id, NO_RULES)
             if type_ == IGNORED_USER_LIST:
-                rules = replace(rules, ignored=_ignored(content) - {user_id})
+                rules = replace(rules, ignored=frozenset(ignored_users(stored)) - {user_id})
             else:
-                rules = replace(rules, blocks_invites=content.get("default_action") == "block")
+                blocks = orjson.loads(stored).get("default_action") == "block"
+                rules = replace(rules, blocks_invites=blocks)
             if rules != NO_RULES:
                 found[user_id] = rules
         return found
-
-
-def _ignored(content: dict[str, Any]) -> frozenset[str]:
-    users = content.get("ignored_users")
-    return frozenset(users if isinstance(users, dict) else ())
