@@ -41,6 +41,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), w
 from plexus.rooms.body import events_of, ref_in
 from plexus.rooms.bundles import Bundle, Parent
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
+from plexus.rooms.notifications import Listed, Notification
 from plexus.rooms.receipt_targets import ReceiptTarget
 from plexus.rooms.receipts import MAIN as MAIN_THREAD
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
@@ -85,9 +86,11 @@ __all__ = [
     "Counts",
     "Fate",
     "Head",
+    "Listed",
     "Member",
     "NewEvent",
     "Noted",
+    "Notification",
     "Parent",
     "Place",
     "PublishedRoom",

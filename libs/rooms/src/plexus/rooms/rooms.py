@@ -18,6 +18,7 @@ from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
 from plexus.rooms.member_rules import DefaultRules, MemberRules
 from plexus.rooms.membership import MembershipReader, with_membership
+from plexus.rooms.notifications import NEWEST, Listed, Notification, NotificationReader
 from plexus.rooms.notifying import Notifier
 from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
 from plexus.rooms.receipt_writer import ReceiptWriter
@@ -73,6 +74,7 @@ class Rooms:
         self._sending = Sending(ground, self._refs, authoriser, Notifier(ground, rules or DefaultRules()))
         self._receipts = ReceiptReader(ground)
         self._unread = UnreadReader(ground)
+        self._notifications = NotificationReader(ground)
         self._receipt_targets = ReceiptTargets(ground)
         self._receipt_writer = ReceiptWriter(ground)
 
@@ -295,6 +297,19 @@ class Rooms:
     async def unread(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Unread]:
         """What a user has not read, by now, of those of these rooms that they are in. One query."""
         return await self._unread.read(refs, user_id)
+
+    async def notifications(
+        self,
+        rooms: Sequence[UserRoom],
+        user_id: str,
+        before: Listed | None = None,
+        limit: int = 20,
+        *,
+        highlights: bool = False,
+    ) -> list[Notification]:
+        """What the user has been notified of in these rooms of theirs, the newest first. One query."""
+        start = NEWEST if before is None else before
+        return await self._notifications.read(rooms, user_id, start, limit, highlights=highlights)
 
     async def read_further(
         self, refs: Sequence[RoomRef], user_id: str, since: Sequence[int]

@@ -23,6 +23,9 @@ from plexus.rooms.values import RoomRef
 MOST_IN_THREADS: Final = 10_000
 """The newest events in threads of a room that are looked at; what is older counts as read."""
 
+MOST_UNNUMBERED: Final = 200
+"""Events without a number, which a version before this one wrote beside it, that are passed over."""
+
 _UNREAD = """
 WITH asked AS (
     SELECT q.i, q.lane, q.room, r.notified, r.head_position, r.head_ordinal, read.everywhere,
@@ -49,7 +52,9 @@ SELECT a.i - 1, a.head_position, a.head_ordinal, a.newest, NULL AS thread,
        a.notified - coalesce(b.notified, 0) + n.notify, n.highlight
   FROM asked a
   LEFT JOIN LATERAL (
-    SELECT e.notified FROM rooms.event e WHERE e.lane = a.lane AND e.room = a.room AND e.num <= a.main
+    SELECT e.notified FROM rooms.event e
+     WHERE e.lane = a.lane AND e.room = a.room AND e.num <= a.main AND e.num > a.main - %(back)s::integer
+       AND e.notified IS NOT NULL AND a.notified > 0
      ORDER BY e.num DESC LIMIT 1) AS b ON true
  CROSS JOIN LATERAL (
     SELECT coalesce(sum(n.notify), 0)::integer AS notify, coalesce(sum(n.highlight), 0)::integer AS highlight
@@ -154,6 +159,7 @@ class UnreadReader:
             "rooms": int4([ref.room for ref in refs]),
             "user": user_id,
             "most": MOST_IN_THREADS,
+            "back": MOST_UNNUMBERED,
         }
         # Not from a replica, which may not have the receipt that the lanes have told of.
         async with self._ground.db.read(primary=True) as session:

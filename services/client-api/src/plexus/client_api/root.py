@@ -15,6 +15,7 @@ from plexus.client_api.fallback import routes as fallback
 from plexus.client_api.filters import routes as filters
 from plexus.client_api.membership import routes as membership
 from plexus.client_api.mutual_rooms import routes as mutual_rooms
+from plexus.client_api.notifications import routes as notifications
 from plexus.client_api.openid import routes as openid
 from plexus.client_api.presence import routes as presence
 from plexus.client_api.profiles import routes as profiles
@@ -49,6 +50,7 @@ FEATURES = (
     filters,
     push_rules,
     pushers,
+    notifications,
     creation,
     membership,
     sending,

@@ -1,0 +1,1 @@
+"""The list of what a user has been notified of."""
