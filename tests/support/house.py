@@ -21,6 +21,7 @@ from plexus.platform.settings import Settings
 from plexus.platform.signing import create_signing_key
 from plexus.rooms import Rooms
 from plexus.users import NewDevice, Users
+from plexus.wire import Wire
 
 from tests.support.http import AsgiClient, Json, seg
 from tests.support.postgres import TestDatabase
@@ -66,6 +67,7 @@ class House:
     rooms: Rooms
     users: Users
     gateway: Gateway
+    wire: Wire
 
     def client(self, token: str | None = None) -> AsgiClient:
         return AsgiClient(self.gateway, token)
@@ -112,17 +114,20 @@ async def open_house(database: TestDatabase, data_dir: Path, /, **settings: Any)
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform:
-        users = Users(platform)
+        users, wire = Users(platform), Wire(platform)
         rooms = Rooms(platform, users.member_rules)
-        services = [client_api.build(platform, rooms=rooms, users=users), media.build(platform, users=users)]
+        services = [
+            client_api.build(platform, rooms=rooms, users=users, wire=wire),
+            media.build(platform, users=users),
+        ]
         async with AsyncExitStack() as stack:
-            for library in (rooms, users):
+            for library in (rooms, users, wire):
                 await library.start()
                 stack.push_async_callback(library.stop)
             for service in services:
                 await service.start()
                 stack.push_async_callback(_end, service)
-            yield House(platform, rooms, users, Gateway(services, platform))
+            yield House(platform, rooms, users, Gateway(services, platform), wire)
             platform.drain.begin()
 
 

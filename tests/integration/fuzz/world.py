@@ -400,6 +400,8 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "deleteDevice": confirmed({}),
     "deleteDevices": confirmed({"devices": ["NOSUCHONE"]}),
     "updateDevice": lambda world: Call(body={"display_name": "fuzzed"}),
+    "delete3pidFromAccount": lambda world: Call(body={"medium": "email", "address": "none@example.org"}),
+    "unbind3pidFromAccount": lambda world: Call(body={"medium": "email", "address": "none@example.org"}),
     "requestTokenToRegisterEmail": by_email,
     "requestTokenToResetPasswordEmail": by_email,
     "requestTokenTo3PIDEmail": by_email,

@@ -24,6 +24,7 @@ from plexus.rooms import Rooms
 from plexus.sync.root import build
 from plexus.sync.service import SyncService
 from plexus.users import NewDevice, Users
+from plexus.wire import Wire
 
 from tests.support.house import SERVER, V3, Person
 from tests.support.http import Json
@@ -166,12 +167,12 @@ async def open_building(database: TestDatabase, data_dir: Path, **settings: Any)
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform, AsyncExitStack() as stack:
-        users = Users(platform)
+        users, wire = Users(platform), Wire(platform)
         rooms = Rooms(platform, users.member_rules)
-        for library in (rooms, users):
+        for library in (rooms, users, wire):
             await library.start()
             stack.push_async_callback(library.stop)
-        client = client_api.build(platform, rooms=rooms, users=users)
+        client = client_api.build(platform, rooms=rooms, users=users, wire=wire)
         await client.start()
         stack.push_async_callback(_end, client)
         building = Building(platform, rooms, users, client, stack)

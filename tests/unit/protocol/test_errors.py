@@ -29,6 +29,7 @@ from plexus.protocol import errors
         (errors.UserDeactivated(), 403, "M_USER_DEACTIVATED"),
         (errors.ThreepidAuthFailed(), 403, "M_THREEPID_AUTH_FAILED"),
         (errors.ThreepidInUse(), 400, "M_THREEPID_IN_USE"),
+        (errors.ServerNotTrusted(), 400, "M_SERVER_NOT_TRUSTED"),
         (errors.ThreepidMediumNotSupported(), 400, "M_THREEPID_MEDIUM_NOT_SUPPORTED"),
         (errors.UserLocked(), 401, "M_USER_LOCKED"),
         (errors.UserSuspended(), 403, "M_USER_SUSPENDED"),

@@ -56,7 +56,7 @@ Build = Callable[[Platform, Libraries], Service]
 def _client_api(platform: Platform, has: Libraries) -> Service:
     from plexus.client_api.root import build
 
-    return build(platform, rooms=has.rooms, users=has.users)
+    return build(platform, rooms=has.rooms, users=has.users, wire=has.wire)
 
 
 def _sync(platform: Platform, has: Libraries) -> Service:
@@ -86,7 +86,7 @@ def _media(platform: Platform, has: Libraries) -> Service:
 def _worker(platform: Platform, has: Libraries) -> Service:
     from plexus.client_api.worker import build
 
-    return build(platform, rooms=has.rooms, users=has.users)
+    return build(platform, rooms=has.rooms, users=has.users, wire=has.wire)
 
 
 SERVICES: dict[str, Build] = {

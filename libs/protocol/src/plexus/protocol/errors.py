@@ -28,6 +28,7 @@
     │   ├── IncompatibleRoomVersion   400 M_INCOMPATIBLE_ROOM_VERSION
     │   ├── ThreepidInUse        400 M_THREEPID_IN_USE
     │   ├── ThreepidMediumNotSupported  400 M_THREEPID_MEDIUM_NOT_SUPPORTED
+    │   ├── ServerNotTrusted     400 M_SERVER_NOT_TRUSTED
     │   ├── TooLarge             413 M_TOO_LARGE
     │   ├── LimitExceeded        429 M_LIMIT_EXCEEDED
     │   └── Unavailable          503 M_UNKNOWN
@@ -178,6 +179,11 @@ class UserSuspended(_Fixed):
 
 class InviteBlocked(_Fixed):
     STATUS, ERRCODE, MESSAGE = 403, "M_INVITE_BLOCKED", "The user does not take invites"
+
+
+class ServerNotTrusted(_Fixed):
+    STATUS, ERRCODE = 400, "M_SERVER_NOT_TRUSTED"
+    MESSAGE = "This server does not trust that identity server"
 
 
 class CannotLeaveServerNoticeRoom(_Fixed):

@@ -29,6 +29,7 @@ from plexus.users.models import (
 )
 from plexus.users.passwords import check_password_policy
 from plexus.users.pushers import Pusher
+from plexus.users.threepids import Binding
 from plexus.users.token_cache import Watch
 from plexus.users.users import Users
 
@@ -36,6 +37,7 @@ __all__ = [
     "NO_RULES",
     "Account",
     "AccountData",
+    "Binding",
     "ContactRules",
     "Device",
     "KeyCounts",

@@ -1,8 +1,11 @@
-"""Email addresses of accounts, and how it is found out that somebody reads what is sent to one.
+"""Addresses of accounts, and how it is found out that somebody reads what is sent to an email address.
 
 1. `begin_email_validation` makes a token, or none if this attempt has been made. Who called sends it.
 2. Whoever has it says so: `validate_email`.
 3. Who knows the client secret may use the result until it expires: `validated_email`.
+
+An identity server may have found it out instead: then the account's address names the server, and is not good
+for a new password. What was bound on one to a user is remembered, to be unbound later.
 
 Client-Server API, "Adding Account Administrative Contact Information".
 """
@@ -28,6 +31,17 @@ class Threepid:
     address: str
     validated_ts: int
     added_ts: int
+    id_server: str | None = None
+    """Who has validated it; None: this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An address that an identity server tells others to be this user's."""
+
+    medium: str
+    address: str
+    id_server: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +56,70 @@ class ThreepidStore(UserStore):
     async def threepids(self, user_id: str) -> list[Threepid]:
         async with self.read() as session:
             rows = await session.fetch(
-                "SELECT medium, address, validated_ts, added_ts FROM users.threepid"
+                "SELECT medium, address, validated_ts, added_ts, id_server FROM users.threepid"
                 " WHERE user_id = %s ORDER BY medium, address",
                 (user_id,),
             )
         return [Threepid(*row) for row in rows]
 
-    async def user_of_email(self, email: str) -> str | None:
-        """Whose address it is; ``email`` in small letters."""
+    async def user_of_email(self, email: str, *, validated_here: bool = False) -> str | None:
+        """Whose address it is; ``email`` in small letters. With ``validated_here`` those do not count that
+        another server has validated.
+        """
         async with self.read() as session:
             row = await session.one(
-                "SELECT user_id FROM users.threepid WHERE medium = 'email' AND address = %s", (email,)
+                "SELECT user_id FROM users.threepid WHERE medium = 'email' AND address = %s"
+                " AND (id_server IS NULL OR NOT %s)",
+                (email, validated_here),
             )
         return None if row is None else str(row[0])
 
-    async def add_email(self, user_id: str, email: str, validated_ts: int) -> bool:
-        """False if it is somebody else's."""
+    async def add_email(
+        self, user_id: str, email: str, validated_ts: int, *, id_server: str | None = None
+    ) -> bool:
+        """False if it is somebody else's. ``id_server`` is who has validated it, None for this server, whose
+        word goes before.
+        """
         rows = await self.db.call(
-            "INSERT INTO users.threepid AS t (medium, address, user_id, validated_ts, added_ts)"
-            " VALUES ('email', %s, %s, %s, %s)"
-            " ON CONFLICT (medium, address) DO UPDATE SET validated_ts = excluded.validated_ts"
+            "INSERT INTO users.threepid AS t (medium, address, user_id, validated_ts, added_ts, id_server)"
+            " VALUES ('email', %s, %s, %s, %s, %s)"
+            " ON CONFLICT (medium, address) DO UPDATE SET validated_ts = excluded.validated_ts,"
+            "  id_server = CASE WHEN excluded.id_server IS NULL THEN NULL ELSE t.id_server END"
             " WHERE t.user_id = excluded.user_id RETURNING 1",
-            (email, user_id, validated_ts, self.clock.now_ms()),
+            (email, user_id, validated_ts, self.clock.now_ms(), id_server),
+        )
+        return bool(rows)
+
+    async def bindings(self, user_id: str) -> list[Binding]:
+        """What is bound to the user through this server and has not been unbound."""
+        async with self.read() as session:
+            rows = await session.fetch(
+                "SELECT medium, address, id_server FROM users.threepid_binding"
+                " WHERE lane = %s::smallint AND user_id = %s ORDER BY medium, address, id_server",
+                (self.lane(user_id), user_id),
+            )
+        return [Binding(*row) for row in rows]
+
+    async def add_binding(self, user_id: str, binding: Binding) -> None:
+        await self.db.call(
+            "INSERT INTO users.threepid_binding (lane, user_id, medium, address, id_server, bound_ts)"
+            " VALUES (%s::smallint, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
+            (
+                self.lane(user_id),
+                user_id,
+                binding.medium,
+                binding.address,
+                binding.id_server,
+                self.clock.now_ms(),
+            ),
+        )
+
+    async def delete_binding(self, user_id: str, binding: Binding) -> bool:
+        """False if there is none such."""
+        rows = await self.db.call(
+            "DELETE FROM users.threepid_binding WHERE lane = %s::smallint AND user_id = %s"
+            " AND medium = %s AND address = %s AND id_server = %s RETURNING 1",
+            (self.lane(user_id), user_id, binding.medium, binding.address, binding.id_server),
         )
         return bool(rows)
 

@@ -3,6 +3,7 @@
 RemoteFault (plexus.protocol)
 ├── RequestRefused       401 M_UNAUTHORIZED: not signed, or not rightly, or not for us
 ├── AddressRefused       502 M_UNKNOWN: its name leads to addresses that nobody shall reach through us
+├── RequestFailed        502 M_UNKNOWN: there was no whole answer
 └── BadKeyDocument       a published key document that proves nothing
 """
 
@@ -19,6 +20,12 @@ class RequestRefused(RemoteFault):
 
 class AddressRefused(RemoteFault):
     """A name that others gave us leads into a private network."""
+
+    STATUS = 502
+
+
+class RequestFailed(RemoteFault):
+    """Nobody answered, or not wholly, or too late."""
 
     STATUS = 502
 

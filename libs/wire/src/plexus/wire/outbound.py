@@ -5,7 +5,7 @@ preview. So none may reach what only we can reach: `AddressGuard` sees the addre
 to, and the caller connects to those that it returns, never to the name again, which may resolve to another
 address by then. A literal goes through the resolver like a name: ``0177.0.0.1`` is an address to it too.
 
-`outbound` makes both from the settings. What sends the requests is not here yet.
+`outbound` makes both from the settings; `plexus.wire.client` sends the requests.
 
 IANA's registries of special-purpose addresses (RFC 6890); RFC 4291, RFC 6052, RFC 3056 for addresses within
 addresses.

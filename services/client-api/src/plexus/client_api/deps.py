@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from plexus.client_api.identity_servers import IdentityServers
 from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.client_api.upgrade.following import Following
 from plexus.platform.context import Platform
@@ -22,6 +23,7 @@ class ClientApi:
     platform: Platform
     rooms: Rooms
     users: Users
+    identity: IdentityServers
     room_tasks: RoomTasks = field(init=False)
     following: Following = field(init=False)
 

@@ -13,6 +13,7 @@ from plexus.client_api.directory import routes as directory
 from plexus.client_api.discovery import routes as discovery
 from plexus.client_api.fallback import routes as fallback
 from plexus.client_api.filters import routes as filters
+from plexus.client_api.identity_servers import IdentityServers
 from plexus.client_api.membership import routes as membership
 from plexus.client_api.mutual_rooms import routes as mutual_rooms
 from plexus.client_api.notifications import routes as notifications
@@ -39,6 +40,7 @@ from plexus.platform.http import make_app
 from plexus.platform.service import Service
 from plexus.rooms import Rooms
 from plexus.users import Users
+from plexus.wire import Wire
 
 FEATURES = (
     discovery,
@@ -75,9 +77,9 @@ FEATURES = (
 )
 
 
-def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
+def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Service:
     """The service over these libraries; they are started and stopped by who made them."""
-    api = ClientApi(platform, rooms, users)
+    api = ClientApi(platform, rooms, users, IdentityServers(platform.settings, wire))
     app = make_app("Plexus client-server API")
     app.state.deps = api
     app.state.authenticator = users

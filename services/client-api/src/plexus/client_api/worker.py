@@ -6,22 +6,27 @@ import asyncio
 
 from plexus.client_api.delayed_events.timers import Timers
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.identity_servers import IdentityServers
+from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.client_api.search.indexing import search_worker
+from plexus.client_api.threepids.binding import Unbinder
 from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
 from plexus.platform.service import Service
 from plexus.rooms import Rooms
 from plexus.users import Users
+from plexus.wire import Wire
 
 
-def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
-    """What goes on without a request: changes of an account that its rooms are still owed, and upgrades of
-    rooms that were begun, because the process that began them died or a room was not to be had; events that
-    are due; and what follows the lanes to keep an index.
+def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Service:
+    """What goes on without a request: changes of an account that its rooms and identity servers are still
+    owed, and upgrades of rooms that were begun, because the process that began them died or a room was not to
+    be had; events that are due; and what follows the lanes to keep an index.
     """
-    api = ClientApi(platform, rooms, users)
-    parts = (api.room_tasks, Upgrades(rooms), Timers(api))
+    api = ClientApi(platform, rooms, users, IdentityServers(platform.settings, wire))
+    unbinder = Unbinder(api.identity, users)
+    parts = (RoomTasks(rooms, users, on_leaving=unbinder.unbind), Upgrades(rooms), Timers(api))
     followers = (search_worker(platform, rooms),)
 
     async def start() -> None:

@@ -25,6 +25,7 @@ from plexus.platform.settings.users import (
     AccountDataSettings,
     DelayedEventSettings,
     EmailSettings,
+    IdentitySettings,
     MediaSettings,
     PasswordSettings,
     PresenceSettings,
@@ -70,6 +71,7 @@ class Settings(Section):
     registration: RegistrationSettings = Field(default=RegistrationSettings(), description="New accounts.")
     passwords: PasswordSettings = Field(default=PasswordSettings(), description="Passwords.")
     email: EmailSettings = Field(default=EmailSettings(), description="Emails.")
+    identity: IdentitySettings = Field(default=IdentitySettings(), description="Identity servers.")
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
     account_data: AccountDataSettings = Field(default=AccountDataSettings(), description="Account data.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from plexus.platform.settings.section import Section
-from pydantic import Field, SecretStr, model_validator
+from plexus.protocol.identifiers import is_server_name
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -70,6 +71,26 @@ class EmailSettings(Section):
     @property
     def enabled(self) -> bool:
         return self.host is not None
+
+
+def _server_names(names: list[str]) -> list[str]:
+    for name in names:
+        if not is_server_name(name):
+            raise ValueError(f"not a server name (a host name with an optional port): {name}")
+    return names
+
+
+class IdentitySettings(Section):
+    """Identity servers, which know who has which email address or phone number."""
+
+    trusted_servers: Annotated[list[str], AfterValidator(_server_names)] = Field(
+        default=[],
+        description="Names (with ports) of the identity servers that users may have asked; all others are "
+        "refused. An address that one of them vouches for can be added to an account.",
+    )
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=10, description="How long an identity server may take to answer."
+    )
 
 
 class PasswordSettings(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from plexus.platform.http import Body
 from plexus.protocol.errors import InvalidParam
-from plexus.protocol.identifiers import is_device_id
+from plexus.protocol.identifiers import check_server_name, is_device_id
 from plexus.users import NewDevice
 from pydantic import AfterValidator, Field
 
@@ -73,6 +73,7 @@ class LoginTokenRequest(Body):
 
 class Deactivation(Body):
     auth: Auth = None
+    id_server: Annotated[str, AfterValidator(check_server_name)] | None = None
     erase: bool = False
 
 

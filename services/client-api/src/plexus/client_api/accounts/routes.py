@@ -20,6 +20,7 @@ from plexus.client_api.accounts.models import (
 from plexus.client_api.accounts.shared_secret import make_nonce
 from plexus.client_api.deps import Deps, EvenLockedUser, FullUser
 from plexus.client_api.own_user import Address
+from plexus.client_api.threepids.binding import unbind_all
 from plexus.platform.http import OptionalUser, User, make_router
 from plexus.protocol.errors import Forbidden, GuestAccessForbidden
 from plexus.users.short_tokens import LOGIN_LIFE_MS
@@ -138,12 +139,14 @@ async def change_password(api: Deps, requester: OptionalUser, address: Address, 
 async def deactivate_account(
     api: Deps, requester: OptionalUser, address: Address, body: Deactivation
 ) -> Json:
-    """Client-Server API, "Account deactivation". No identifiers are bound, so there are none to unbind."""
+    """Client-Server API, "Account deactivation"."""
     if requester is not None and requester.is_guest:
         raise GuestAccessForbidden
-    user_id = await service.deactivate(api, body, requester, address)
+    user_id, bindings = await service.deactivate(api, body, requester, address)
+    # Before the rooms: what is owed to those is what the worker goes by if this process dies.
+    unbound = await unbind_all(api.identity, api.users, user_id, bindings)
     await api.room_tasks.begin(user_id)
-    return {"id_server_unbind_result": "success"}
+    return {"id_server_unbind_result": "success" if unbound else "no-support"}
 
 
 @router.get("/_synapse/admin/v1/register", operation_id="getSharedSecretNonce")

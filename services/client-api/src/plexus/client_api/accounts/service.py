@@ -16,6 +16,7 @@ from plexus.client_api.accounts.models import (
 )
 from plexus.client_api.accounts.shared_secret import check_mac, check_nonce
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.threepids.binding import all_bindings
 from plexus.client_api.threepids.stages import email_stage
 from plexus.platform.http import Requester
 from plexus.protocol.errors import (
@@ -26,7 +27,7 @@ from plexus.protocol.errors import (
     ThreepidAuthFailed,
     UserLocked,
 )
-from plexus.users import NewDevice, Session, check_password_policy
+from plexus.users import Binding, NewDevice, Session, check_password_policy
 from plexus.users.uia import (
     EMAIL,
     PASSWORD,
@@ -149,7 +150,7 @@ def owner_stage(api: ClientApi, user_id: str | None) -> Stage:
 
     async def stage(auth: Mapping[str, Any]) -> Any:
         found = await email_stage(api, "password")(auth)
-        owner = await api.users.user_of_email(found["email"])
+        owner = await api.users.user_of_email(found["email"], validated_here=True)
         if owner is None or (user_id is not None and owner != user_id):
             raise ThreepidAuthFailed("This is not the address of the account")
         account = await api.users.account(owner)
@@ -209,12 +210,18 @@ async def change_password(
     )
 
 
-async def deactivate(api: ClientApi, body: Deactivation, requester: Requester | None, address: str) -> str:
-    """Close the account; the user ID, whose rooms are still to be left."""
+async def deactivate(
+    api: ClientApi, body: Deactivation, requester: Requester | None, address: str
+) -> tuple[str, list[Binding]]:
+    """Close the account; the user ID, whose rooms are still to be left, and what is still to be unbound."""
     await _limit_account(api, requester, address)
+    if body.id_server is not None:
+        api.identity.require_trusted(body.id_server)
     user_id = await authenticate_by_password(api, "deactivateAccount", _raw(body), requester, address)
+    # Read before the addresses go with the account.
+    bindings = await all_bindings(api, user_id, body.id_server)
     await api.users.deactivate(user_id, erase=body.erase)
-    return user_id
+    return user_id, bindings
 
 
 async def register_by_secret(api: ClientApi, body: SharedSecretRegistration, address: str) -> Json:

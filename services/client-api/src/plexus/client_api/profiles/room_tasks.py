@@ -41,11 +41,18 @@ Step = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class RoomTasks:
-    """The tasks of one process."""
+    """The tasks of one process. ``on_leaving`` does what else is owed when an account was closed."""
 
-    def __init__(self, rooms: Rooms, users: Users) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        users: Users,
+        *,
+        on_leaving: Callable[[str], Coroutine[Any, Any, object]] | None = None,
+    ) -> None:
         self._rooms = rooms
         self._users = users
+        self._on_leaving = on_leaving
         self._running: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
@@ -115,6 +122,8 @@ class RoomTasks:
         if task.kind == "leave":
             memberships = {"join", "invite", "knock"}
             step: Step = partial(self._leave, task.user_id)
+            if self._on_leaving is not None:
+                await self._on_leaving(task.user_id)
         else:
             memberships = {"join"}
             profile = await self._users.profile(task.user_id)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from plexus.platform.http import Body
 from plexus.protocol.errors import InvalidParam
+from plexus.protocol.identifiers import check_server_name
 from pydantic import AfterValidator, Field
 
 _OPAQUE = re.compile(r"[0-9a-zA-Z.=_-]{1,255}", re.ASCII)
@@ -14,6 +15,7 @@ _EMAIL = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*",
     re.ASCII,
 )
+_ACCESS_TOKEN = re.compile(r"[!-~]{1,2000}", re.ASCII)
 _LINK = re.compile(r"https?://[!-~]{1,2000}", re.ASCII)
 
 
@@ -38,7 +40,21 @@ def _check_link(text: str | None) -> str | None:
     return text
 
 
+def _check_address(text: str) -> str:
+    if "\0" in text or len(text) > 255:
+        raise InvalidParam("Not an address")
+    return text
+
+
+def _check_access_token(text: str) -> str:
+    if not _ACCESS_TOKEN.fullmatch(text):
+        raise InvalidParam("Not an access token of an identity server")
+    return text
+
+
 Opaque = Annotated[str, AfterValidator(check_opaque)]
+IdServer = Annotated[str, AfterValidator(check_server_name)]
+AccessToken = Annotated[str, AfterValidator(_check_access_token)]
 
 
 class EmailTokenRequest(Body):
@@ -62,5 +78,23 @@ class Addition(Body):
 
 
 class Removal(Body):
+    id_server: IdServer | None = None
     medium: Literal["email", "msisdn"]
-    address: str
+    address: Annotated[str, AfterValidator(_check_address)]
+
+
+class ThreePidCreds(Body):
+    """A session of an identity server."""
+
+    client_secret: Opaque
+    id_server: IdServer
+    id_access_token: AccessToken
+    sid: Opaque
+
+
+class Binding(ThreePidCreds):
+    """``bind3PID``: the same, without a name of its own."""
+
+
+class ValidatedAddition(Body):
+    three_pid_creds: ThreePidCreds

@@ -11,12 +11,14 @@ from fastapi import Query, Request
 from plexus.client_api.deps import Deps, FullUser
 from plexus.client_api.own_user import Address
 from plexus.client_api.params import FORM
-from plexus.client_api.threepids import service, texts
+from plexus.client_api.threepids import binding, service, texts
 from plexus.client_api.threepids.models import (
     Addition,
+    Binding,
     EmailTokenRequest,
     MsisdnTokenRequest,
     Removal,
+    ValidatedAddition,
     check_opaque,
 )
 from plexus.platform.http import make_router
@@ -52,13 +54,30 @@ async def add_3pid(api: Deps, requester: FullUser, address: Address, body: Addit
     return {}
 
 
+@router.post(V3 + "/account/3pid", operation_id="post3PIDs", deprecated=True)
+async def post_3pids(api: Deps, requester: FullUser, body: ValidatedAddition) -> Json:
+    """Add an address that an identity server has validated."""
+    await binding.add_validated(api, requester, body.three_pid_creds)
+    return {}
+
+
+@router.post(V3 + "/account/3pid/bind", operation_id="bind3PID")
+async def bind_3pid(api: Deps, requester: FullUser, body: Binding) -> Json:
+    """Let an identity server tell others that an address is the user's."""
+    await binding.bind(api, requester, body)
+    return {}
+
+
+@router.post(V3 + "/account/3pid/unbind", operation_id="unbind3pidFromAccount")
+async def unbind_3pid_from_account(api: Deps, requester: FullUser, body: Removal) -> Json:
+    """The end of that; the account keeps the address."""
+    return {"id_server_unbind_result": await binding.unbind(api, requester, body)}
+
+
 @router.post(V3 + "/account/3pid/delete", operation_id="delete3pidFromAccount")
 async def delete_3pid_from_account(api: Deps, requester: FullUser, body: Removal) -> Json:
-    """Remove an address. Nothing is bound through this server, so it knows of no identity server to unbind
-    from.
-    """
-    await service.remove(api, requester, body)
-    return {"id_server_unbind_result": "no-support"}
+    """Remove an address, and unbind it where it was bound."""
+    return {"id_server_unbind_result": await service.remove(api, requester, body)}
 
 
 @router.post(V3 + "/account/3pid/email/requestToken", operation_id="requestTokenTo3PIDEmail")

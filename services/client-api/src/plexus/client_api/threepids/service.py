@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 
 from plexus.client_api.accounts.service import authenticate_by_password
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.threepids import texts
+from plexus.client_api.threepids import binding, texts
 from plexus.client_api.threepids.mail import send_email
 from plexus.client_api.threepids.models import Addition, EmailTokenRequest, Removal
 from plexus.platform.http import Requester
 from plexus.protocol.errors import (
     Forbidden,
-    MatrixError,
     ThreepidAuthFailed,
     ThreepidInUse,
     ThreepidMediumNotSupported,
@@ -44,7 +43,8 @@ async def request_email_token(
     )
     if begun.token is None:
         return {"sid": begun.sid}
-    known = await api.users.user_of_email(body.email) is not None
+    # What an identity server has validated is in use too, but no way back in.
+    known = await api.users.user_of_email(body.email, validated_here=purpose == "password") is not None
     if known == (purpose == "password"):
         query = urlencode({"sid": begun.sid, "token": begun.token})
         link = f"{settings.public_base_url}{VALIDATE}?{query}"
@@ -87,9 +87,9 @@ async def add(api: ClientApi, requester: Requester, body: Addition, address: str
     await api.users.end_email_validation(body.sid)
 
 
-async def remove(api: ClientApi, requester: Requester, body: Removal) -> None:
-    """``delete3pidFromAccount``: what is not there is removed already."""
-    if "\0" in body.address:
-        raise MatrixError(400, "M_INVALID_PARAM", "A NUL cannot stand here")
+async def remove(api: ClientApi, requester: Requester, body: Removal) -> str:
+    """``delete3pidFromAccount``: what is not there is removed already. Whether it was unbound."""
     address = body.address.lower() if body.medium == "email" else body.address
+    wanted = await binding.bound_on(api, requester.user_id, body)
     await api.users.delete_threepid(requester.user_id, body.medium, address)
+    return await binding.unbind_removed(api, requester.user_id, wanted)
