@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from plexus.client_api import root as client_api
+from plexus.client_api.deps import ClientApi
+from plexus.client_api.identity_servers import IdentityServers
 from plexus.media import root as media
 from plexus.platform.compose import open_platform
 from plexus.platform.context import Platform
@@ -71,6 +73,11 @@ class House:
 
     def client(self, token: str | None = None) -> AsgiClient:
         return AsgiClient(self.gateway, token)
+
+    def client_api(self) -> ClientApi:
+        """The parts of client-api once more, as another process has them."""
+        identity = IdentityServers(self.platform.settings, self.wire)
+        return ClientApi(self.platform, self.rooms, self.users, identity)
 
     async def person(self, localpart: str) -> Person:
         """A new account with one device."""

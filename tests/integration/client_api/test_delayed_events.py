@@ -13,7 +13,6 @@ import pytest_asyncio
 from plexus.client_api.delayed_events import queries
 from plexus.client_api.delayed_events import timers as module
 from plexus.client_api.delayed_events.timers import Timers
-from plexus.client_api.deps import ClientApi
 from plexus.protocol.errors import Unavailable
 from plexus.rooms import Written
 
@@ -36,7 +35,7 @@ async def timers(house: House) -> AsyncIterator[Timers]:
 
 
 async def run_timers(house: House) -> AsyncIterator[Timers]:
-    made = Timers(ClientApi(house.platform, house.rooms, house.users))
+    made = Timers(house.client_api())
     await made.start()
     yield made
     await made.drain()
@@ -332,7 +331,7 @@ async def test_many_workers_send_each_event_once_and_in_order(
     ]
     await asyncio.sleep(0.3)
     # All are due: as after a restart.
-    workers = [Timers(ClientApi(house.platform, house.rooms, house.users)) for _ in range(3)]
+    workers = [Timers(house.client_api()) for _ in range(3)]
     await asyncio.gather(*(worker.start() for worker in workers))
     found = [await finalised(alice, delay_id) for delay_id in events]
     await asyncio.gather(*(worker.drain() for worker in workers))

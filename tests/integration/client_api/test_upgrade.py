@@ -7,8 +7,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from plexus.client_api.deps import ClientApi
-from plexus.client_api.identity_servers import IdentityServers
 from plexus.client_api.upgrade import service
 from plexus.client_api.upgrade.events import MOST_BANS_AT_ONCE
 from plexus.client_api.upgrade.finishing import Upgrades
@@ -299,8 +297,7 @@ async def test_requests_at_the_same_time_make_one_room(house: House, alice: Pers
 
 async def _die_after_the_room(house: House, alice: Person, old: str) -> None:
     """All that an upgrade does up to the new room, and no more."""
-    identity = IdentityServers(house.platform.settings, house.wire)
-    api = ClientApi(house.platform, house.rooms, house.users, identity)
+    api = house.client_api()
     await service._make(api, alice.user_id, old, get_room_version("12"), [], None)
 
 
