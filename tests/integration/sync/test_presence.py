@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from plexus.wire import Wire
 
 from tests.integration.sync.building import SYNC, Building, SyncPerson, open_building
 from tests.support.house import V3, House
@@ -262,7 +263,8 @@ async def test_no_sync_writes_because_of_presence(
 ) -> None:
     await share(alice, bob)
     await bob.sync()
-    house = House(building.platform, building.rooms, building.users, bob.app.gateway)
+    wire = Wire(building.platform)
+    house = House(building.platform, building.rooms, building.users, bob.app.gateway, wire)
     before = await house.count("lanes.fact")
     for state in ("online", "unavailable", "online"):
         await bob.sync(set_presence=state)
