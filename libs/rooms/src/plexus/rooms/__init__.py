@@ -41,6 +41,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), w
 from plexus.rooms.body import events_of, ref_in
 from plexus.rooms.bundles import Bundle, Parent
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
+from plexus.rooms.membership import member_of
 from plexus.rooms.notifications import Listed, Notification
 from plexus.rooms.receipt_targets import ReceiptTarget
 from plexus.rooms.receipts import MAIN as MAIN_THREAD
@@ -121,6 +122,7 @@ __all__ = [
     "Wanted",
     "Written",
     "events_of",
+    "member_of",
     "receipts_of",
     "ref_in",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 from plexus.protocol.errors import Forbidden, MatrixError
 from plexus.protocol.identifiers import is_user_id
 from plexus.rooms.ground import Ground
 from plexus.rooms.packing import int4, int8
-from plexus.rooms.stored import StoredEvent, with_columns
+from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import Member, RoomRef, UserRoom
 from plexus.rooms.writes import MEMBERSHIP_NAMES, MEMBERSHIPS
 
@@ -34,15 +35,6 @@ SELECT q.i - 1, m.membership, m.num, m.position, m.from_ordinal, m.sender, m.for
                         AND m.position <= q.cut AND m.to_position > q.cut
                       ORDER BY m.from_ordinal DESC LIMIT 1) AS m
 """
-
-_JOINED = with_columns("""
-SELECT {columns}
-  FROM (SELECT lane, room, num FROM rooms.membership
-         WHERE lane = %(lane)s::smallint AND room = %(room)s::integer
-           AND to_ordinal = 9223372036854775807 AND membership <= 2 AND membership = 1
-         ORDER BY from_ordinal) AS m
-  JOIN rooms.event e USING (lane, room, num)
-""")
 
 _IDS = """
 SELECT user_id FROM rooms.membership
@@ -99,18 +91,6 @@ RETURNING true
 """
 
 
-def with_membership(
-    members: Iterable[StoredEvent], membership: str | None, not_membership: str | None
-) -> list[StoredEvent]:
-    """Of these m.room.member events those with the one and without the other; None asks for nothing."""
-    return [
-        event
-        for event in members
-        if (membership is None or event.content.get("membership") == membership)
-        and (not_membership is None or event.content.get("membership") != not_membership)
-    ]
-
-
 class MembershipReader:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -145,11 +125,6 @@ class MembershipReader:
                     )
                 rooms += [_user_room(later[i], row) for i, *row in rows]
         return [room for room in rooms if room.membership in memberships]
-
-    async def joined_members(self, ref: RoomRef) -> list[Member]:
-        async with self._ground.db.read() as session:
-            rows = await session.fetch(_JOINED, {"lane": ref.lane, "room": ref.room})
-        return [_member(StoredEvent.of_row(ref, row)) for row in rows]
 
     async def member_ids(self, ref: RoomRef, memberships: Collection[str]) -> list[str]:
         numbers = [MEMBERSHIPS[name] for name in memberships]
@@ -193,9 +168,28 @@ def _user_room(ref: RoomRef, row: Sequence[Any]) -> UserRoom:
     return UserRoom(ref, MEMBERSHIP_NAMES[membership], num, position, from_ordinal, sender, forgotten)
 
 
-def _member(event: StoredEvent) -> Member:
-    def text(key: str) -> str | None:
-        value = event.content.get(key)
+class _MemberContent(msgspec.Struct):
+    """Of m.room.member what member lists show. Of any type, as far as the rules do not say."""
+
+    membership: str
+    displayname: Any = None
+    avatar_url: Any = None
+
+
+class _MemberPdu(msgspec.Struct):
+    content: _MemberContent
+
+
+_parse = msgspec.json.Decoder(_MemberPdu).decode
+
+
+def member_of(event: StoredEvent) -> Member:
+    """What an m.room.member event says, read without parsing the rest of it."""
+    content = _parse(event.raw).content
+
+    def text(value: object) -> str | None:
         return value if isinstance(value, str) else None
 
-    return Member(event.state_key or "", "join", text("displayname"), text("avatar_url"))
+    return Member(
+        event.state_key or "", content.membership, text(content.displayname), text(content.avatar_url)
+    )

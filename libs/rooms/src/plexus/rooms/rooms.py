@@ -16,8 +16,9 @@ from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
+from plexus.rooms.in_force import InForce
 from plexus.rooms.member_rules import DefaultRules, MemberRules
-from plexus.rooms.membership import MembershipReader, with_membership
+from plexus.rooms.membership import MembershipReader, member_of
 from plexus.rooms.notifications import NEWEST, Listed, Notification, NotificationReader
 from plexus.rooms.notifying import Notifier
 from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
@@ -28,7 +29,7 @@ from plexus.rooms.relations import Asked, read_children
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
-from plexus.rooms.state import StateReader
+from plexus.rooms.state import StateReader, filter_of
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.threads import ThreadsPage, read_threads
@@ -68,6 +69,7 @@ class Rooms:
         self._events = EventReader(ground)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
+        self._in_force = InForce(ground, self._states)
         self._members = MembershipReader(ground)
         self._viewing = Viewing(ground, self._refs, self._events, self._heads)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
@@ -212,23 +214,10 @@ class Rooms:
         """
         return await self._members.rooms_of(user_id, memberships, cut)
 
-    async def joined_members(self, room_id: str) -> list[Member]:
-        """The joined members, in the order in which they came, with what their events say of them."""
-        return await self._members.joined_members(await self._refs.require(room_id))
-
-    async def members(
-        self,
-        room_id: str,
-        *,
-        snapshot: int | None = None,
-        membership: str | None = None,
-        not_membership: str | None = None,
-    ) -> list[StoredEvent]:
-        """The m.room.member events of a snapshot (default: now)."""
-        room = await self._require_room(room_id)
-        wanted = Wanted(types=frozenset({"m.room.member"}))
-        state = await self.state_at(room.ref, room.snapshot if snapshot is None else snapshot, wanted)
-        return with_membership(state.values(), membership, not_membership)
+    async def joined_members(self, view: View) -> list[Member]:
+        """The members who are joined in what somebody may see, with what their events say of them."""
+        found = map(member_of, await self.state_seen(view, Wanted(types=frozenset({"m.room.member"}))))
+        return [member for member in found if member.membership == "join"]
 
     async def member_ids(self, ref: RoomRef, memberships: Collection[str] = frozenset({"join"})) -> list[str]:
         """The users that have one of these memberships now."""
@@ -328,6 +317,13 @@ class Rooms:
         """The state in force now."""
         room = await self._require_room(room_id)
         return list((await self.state_at(room.ref, room.snapshot, wanted)).values())
+
+    async def state_seen(self, view: View, wanted: Wanted = EVERYTHING) -> list[StoredEvent]:
+        """The state that somebody may see: all of it, or all of some types. That of now is kept in memory."""
+        if not view.is_current or wanted.members is not None:
+            return list((await self.state_at(view.ref, view.snapshot, wanted)).values())
+        let_through = filter_of(wanted)
+        return [event for key, event in (await self._in_force.state(view)).items() if let_through(*key)]
 
     async def state_at(
         self, ref: RoomRef, snapshot: int, wanted: Wanted = EVERYTHING

@@ -299,7 +299,8 @@ class TimelinePage:
 @dataclass(frozen=True, slots=True)
 class View:
     """What a user may see of a room's state: that of now, or as it was when they left (``place``). ``newest``
-    is the room's end; ``relates`` says whether any event of the room relates to another.
+    is the room's end, ``num`` the number of its last event; ``relates`` says whether any event of the room
+    relates to another.
     """
 
     ref: RoomRef
@@ -308,6 +309,7 @@ class View:
     viewer: Viewer
     is_current: bool
     newest: Place
+    num: int
     relates: bool
 
     @property

@@ -16,7 +16,7 @@ from plexus.rooms.visibility import INTERVALS, Viewer, read_viewers, viewer_of
 
 # One row for each interval, each with the room's head; one with nothing else if there are none.
 _VIEW = """
-SELECT q.head_ordinal, q.snapshot,
+SELECT q.head_ordinal, q.head_num, q.snapshot,
        EXISTS (SELECT FROM rooms.relation WHERE lane = %(lane)s::smallint AND room = %(room)s::integer), x.*
   FROM (SELECT * FROM rooms.room WHERE lane = %(lane)s::smallint AND room = %(room)s::integer) AS q
   LEFT JOIN LATERAL ({intervals}) AS x ON true ORDER BY x.from_ordinal
@@ -59,18 +59,18 @@ class Viewing:
             rows = await session.fetch(_VIEW, {"lane": ref.lane, "room": ref.room, "user": user_id})
         if not rows:
             raise Forbidden("You are not in this room")
-        head_ordinal, snapshot, relates = rows[0][:3]
+        head_ordinal, num, snapshot, relates = rows[0][:4]
         newest = Place(head_ordinal)
-        viewer = viewer_of(user_id, (row[3:] for row in rows if row[3] is not None))
+        viewer = viewer_of(user_id, (row[4:] for row in rows if row[4] is not None))
         if viewer.membership == "join" or viewer.history_visibility == "world_readable":
-            return View(ref, snapshot, newest, viewer, True, newest, relates)
+            return View(ref, snapshot, newest, viewer, True, newest, num, relates)
         left_at = viewer.left_at
         if viewer.forgotten or left_at is None:
             raise Forbidden("You are not in this room")
         snapshot = await self._heads.snapshot_at(ref, Place(left_at))
         if snapshot is None:
             raise Forbidden("You are not in this room")
-        return View(ref, snapshot, Place(left_at), viewer, False, newest, relates)
+        return View(ref, snapshot, Place(left_at), viewer, False, newest, num, relates)
 
     async def _viewer(self, ref: RoomRef, user_id: str) -> Viewer:
         return (await read_viewers(self._ground, [ref], user_id))[ref]

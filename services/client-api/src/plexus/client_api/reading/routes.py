@@ -17,7 +17,6 @@ from plexus.client_api.reading.models import (
     read_filter,
 )
 from plexus.platform.http import Requester, User, make_router
-from plexus.protocol.errors import Forbidden
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room participation"])
 
@@ -87,15 +86,9 @@ async def get_members_by_room(
 
 
 @router.get("/rooms/{roomId}/joined_members", operation_id="getJoinedMembersByRoom")
-async def get_joined_members_by_room(api: Deps, requester: FullUser, room_id: RoomId) -> dict[str, Any]:
+async def get_joined_members_by_room(api: Deps, requester: FullUser, room_id: RoomId) -> Response:
     """Client-Server API, "Getting events for a room": for those who are in the room."""
-    if await api.rooms.membership(room_id, requester.user_id) != "join":
-        raise Forbidden("You are not in the room")
-    joined: dict[str, dict[str, str]] = {}
-    for member in await api.rooms.joined_members(room_id):
-        shown = {"display_name": member.displayname, "avatar_url": member.avatar_url}
-        joined[member.user_id] = {name: value for name, value in shown.items() if value is not None}
-    return {"joined": joined}
+    return _json(await service.joined_members(api, requester, room_id))
 
 
 @router.get("/rooms/{roomId}/messages", operation_id="getRoomEvents")

@@ -17,7 +17,16 @@ from plexus.client_api.reading.places import place_of, token_of
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden, NotFound
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import EVERYTHING, Bundle, Place, RoomRef, StoredEvent, TimelinePage, View, Wanted
+from plexus.rooms import (
+    EVERYTHING,
+    Bundle,
+    Place,
+    RoomRef,
+    StoredEvent,
+    TimelinePage,
+    Wanted,
+    member_of,
+)
 from plexus.users import NO_RULES
 
 MEMBER = "m.room.member"
@@ -95,8 +104,7 @@ async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
     """``getRoomState``: the state now, or when the requester left."""
     view = await api.rooms.view(room_id, requester.user_id)
-    state = await state_of(api, view, EVERYTHING)
-    return reader_of(api, requester).events(state)
+    return reader_of(api, requester).events(await api.rooms.state_seen(view))
 
 
 async def state_entry(
@@ -136,20 +144,33 @@ async def members(
 ) -> bytes:
     """``getMembersByRoom``: the member events now, when the requester left, or ``at`` a token."""
     view = await api.rooms.view(room_id, requester.user_id)
-    snapshot = view.snapshot
     if at is not None:
         place = await place_of(api, view.ref, at)
         if place is not None and place < view.place:
             if not view.viewer.at(place).visible:
                 raise Forbidden("You could not see the room at that point")
             earlier = await api.rooms.snapshot_at(view.ref, place)
-            snapshot = snapshot if earlier is None else earlier
-    found = await api.rooms.members(room_id, snapshot=snapshot)
+            if earlier is not None:
+                view = replace(view, snapshot=earlier, is_current=False)
+    found = await api.rooms.state_seen(view, Wanted(types=frozenset({MEMBER})))
     if membership is not None or not_membership is not None:
         # "the two parameters create an 'or' condition"
         others = set(get_args(Membership)) - {not_membership} if not_membership is not None else set()
-        found = [event for event in found if event.content.get("membership") in {membership, *others}]
+        wanted = {membership, *others}
+        found = [event for event in found if member_of(event).membership in wanted]
     return b'{"chunk":' + reader_of(api, requester).events(found) + b"}"
+
+
+async def joined_members(api: ClientApi, requester: Requester, room_id: str) -> bytes:
+    """``getJoinedMembersByRoom``: `Forbidden` for who is not in the room."""
+    view = await api.rooms.view(room_id, requester.user_id)
+    if view.viewer.membership != "join":
+        raise Forbidden("You are not in the room")
+    joined: dict[str, dict[str, str]] = {}
+    for member in await api.rooms.joined_members(view):
+        shown = {"display_name": member.displayname, "avatar_url": member.avatar_url}
+        joined[member.user_id] = {name: value for name, value in shown.items() if value is not None}
+    return orjson.dumps({"joined": joined})
 
 
 async def messages(
@@ -273,9 +294,3 @@ async def _membership_at(api: ClientApi, requester: Requester, event: StoredEven
         return None
     viewers = await api.rooms.viewers([event.ref], requester.user_id)
     return viewers[event.ref].at(event.place).membership
-
-
-async def state_of(api: ClientApi, view: View, wanted: Wanted) -> list[StoredEvent]:
-    if view.is_current:
-        return await api.rooms.current_state(view.ref.room_id, wanted)
-    return list((await api.rooms.state_at(view.ref, view.snapshot, wanted)).values())

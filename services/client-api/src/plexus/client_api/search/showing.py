@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.reading.places import token_of
-from plexus.client_api.reading.service import MEMBER, Reader, state_of
+from plexus.client_api.reading.service import MEMBER, Reader
 from plexus.client_api.search import words
 from plexus.client_api.search.documents import text_of
 from plexus.client_api.search.models import MAX_CONTEXT, EventContext, RoomEvents
 from plexus.client_api.search.queries import Match
 from plexus.client_api.search.service import Page
-from plexus.rooms import EVERYTHING, Place, StoredEvent, TimelinePage, Wanted
+from plexus.rooms import Place, StoredEvent, TimelinePage, Wanted
 
 Hit = tuple[StoredEvent, Match]
 
@@ -94,7 +94,7 @@ async def _states(api: ClientApi, reader: Reader, events: Sequence[StoredEvent])
     states = {}
     for room_id in dict.fromkeys(event.room_id for event in events):
         view = await api.rooms.view(room_id, reader.user_id)
-        states[room_id] = orjson.Fragment(reader.events(await state_of(api, view, EVERYTHING)))
+        states[room_id] = orjson.Fragment(reader.events(await api.rooms.state_seen(view)))
     return states
 
 
