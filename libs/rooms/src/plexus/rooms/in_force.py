@@ -1,9 +1,10 @@
 """Whole current states, kept in memory for the next who asks: ``/members`` and ``/state`` of large rooms.
 
 What is kept is of one moment of its room, and is compared with the room's head whenever it is used. If the
-room has gone on, one statement tells whether anything was redacted since; if not, what has changed is the
-difference of two snapshots, which never change. So a list of ten thousand members is read once, and after a
-join one event more. Nothing has to be told to this cache, and every replica may have one of its own.
+room has gone on, one statement brings the state events since, and says whether anything else may have changed
+the state or the events of it: a redaction, or a fork. Then it is read anew. So a list of ten thousand members
+is read once, and after a join one event more. Nothing has to be told to this cache, and every replica may
+have one of its own.
 
 The events are kept as bytes, with their client form once that has been printed.
 """
@@ -31,7 +32,7 @@ State = Mapping[tuple[str, str], StoredEvent]
 
 # One statement, so that head and state are of one moment.
 _STATE = with_columns("""
-SELECT r.head_num, r.snapshot, e.*
+SELECT r.head_num, e.*
   FROM rooms.room r
   JOIN rooms.current_state c ON c.lane = r.lane AND c.room = r.room
  CROSS JOIN LATERAL (SELECT {columns} FROM rooms.event e
@@ -40,12 +41,20 @@ SELECT r.head_num, r.snapshot, e.*
  ORDER BY e.num
 """)
 
-_SINCE = """
-SELECT r.head_num, r.snapshot,
-       EXISTS (SELECT FROM rooms.event e
-                WHERE e.lane = r.lane AND e.room = r.room AND e.num > %s AND e.redacts IS NOT NULL)
-  FROM rooms.room r WHERE r.lane = %s::smallint AND r.room = %s::integer
-"""
+# An event of which neither is noted has changed the room's state from what it was by itself alone.
+_SINCE = with_columns("""
+SELECT r.head_num, s.is_plain, e.*
+  FROM rooms.room r
+ CROSS JOIN LATERAL (SELECT bool_and(redacts IS NULL AND flags = 0 AND room_before IS NULL
+                                     AND room_after IS NULL) AS is_plain
+                       FROM rooms.event e
+                      WHERE e.lane = r.lane AND e.room = r.room AND e.num > %(num)s) AS s
+  LEFT JOIN LATERAL (SELECT {columns} FROM rooms.event e
+                      WHERE e.lane = r.lane AND e.room = r.room AND e.num > %(num)s
+                        AND e.state_key IS NOT NULL) AS e ON true
+ WHERE r.lane = %(lane)s::smallint AND r.room = %(room)s::integer
+ ORDER BY e.num
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,6 @@ class _Kept:
     """The state of a room when its newest event was ``num``."""
 
     num: int
-    snapshot: int
     state: State
     size: int
 
@@ -72,18 +80,17 @@ class InForce:
             kept = await self._catch_up(view, kept)
         if kept is None:
             kept = await self._read(view.ref)
+        self._keep(view.ref, kept)
         if kept.num > view.num:
             # The room has gone on since it was looked at whether the viewer is in it.
             return (await self._states.states([(view.ref, view.snapshot, EVERYTHING)]))[0]
-        self._keep(view.ref, kept)
         return kept.state
 
     async def _read(self, ref: RoomRef) -> _Kept:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_STATE, (ref.lane, ref.room))
-        events = [StoredEvent.of_row(ref, row[2:]) for row in rows]
-        num, snapshot = rows[0][:2]
-        return _Kept(num, snapshot, {event.key: event for event in events}, _size(events))
+        events = [StoredEvent.of_row(ref, row[1:]) for row in rows]
+        return _Kept(rows[0][0], {event.key: event for event in events}, _size(events))
 
     async def _catch_up(self, view: View, kept: _Kept) -> _Kept | None:
         """The state as of now; None if it must be read."""
@@ -91,16 +98,12 @@ class InForce:
         if view.num - kept.num > MOST_BEHIND:
             return None
         async with self._ground.db.read() as session:
-            row = await session.one(_SINCE, (kept.num, ref.lane, ref.room))
-        if row is None or row[2]:
+            rows = await session.fetch(_SINCE, {"num": kept.num, "lane": ref.lane, "room": ref.room})
+        if not rows or not rows[0][1]:
             return None
-        num, snapshot = row[:2]
-        if snapshot == kept.snapshot:
-            return _Kept(num, snapshot, kept.state, kept.size)
-        (changes,) = await self._states.diffs([(ref, kept.snapshot, snapshot, EVERYTHING)])
-        state = {**kept.state, **changes}
-        left = {key: event for key, event in state.items() if event is not None}
-        return _Kept(num, snapshot, left, kept.size + _size([each for each in changes.values() if each]))
+        events = [StoredEvent.of_row(ref, row[2:]) for row in rows if row[2] is not None]
+        state = {**kept.state, **{event.key: event for event in events}} if events else kept.state
+        return _Kept(rows[0][0], state, kept.size + _size(events))
 
     def _keep(self, ref: RoomRef, kept: _Kept) -> None:
         old = self._kept.pop(ref, None)
