@@ -91,7 +91,7 @@ BAD: list[tuple[Any, int, str]] = [
     ({"invite": "@a:b"}, 400, "M_BAD_JSON"),
     ({"invite": ["bob"]}, 400, "M_INVALID_PARAM"),
     ({"invite": ["@bob:elsewhere.org"]}, 403, "M_FORBIDDEN"),
-    ({"invite_3pid": [{"medium": "email", "address": "a@b"}]}, 403, "M_THREEPID_DENIED"),
+    ({"invite_3pid": [{"medium": "email", "address": "a@b"}]}, 400, "M_MISSING_PARAM"),
     ({"room_alias_name": "a:b"}, 400, "M_INVALID_PARAM"),
     ({"room_alias_name": "a b"}, 400, "M_INVALID_PARAM"),
     ({"room_alias_name": ""}, 400, "M_INVALID_PARAM"),

@@ -47,31 +47,27 @@ def check_third_party_invite(context: Context, target: str) -> None:
         )
     if context.event.sender != invitation.sender:
         raise context.refusal("member.invite.third_party.sender", "The invitation was sent by somebody else")
-    if not _is_signed_by_any(signed, list(_public_keys(invitation.content))):
+    if not any(keys_that_signed(signed, invitation.content)):
         raise context.refusal(
             "member.invite.third_party.otherwise", "No key of the invitation has signed this"
         )
 
 
-def _public_keys(content: Mapping[str, Any]) -> Iterator[str]:
-    listed = content.get("public_keys")
-    entries = [content, *(listed if isinstance(listed, list) else ())]
-    for entry in entries:
-        key = entry.get("public_key") if isinstance(entry, Mapping) else None
-        if isinstance(key, str):
-            yield key
-
-
-def _is_signed_by_any(signed: Mapping[str, Any], public_keys: list[str]) -> bool:
+def keys_that_signed(signed: Mapping[str, Any], invitation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of the keys in the invitation's content those that have signed this, each with what is said of it
+    (``public_key``, ``key_validity_url``).
+    """
     try:
         message = signed_bytes(signed)
     except MatrixError:
-        return False
-    return any(
-        _verifies(key_id, public_key, message, signature)
-        for key_id, signature in _signatures(signed)
-        for public_key in public_keys
-    )
+        return
+    listed = invitation.get("public_keys")
+    for entry in (invitation, *(listed if isinstance(listed, list) else ())):
+        key = entry.get("public_key") if isinstance(entry, Mapping) else None
+        if isinstance(key, str) and any(
+            _verifies(key_id, key, message, signature) for key_id, signature in _signatures(signed)
+        ):
+            yield {"public_key": key, "key_validity_url": entry.get("key_validity_url")}
 
 
 def _signatures(signed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

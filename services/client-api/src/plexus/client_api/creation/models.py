@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from plexus.client_api.membership.models import Invite3pid
 from plexus.platform.http import Body
 from plexus.protocol.identifiers import check_user_id
 from pydantic import AfterValidator, Field
@@ -29,7 +30,7 @@ class CreateRoom(Body):
     name: str | None = None
     topic: str | None = None
     invite: list[UserId] | None = Field(default=None, max_length=1000)
-    invite_3pid: list[dict[str, Any]] | None = None
+    invite_3pid: list[Invite3pid] | None = Field(default=None, max_length=20)
     room_version: str | None = None
     creation_content: dict[str, Any] | None = None
     initial_state: list[StateEvent] | None = Field(default=None, max_length=1000)

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Query
 from plexus.client_api.deps import Deps, FullUser
-from plexus.client_api.membership import service
+from plexus.client_api.membership import service, third_party
 from plexus.client_api.membership.models import Invite, Join, Reasoned, Targeted
 from plexus.client_api.params import RoomId, RoomIdOrAlias
 from plexus.platform.http import User, make_router
-from plexus.protocol.errors import MatrixError
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room membership"])
 
@@ -42,6 +41,8 @@ async def join_room(
 async def _join(api: Deps, user_id: str, room: str, body: Join) -> dict[str, str]:
     await api.platform.limits.check("join", user_id)
     room_id = await service.resolve(api, room)
+    if body.third_party_signed is not None:
+        await third_party.accept(api, room_id, user_id, body.third_party_signed)
     await service.join(api, room_id, user_id, body.reason)
     return {"room_id": room_id}
 
@@ -59,12 +60,12 @@ async def knock_room(
 
 @router.post("/rooms/{roomId}/invite", operation_id="inviteUser")
 async def invite_user(api: Deps, requester: FullUser, room_id: RoomId, body: Invite) -> dict[str, str]:
-    """Client-Server API, "Joining rooms". Third-party identifiers are refused: there is no identity
-    server.
-    """
+    """Client-Server API, "Joining rooms"; by third-party identifier it is ``inviteBy3PID``."""
     await api.platform.limits.check("invite", requester.user_id)
-    if body.user_id is None and body.medium is not None:
-        raise MatrixError(403, "M_THREEPID_DENIED", "This server cannot invite by third-party identifier")
+    wanted = body.third_party
+    if wanted is not None:
+        await third_party.invite(api, room_id, requester.user_id, wanted, body.reason)
+        return {}
     await service.invite(api, room_id, requester.user_id, body.user_id, body.reason)
     return {}
 

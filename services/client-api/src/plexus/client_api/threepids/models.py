@@ -54,6 +54,7 @@ def _check_access_token(text: str) -> str:
 
 Opaque = Annotated[str, AfterValidator(check_opaque)]
 IdServer = Annotated[str, AfterValidator(check_server_name)]
+ThirdPartyAddress = Annotated[str, AfterValidator(_check_address)]
 AccessToken = Annotated[str, AfterValidator(_check_access_token)]
 
 
@@ -80,7 +81,7 @@ class Addition(Body):
 class Removal(Body):
     id_server: IdServer | None = None
     medium: Literal["email", "msisdn"]
-    address: Annotated[str, AfterValidator(_check_address)]
+    address: ThirdPartyAddress
 
 
 class ThreePidCreds(Body):
