@@ -226,6 +226,21 @@ async def test_a_logout_does_not_keep_it_and_a_deactivation_does(
     assert await bodies(alice, room_id) == ["after the logout"]
 
 
+async def test_of_a_closed_account_nothing_is_kept(
+    house: House, alice: Person, bob: Person, timers: Timers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_USERS_AT_ONCE", 1)
+    room_id = await alice.create_room()
+    kept = await schedule(alice, room_id, LATER, "hers")
+    for number in range(2):
+        waiting = await schedule(bob, room_id, LATER, f"his {number}")
+    (await act(bob, waiting, "cancel")).ok()
+    await house.users.deactivate(bob.user_id, erase=True)
+    await timers.forget()
+    assert bob.user_id not in await queries.users(house.platform.db, "", 1000)
+    assert (await alice.get(f"{LIST}/{kept}")).status == 200
+
+
 async def test_a_suspended_user_schedules_nothing_and_sends_nothing(house: House, alice: Person) -> None:
     room_id = await alice.create_room()
     delay_id = await schedule(alice, room_id, 700, "unsaid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, LiteralString
 
 import orjson
@@ -80,6 +81,12 @@ DELETE FROM client_api.delayed_event WHERE delay_id IN (
      WHERE finalised_ts < client_api.now_ms() - %s OR newest > %s) RETURNING 1
 """
 
+_USERS = """
+SELECT DISTINCT user_id FROM client_api.delayed_event WHERE user_id > %s ORDER BY user_id LIMIT %s
+"""
+
+_FORGET_USERS = "DELETE FROM client_api.delayed_event WHERE user_id = ANY (%s::text[]) RETURNING 1"
+
 
 async def schedule(
     db: Database, delay_id: str, user_id: str, txn: Txn | None, draft: Draft, delay_ms: int, most: int
@@ -150,3 +157,14 @@ async def release(db: Database, delay_id: str, pause_ms: int = 0) -> None:
 async def forget(db: Database, kept_ms: int, most: int) -> None:
     """Forget those that were finalised longer ago, and a user's oldest beyond the ``most`` newest."""
     await db.call(_FORGET, (kept_ms, most))
+
+
+async def users(db: Database, after: str, limit: int) -> list[str]:
+    """Users of whom there are events, in order."""
+    async with db.read(primary=True) as session:
+        return [user_id for (user_id,) in await session.fetch(_USERS, (after, limit))]
+
+
+async def forget_users(db: Database, user_ids: Collection[str]) -> None:
+    """Forget all events of these users, sent or not."""
+    await db.call(_FORGET_USERS, (list(user_ids),))

@@ -27,6 +27,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks, at most: how late an event may be that was scheduled for sooner."""
 
 _AT_ONCE = 50
+_USERS_AT_ONCE = 500
 _SHORTEST = 0.01
 _SEND_SECONDS = LEASE_MS / 2000
 """Half a lease. What is not sent by then is left to who claims it next."""
@@ -45,7 +46,7 @@ class Timers:
         self._db = api.platform.db
         self._looking: asyncio.Task[None] | None = None
         self._forgetting = PeriodicJob(
-            api.platform.leadership, "delayed_events.forget", self._forget, every=600
+            api.platform.leadership, "delayed_events.forget", self.forget, every=600
         )
 
     async def start(self) -> None:
@@ -114,5 +115,13 @@ class Timers:
                 log.exception("the look for delayed events failed")
             await asyncio.sleep(wait)
 
-    async def _forget(self) -> None:
+    async def forget(self) -> None:
+        """Forget what has been kept long enough, and all that accounts have left which are closed."""
         await queries.forget(self._db, KEPT_MS, KEPT_OF_A_USER)
+        users = await queries.users(self._db, "", _USERS_AT_ONCE)
+        while users:
+            open_ones = await self._api.users.profiles(users)
+            closed = [user_id for user_id in users if user_id not in open_ones]
+            if closed:
+                await queries.forget_users(self._db, closed)
+            users = await queries.users(self._db, users[-1], _USERS_AT_ONCE)
