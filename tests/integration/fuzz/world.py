@@ -463,6 +463,7 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "upgradeRoom": lambda world: Call(
         {"roomId": world.room()}, body={"new_version": "11"}, account=world.dora
     ),
+    "searchUserDirectory": lambda world: Call(body={"search_term": "alice"}),
     "search": lambda world: Call(
         body={"search_categories": {"room_events": {"search_term": "message", "include_state": True}}}
     ),

@@ -63,6 +63,11 @@ SELECT DISTINCT o.user_id
                   AND mine.to_ordinal = 9223372036854775807 AND mine.membership = 1)
 """
 
+_JOINED_BY = """
+SELECT user_id, lane, room FROM rooms.membership
+ WHERE user_id = ANY (%s::text[]) AND to_ordinal = 9223372036854775807 AND membership = 1
+"""
+
 _MUTUAL = """
 WITH both_in AS MATERIALIZED (
     SELECT r.room_id FROM rooms.membership mine
@@ -141,6 +146,13 @@ class MembershipReader:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_SHARE, {"user": user_id, "others": list(others)})
         return {row[0] for row in rows}
+
+    async def joined_by(self, user_ids: Collection[str]) -> dict[str, set[tuple[int, int]]]:
+        found: dict[str, set[tuple[int, int]]] = {user_id: set() for user_id in user_ids}
+        async with self._ground.db.read(primary=True) as session:
+            for user_id, lane, room in await session.fetch(_JOINED_BY, (list(user_ids),)):
+                found[user_id].add((lane, room))
+        return found
 
     async def mutual_rooms(self, user_id: str, other: str, after: str, limit: int) -> tuple[int, list[str]]:
         async with self._ground.db.read() as session:

@@ -239,6 +239,10 @@ class Rooms:
         """Those of ``others`` who share a joined room with ``user_id``."""
         return await self._members.share_room(user_id, others)
 
+    async def joined_by(self, user_ids: Collection[str]) -> dict[str, set[tuple[int, int]]]:
+        """The rooms (lane, number) that each of these users has joined, by the primary."""
+        return await self._members.joined_by(user_ids)
+
     async def mutual_rooms(
         self, user_id: str, other: str, *, after: str = "", limit: int
     ) -> tuple[int, list[str]]:

@@ -17,6 +17,7 @@ from plexus.users.filters import FilterStore
 from plexus.users.inbox import InboxStore
 from plexus.users.keys import KeyStore
 from plexus.users.last_seen import LastSeen
+from plexus.users.listing import ListingStore
 from plexus.users.presence import Presence
 from plexus.users.profiles import ProfileStore
 from plexus.users.pushers import PusherStore
@@ -50,6 +51,7 @@ class Users(
     RoomTaskStore,
     FilterStore,
     KeyStore,
+    ListingStore,
     InboxStore,
 ):
     """Everything keyed by a user. One a process, made over a `Platform`; ``start`` before use, ``stop`` at

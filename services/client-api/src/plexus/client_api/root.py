@@ -34,6 +34,7 @@ from plexus.client_api.threepids import routes as threepids
 from plexus.client_api.timestamps import routes as timestamps
 from plexus.client_api.typing import routes as typing
 from plexus.client_api.upgrade import routes as upgrade
+from plexus.client_api.user_directory import routes as user_directory
 from plexus.client_api.voip import routes as voip
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
@@ -66,6 +67,7 @@ FEATURES = (
     directory,
     summaries,
     search,
+    user_directory,
     upgrade,
     voip,
     administration,

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from plexus.platform.lanes.facts import Fact, Heads
-from plexus.platform.lanes.kinds import ROOM
 from plexus.platform.lanes.order import LaneKey
 from plexus.platform.periodic import holder_name
 from plexus.platform.ports import Lease
@@ -236,10 +235,12 @@ async def wait_for(
         await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def marks_to_wait_for(platform: Platform, user_id: str) -> Mapping[LaneKey, int]:
-    """Where a view of the room lanes must be for the user to read their own writes."""
+async def marks_to_wait_for(
+    platform: Platform, user_id: str, families: Sequence[str]
+) -> Mapping[LaneKey, int]:
+    """Where a view of these lanes must be for the user to read their own writes."""
     marks = await platform.marks.get(user_id)
-    if marks is None:
-        heads = await platform.log.heads(primary=True)
-        return {(ROOM, lane): head for lane, head in enumerate(heads.rooms) if head}
-    return {key: position for key, position in marks.items() if key[0] == ROOM}
+    if marks is not None:
+        return {key: position for key, position in marks.items() if key[0] in families}
+    heads = await platform.log.heads(primary=True)
+    return {(family, lane): head for family in families for lane, head in enumerate(heads.of(family)) if head}

@@ -35,6 +35,7 @@ from plexus.platform.settings.users import (
     RoomSettings,
     SessionSettings,
     SyncSettings,
+    UserDirectorySettings,
 )
 from plexus.protocol.identifiers import is_server_name
 from pydantic import AfterValidator, Field, model_validator
@@ -80,6 +81,9 @@ class Settings(Section):
         default=DelayedEventSettings(), description="Delayed events."
     )
     presence: PresenceSettings = Field(default=PresenceSettings(), description="Presence.")
+    user_directory: UserDirectorySettings = Field(
+        default=UserDirectorySettings(), description="The user directory."
+    )
     sync: SyncSettings = Field(default=SyncSettings(), description="Sync.")
     media: MediaSettings = Field(default=MediaSettings(), description="Media.")
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Well-known files.")

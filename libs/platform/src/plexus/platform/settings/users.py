@@ -179,6 +179,16 @@ class PresenceSettings(Section):
     )
 
 
+class UserDirectorySettings(Section):
+    """Searching for users."""
+
+    search_all_users: bool = Field(
+        default=False,
+        description="Whether everybody finds all users of this server; else those with whom they share a "
+        "room, and those in public rooms.",
+    )
+
+
 class SyncSettings(Section):
     """Sync."""
 

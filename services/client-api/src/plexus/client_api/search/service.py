@@ -19,6 +19,7 @@ from plexus.client_api.search.indexing import WORKER
 from plexus.client_api.search.models import DEFAULT_PAGE, MAX_PAGE, RoomEvents
 from plexus.client_api.search.queries import END, Key, Match, Wanted
 from plexus.client_api.search.tokens import Position
+from plexus.platform.lanes import ROOM
 from plexus.platform.lanes.cursors import marks_to_wait_for, wait_for
 from plexus.protocol.filters import EventFilter
 from plexus.rooms import RoomRef
@@ -49,7 +50,7 @@ async def find(api: ClientApi, user_id: str, asked: RoomEvents, token: str | Non
     if wanted is None:
         return Page([], None, 0, frozenset())
     # What the user has written or seen written is in the index when this returns, or a second has passed.
-    await wait_for(api.platform.db, WORKER, await marks_to_wait_for(api.platform, user_id))
+    await wait_for(api.platform.db, WORKER, await marks_to_wait_for(api.platform, user_id, (ROOM,)))
     finder = Finder(api, user_id, await _rooms(api, user_id, event_filter, position), wanted)
     limit = DEFAULT_PAGE if event_filter.limit is None else event_filter.limit
     limit = min(max(limit, 1), MAX_PAGE)

@@ -90,6 +90,17 @@ def query(text: str) -> str | None:
     return " & ".join(dict.fromkeys(terms[:MAX_TERMS])) or None
 
 
+def beginnings(text: str) -> str | None:
+    """The same for words that begin so; pairs and characters are looked for as they are."""
+    terms: list[str] = []
+    for _, word in spans(text):
+        if word and _IS_DENSE.match(word):
+            terms.append(_in_a_row(_steps(word)))
+        elif word:
+            terms.append(f"'{word[:MAX_WORD]}':*")
+    return " & ".join(dict.fromkeys(terms[:MAX_TERMS])) or None
+
+
 def highlights(query_text: str, texts: Collection[str]) -> list[str]:
     """The words of the query, and how they are written in these texts where that is different."""
     wanted: dict[str, None] = {}
