@@ -280,6 +280,29 @@ async def test_the_context_of_a_result(alice: Person, bob: Person) -> None:
     assert ids(found) == [hit]
 
 
+async def test_edits_are_told_with_a_result_and_its_context(alice: Person) -> None:
+    room_id = await alice.create_room()
+    before = await alice.send(room_id, "something earlier")
+    hit = await alice.send(room_id, "the aggregated one")
+    edits = {}
+    for event_id in (before, hit):
+        content = {
+            "msgtype": "m.text",
+            "body": "* changed",
+            "m.new_content": {"msgtype": "m.text", "body": "changed"},
+            "m.relates_to": {"rel_type": "m.replace", "event_id": event_id},
+        }
+        path = f"{alice.room(room_id)}/send/m.room.message/{seg('e' + event_id)}"
+        edits[event_id] = (await alice.put(path, content)).ok()["event_id"]
+    found = (await search(alice, "aggregated", event_context={"before_limit": 1}))["results"][0]
+    shown = {event["event_id"]: event for event in (found["result"], *found["context"]["events_before"])}
+    replaced = {
+        event_id: event["unsigned"]["m.relations"]["m.replace"]["event_id"]
+        for event_id, event in shown.items()
+    }
+    assert replaced == edits
+
+
 async def test_the_state_of_the_rooms_found_in(alice: Person, bob: Person) -> None:
     room_id = await alice.create_room(preset="public_chat", name="Stateful")
     await bob.join(room_id)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Query, Response
 from plexus.client_api.deps import Deps, FullUser
-from plexus.client_api.reading.service import reader_of
 from plexus.client_api.search import service, showing
 from plexus.client_api.search.models import SearchRequest
 from plexus.platform.http import make_router
@@ -26,5 +25,5 @@ async def search(
     if asked is None:
         return Response(b'{"search_categories":{}}', media_type="application/json")
     page = await service.find(api, requester.user_id, asked, next_batch)
-    shown = await showing.show(api, reader_of(api, requester), asked, page)
+    shown = await showing.show(api, requester, asked, page)
     return Response(shown, media_type="application/json")

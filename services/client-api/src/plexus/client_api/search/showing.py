@@ -13,33 +13,42 @@ from typing import Any
 import orjson
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.reading.places import token_of
-from plexus.client_api.reading.service import MEMBER, Reader
+from plexus.client_api.reading.service import MEMBER, Reader, bundling_reader
 from plexus.client_api.search import words
 from plexus.client_api.search.documents import text_of
 from plexus.client_api.search.models import MAX_CONTEXT, EventContext, RoomEvents
 from plexus.client_api.search.queries import Match
 from plexus.client_api.search.service import Page
+from plexus.platform.http import Requester
 from plexus.rooms import Place, StoredEvent, TimelinePage, Wanted
 
 Hit = tuple[StoredEvent, Match]
+Around = tuple[TimelinePage, TimelinePage]
 
 
-async def show(api: ClientApi, reader: Reader, asked: RoomEvents, page: Page) -> bytes:
+async def show(api: ClientApi, requester: Requester, asked: RoomEvents, page: Page) -> bytes:
     """``ResultRoomEvents`` in its category."""
     hits = await _events(api, page)
-    contexts: Sequence[dict[str, Any]] = ()
+    around: list[Around] = []
     if asked.event_context is not None:
-        around = asked.event_context
-        contexts = await asyncio.gather(*(_context(api, reader, event, around) for event, _ in hits))
+        limits = asked.event_context
+        around = await asyncio.gather(*(_around(api, requester, event, limits) for event, _ in hits))
+    sides = [event for pair in around for side in pair for event in side.events]
+    reader = await bundling_reader(api, requester, [*(event for event, _ in hits), *sides])
+    results: list[dict[str, Any]] = [
+        {"rank": match.rank, "result": orjson.Fragment(reader.event(event))} for event, match in hits
+    ]
+    if asked.event_context is not None:
+        with_profiles = asked.event_context.include_profile
+        for result, (event, _), pair in zip(results, hits, around, strict=True):
+            result["context"] = _context(reader, event, pair)
+            if with_profiles:
+                result["context"]["profile_info"] = await _profiles(api, event, pair)
     answer: dict[str, Any] = {
         "count": page.count,
         "highlights": words.highlights(asked.search_term, [text_of(event) for event, _ in hits]),
-        "results": [
-            {"rank": match.rank, "result": orjson.Fragment(reader.event(event))} for event, match in hits
-        ],
+        "results": results,
     }
-    for result, context in zip(answer["results"], contexts, strict=False):
-        result["context"] = context
     if asked.include_state:
         answer["state"] = await _states(api, reader, [event for event, _ in hits])
     if asked.groupings.group_by:
@@ -57,31 +66,37 @@ async def _events(api: ClientApi, page: Page) -> list[Hit]:
     return there
 
 
-async def _context(
-    api: ClientApi, reader: Reader, event: StoredEvent, around: EventContext
-) -> dict[str, Any]:
+async def _around(api: ClientApi, requester: Requester, event: StoredEvent, limits: EventContext) -> Around:
+    """What was said before and after."""
+
     async def side(start: Place, limit: int, *, backwards: bool) -> TimelinePage:
         if limit == 0:
             return TimelinePage([], start, start)
         return await api.rooms.timeline(
-            event.room_id, start=start, backwards=backwards, limit=limit, viewer=reader.user_id
+            event.room_id, start=start, backwards=backwards, limit=limit, viewer=requester.user_id
         )
 
-    before = await side(event.place.before, min(around.before_limit, MAX_CONTEXT), backwards=True)
-    after = await side(event.place, min(around.after_limit, MAX_CONTEXT), backwards=False)
-    context: dict[str, Any] = {
+    before = await side(event.place.before, min(limits.before_limit, MAX_CONTEXT), backwards=True)
+    after = await side(event.place, min(limits.after_limit, MAX_CONTEXT), backwards=False)
+    return before, after
+
+
+def _context(reader: Reader, event: StoredEvent, around: Around) -> dict[str, Any]:
+    before, after = around
+    return {
         "start": token_of(before.end or before.start),
         "end": token_of(after.end or (after.events[-1].place if after.events else event.place)),
         "events_before": orjson.Fragment(reader.page(before)),
         "events_after": orjson.Fragment(reader.page(after)),
     }
-    if around.include_profile:
-        senders = frozenset(shown.sender for shown in (event, *before.events, *after.events))
-        # "the historic profile information of the users": as of the event that matched.
-        wanted = Wanted(types=frozenset({MEMBER}), members=senders)
-        members = await api.rooms.state_at(event.ref, event.room_after, wanted)
-        context["profile_info"] = {user_id: _profile(member) for (_, user_id), member in members.items()}
-    return context
+
+
+async def _profiles(api: ClientApi, event: StoredEvent, around: Around) -> dict[str, dict[str, str]]:
+    """Those of the senders, as of the event that matched: "historic profile information"."""
+    senders = frozenset(shown.sender for side in around for shown in side.events) | {event.sender}
+    wanted = Wanted(types=frozenset({MEMBER}), members=senders)
+    members = await api.rooms.state_at(event.ref, event.room_after, wanted)
+    return {user_id: _profile(member) for (_, user_id), member in members.items()}
 
 
 def _profile(member: StoredEvent) -> dict[str, str]:
