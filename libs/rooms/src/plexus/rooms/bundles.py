@@ -101,6 +101,17 @@ class Bundle:
     thread: Thread | None = None
     senders: frozenset[str] = frozenset()
 
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        size = 500 + 100 * (len(self.references) + len(self.senders))
+        if self.replacement is not None:
+            size += 1000 + 2 * len(self.replacement.raw)
+        if self.thread is not None:
+            size += 1000 + 2 * len(self.thread.latest.raw)
+            size += 0 if self.thread.bundle is None else self.thread.bundle.size
+        return size
+
     def json(self, printed: Callable[[StoredEvent, bytes | None], bytes], user_id: str | None) -> bytes:
         """``m.relations`` for one user. ``printed`` gives an event of it with its own ``m.relations``."""
         parts = []
@@ -153,11 +164,15 @@ async def read_bundles(
             asked = [parent for parent in parents if (parent.ref, parent.num) in drafts]
             drafts = await _drafts(ground, asked, ranges, ignored)
     bundles = await _filled(reader, drafts)
-    threads = [bundle.thread for bundle in bundles.values() if bundle.thread is not None]
-    latest = [thread.latest for thread in threads if thread.latest.state_key is None]
+    newest = [bundle.thread.latest for bundle in bundles.values() if bundle.thread is not None]
+    latest = [event for event in newest if event.state_key is None]
     inner = await _filled(reader, await _drafts(ground, latest, ranges, ignored))
-    for thread in threads:
-        thread.bundle = inner.get((thread.latest.ref, thread.latest.num))
+    for bundle in bundles.values():
+        if bundle.thread is not None:
+            event = bundle.thread.latest
+            bundle.thread.bundle = inner.get((event.ref, event.num))
+            if bundle.thread.bundle is not None:
+                bundle.senders |= bundle.thread.bundle.senders
     return bundles
 
 

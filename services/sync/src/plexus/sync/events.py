@@ -8,6 +8,7 @@ transaction id for the device that sent it) is spliced in. No dict is kept.
 from __future__ import annotations
 
 import orjson
+from plexus.protocol.relations import relation_of
 from plexus.rooms import StoredEvent, Txn
 
 __all__ = ["SyncEvent", "events_json"]
@@ -17,7 +18,8 @@ class SyncEvent:
     """One event of a room's timeline or state. ``membership`` is that of the content of an m.room.member
     event. ``room_before`` and ``room_after`` are snapshots of the room's current state around it;
     ``is_beside`` says that in a forked room these are not the states around the event itself, so what has
-    changed between them need not be this event.
+    changed between them need not be this event. ``rel_type`` says in what way it relates to another event, if
+    it does.
     """
 
     __slots__ = (
@@ -26,10 +28,12 @@ class SyncEvent:
         "event_id",
         "has_url",
         "is_beside",
+        "is_redacted",
         "membership",
         "noted",
         "ordinal",
         "ref",
+        "rel_type",
         "room_after",
         "room_before",
         "sender",
@@ -62,8 +66,16 @@ class SyncEvent:
         self.txn_id = stored.txn_id
         self.noted = stored.noted
         self.has_url = "url" in content
+        self.is_redacted = stored.is_redacted
+        relation = relation_of(content) if "m.relates_to" in content else None
+        self.rel_type = None if relation is None else relation.rel_type
         membership = content.get("membership") if self.is_member else None
         self.membership: str | None = membership if isinstance(membership, str) else None
+
+    @property
+    def num(self) -> int:
+        """Its number in the room: that of a live event is its ordinal."""
+        return self.ordinal
 
     @property
     def is_member(self) -> bool:

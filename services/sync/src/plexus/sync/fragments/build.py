@@ -7,7 +7,8 @@
    the two are the same, as between messages. With ``state_after`` it is the end of the timeline that counts.
 3. What the client cannot learn from timeline and state alone: state events that its filter kept out of the
    timeline.
-4. The summary, when somebody came or went.
+4. What is told with the events of a timeline that is limited of those that relate to them (``relations``).
+5. The summary, when somebody came or went.
 
 Client-Server API, ``GET /sync``; "Lazy-loading room members".
 """
@@ -24,6 +25,7 @@ from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.members import MemberEvents
+from plexus.sync.fragments.relations import Bundles, read_bundles
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 
 
@@ -59,8 +61,9 @@ class Builder:
         timelines = await self._timelines.read(works)
         drafts = [_Draft(work, timeline) for work, timeline in zip(works, timelines, strict=True)]
         await self._read_states(drafts)
+        bundles = await read_bundles(self._rooms, [(draft.work, draft.timeline) for draft in drafts])
         summaries = await self._summaries([draft for draft in drafts if draft.tells_members])
-        return [self._finish(draft, summaries) for draft in drafts]
+        return [self._finish(draft, summaries, bundles) for draft in drafts]
 
     async def for_viewer(self, made: Sequence[tuple[Work, Fragment]], viewer: str) -> list[Fragment]:
         """These fragments, made for members, as one user sees them who came later than their first event.
@@ -140,7 +143,7 @@ class Builder:
         found = await self._rooms.summaries(places, heroes=HEROES)
         return {ref: summary for (ref, _, _), summary in zip(places, found, strict=True)}
 
-    def _finish(self, draft: _Draft, summaries: dict[RoomRef, RoomSummary]) -> Fragment:
+    def _finish(self, draft: _Draft, summaries: dict[RoomRef, RoomSummary], bundles: Bundles) -> Fragment:
         work, line, shape = draft.work, draft.timeline, draft.work.shape
         now_ms = self._clock.now_ms()
         room_id = work.ref.room_id
@@ -172,6 +175,7 @@ class Builder:
             joined=frozenset(came),
             left=frozenset(went),
             event_fields=shape.event_fields,
+            bundles=bundles.get(work.ref, {}),
         )
 
 

@@ -7,13 +7,13 @@ device has not been sent yet; the heroes, for a user who is one of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 from plexus.protocol.filters import apply_event_fields
 from plexus.protocol.identifiers import NO_DEVICE
-from plexus.rooms import RoomRef, RoomSummary, TimelineToken
+from plexus.rooms import Bundle, RoomRef, RoomSummary, StoredEvent, TimelineToken
 from plexus.sync.events import SyncEvent
 
 HEROES = 5
@@ -39,7 +39,8 @@ class Fragment:
     ``memberships`` are the viewer's at each event of the timeline if it was made for one viewer, None if it
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
-    loaded so far. ``joined`` and ``left`` are the users who came and went.
+    loaded so far. ``joined`` and ``left`` are the users who came and went. ``bundles`` are told with the
+    events of these ordinals.
     """
 
     ref: RoomRef
@@ -56,15 +57,22 @@ class Fragment:
     joined: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
     event_fields: tuple[str, ...] | None = None
+    bundles: Mapping[int, Bundle] = field(default_factory=dict)
     members: dict[str, bytes | None] = field(default_factory=dict)
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
+    _talkers: frozenset[str] = frozenset()
+    """Who takes part in threads of which it tells: they are told so."""
     _printed_ms: int = 0
     _printed: dict[frozenset[str], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
         self.size = 1000 + 2 * sum(e.size for e in self.events) + 2 * sum(map(len, self.state))
+        if self.bundles:
+            threads = [bundle.thread for bundle in self.bundles.values() if bundle.thread is not None]
+            self._talkers = frozenset().union(*(thread.senders for thread in threads))
+            self.size += sum(bundle.size for bundle in self.bundles.values())
 
     def with_memberships(self, memberships: Sequence[str]) -> Fragment:
         """The same for one viewer, with their membership at each event."""
@@ -74,6 +82,12 @@ class Fragment:
     def first_ordinal(self) -> int | None:
         """The ordinal of the first event in the timeline, if there is one."""
         return self.events[0].ordinal if self.events else None
+
+    def speaks_of(self, users: frozenset[str]) -> bool:
+        """Whether it tells what any of these have said."""
+        return any(event.state_key is None and event.sender in users for event in self.events) or any(
+            not users.isdisjoint(bundle.senders) for bundle in self.bundles.values()
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -85,7 +99,7 @@ class Fragment:
         owners = self._owners
         own = (viewer, device) in owners or (viewer, NO_DEVICE) in owners
         in_summary = self.summary is not None and viewer in self.summary.heroes("", HEROES)
-        if own or in_summary:
+        if own or in_summary or viewer in self._talkers:
             return self._print(viewer, device, lazy, now_ms)
         if now_ms - self._printed_ms > _FRESH_MS:
             self._printed.clear()
@@ -108,6 +122,8 @@ class Fragment:
             )
             for index, event in enumerate(self.events)
         ]
+        if self.bundles:
+            events = self._with_bundles(events, viewer, device, now_ms)
         if self.event_fields is not None:
             events = [_only(self.event_fields, event) for event in events]
             state = [_only(self.event_fields, event) for event in state]
@@ -122,6 +138,23 @@ class Fragment:
         if self.summary is not None:
             parts.append(_summary_json(self.summary, viewer))
         return b",".join(parts)
+
+    def _with_bundles(
+        self, events: Sequence[bytes], viewer: str, device: str | None, now_ms: int
+    ) -> list[bytes]:
+        def printed(event: StoredEvent, relations: bytes | None) -> bytes:
+            return event.client_bytes(
+                now_ms=now_ms, user_id=viewer, device_id=device, with_room_id=False, relations=relations
+            )
+
+        bundles = [self.bundles.get(event.ordinal) for event in self.events]
+        return [
+            event
+            if bundle is None
+            # Into the unsigned data, which ends the event.
+            else event[:-2] + b',"m.relations":' + bundle.json(printed, viewer) + b"}}"
+            for event, bundle in zip(events, bundles, strict=True)
+        ]
 
 
 def _only(fields: tuple[str, ...], event: bytes) -> bytes:

@@ -299,11 +299,7 @@ class RoomStream:
         """The fragments for a user who ignores some: where one of those has said something, another, which
         all share who ignore the same.
         """
-        told = [
-            index
-            for index, fragment in enumerate(fragments)
-            if any(event.state_key is None and event.sender in shape.ignored for event in fragment.events)
-        ]
+        told = [index for index, fragment in enumerate(fragments) if fragment.speaks_of(shape.ignored)]
         if not told:
             return works, fragments
         works, fragments = list(works), list(fragments)
