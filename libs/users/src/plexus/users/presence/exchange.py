@@ -29,6 +29,8 @@ ACTIVE_SECONDS = 30.0
 """An activity so soon after another is not worth a note."""
 GATHER_SECONDS = 0.2
 _TICK_SECONDS = 0.5
+_NEGLIGIBLE_SECONDS = 0.5
+"""A sync so soon after another prolongs nothing."""
 _RECENT_MS = 3_600_000
 _MOST_RECENT = 50_000
 _MOST_IN_MESSAGE = 1_000
@@ -45,9 +47,10 @@ _NO_DEVICE = "\0"
 
 @dataclass(slots=True)
 class _Mine:
-    """A lease of this process, and until when others believe in it."""
+    """A lease of this process until then, and until when others believe in it."""
 
     state: int
+    until: float
     told_until: float
 
 
@@ -119,7 +122,16 @@ class Presence:
         """A sync that may be held for so long. One that asks to be ``offline`` says nothing."""
         if not self._started or state == OFFLINE:
             return
-        self._lease(user_id, device_id or "", state, seconds + self._grace)
+        device = device_id or ""
+        seconds += self._grace
+        mine = self._mine.get((user_id, device))
+        if (
+            mine is not None
+            and self._clock.monotonic() + seconds < mine.until + _NEGLIGIBLE_SECONDS
+            and self._book.device_state(user_id, device) == state
+        ):
+            return
+        self._lease(user_id, device, state, seconds)
 
     def note_active(self, user_id: str, device_id: str | None) -> None:
         """The user has done something: who is idle is online again."""
@@ -174,9 +186,11 @@ class Presence:
         key = (user_id, device)
         mine = self._mine.get(key)
         is_news = self._book.device_state(user_id, device) != state or status is not None
+        if mine is not None:
+            mine.until = until
         if mine is None or is_news or until > mine.told_until:
             told_until = max(until + self._further, 0 if mine is None else mine.told_until)
-            self._mine[key] = _Mine(state, told_until)
+            self._mine[key] = _Mine(state, until, told_until)
             active = self._book.last_active(user_id)
             ago = -1 if active is None or state != ONLINE else int((now - active) * 1000)
             if is_news and state == ONLINE:
