@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from plexus.client_api import worker
+from plexus.rooms import NewEvent
 
 from tests.integration.accounts.conftest import CHEAP, sign_up
 from tests.support.house import V3, House, Person, open_house
@@ -81,3 +84,103 @@ async def test_a_guest_in_another_room_stays_a_guest_for_the_rules(
     room_id = await room_for(alice, "forbidden")
     await bob.join(room_id)
     assert (await guest.get(f"{guest.room(room_id)}/messages", dir="b")).error() == (403, "M_FORBIDDEN")
+
+
+# --- when a room is not for guests any more
+
+
+async def with_guest(alice: Person, guest: Person, house: House, name: str) -> tuple[str, Person]:
+    """A room with a guest, and with Bob, who is none."""
+    bob = await sign_up(house, name + "-bob")
+    room_id = await room_for(alice, "can_join")
+    await guest.join(room_id)
+    await bob.join(room_id)
+    return room_id, bob
+
+
+async def memberships(alice: Person, room_id: str) -> dict[str, str]:
+    members = (await alice.get(f"{alice.room(room_id)}/members")).ok()["chunk"]
+    return {each["state_key"]: each["content"]["membership"] for each in members}
+
+
+async def until_gone(alice: Person, room_id: str, guest: Person) -> None:
+    async with asyncio.timeout(10):
+        while (await memberships(alice, room_id))[guest.user_id] != "leave":
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("content", [{"guest_access": "forbidden"}, {}])
+async def test_guests_are_made_to_leave_when_the_room_stops_letting_them_join(
+    house: House, alice: Person, guest: Person, name: str, content: dict[str, str]
+) -> None:
+    room_id, bob = await with_guest(alice, guest, house, name)
+    state = f"{alice.room(room_id)}/state/m.room.guest_access"
+    (await alice.put(state, {"guest_access": "can_join", "more": "yes"})).ok()
+    assert (await memberships(alice, room_id))[guest.user_id] == "join"
+    (await alice.put(state, content)).ok()
+    await until_gone(alice, room_id, guest)
+    member = await alice.state(room_id, "m.room.member", guest.user_id)
+    assert member == {"membership": "leave", "reason": "Guests may not be in this room"}
+    assert (await memberships(alice, room_id))[bob.user_id] == "join"
+    refused = await guest.put(f"{guest.room(room_id)}/send/m.room.message/1", {"body": "x"})
+    assert refused.error() == (403, "M_FORBIDDEN")
+
+
+async def test_who_may_not_change_guest_access_sends_nobody_away(
+    house: House, alice: Person, guest: Person, name: str
+) -> None:
+    room_id, bob = await with_guest(alice, guest, house, name)
+    state = f"{bob.room(room_id)}/state/m.room.guest_access"
+    assert (await bob.put(state, {"guest_access": "forbidden"})).error() == (403, "M_FORBIDDEN")
+    await house.client_api().guests.sweep()
+    assert (await memberships(alice, room_id))[guest.user_id] == "join"
+
+
+async def test_what_a_dead_process_left_or_came_by_another_way_is_found_by_the_worker(
+    house: House, alice: Person, guest: Person, name: str
+) -> None:
+    room_id, bob = await with_guest(alice, guest, house, name)
+    other_room = await room_for(alice, "can_join")
+    await guest.join(other_room)
+    # The event is written, and then nothing more happens.
+    event = NewEvent("m.room.guest_access", {"guest_access": "forbidden"}, state_key="")
+    await house.rooms.send(room_id, alice.user_id, event)
+    assert (await memberships(alice, room_id))[guest.user_id] == "join"
+    service = worker.build(house.platform, rooms=house.rooms, users=house.users, wire=house.wire)
+    await service.start()
+    try:
+        await until_gone(alice, room_id, guest)
+    finally:
+        await service.drain()
+    assert (await memberships(alice, room_id))[bob.user_id] == "join"
+    assert (await memberships(alice, other_room))[guest.user_id] == "join"
+
+
+async def test_two_that_sweep_at_once_make_a_guest_leave_once(
+    house: House, alice: Person, guest: Person, name: str
+) -> None:
+    room_id, _ = await with_guest(alice, guest, house, name)
+    access = await alice.get(f"{alice.room(room_id)}/state")
+    [told] = [event for event in access.ok() if event["type"] == "m.room.guest_access"]
+    (await alice.put(f"{alice.room(room_id)}/redact/{seg(told['event_id'])}/1", {})).ok()
+    await asyncio.gather(*(house.client_api().guests.sweep() for _ in range(3)))
+    page = (await alice.get(f"{alice.room(room_id)}/messages", dir="b", limit=50)).ok()["chunk"]
+    own = [event["content"]["membership"] for event in page if event.get("state_key") == guest.user_id]
+    assert own == ["leave", "join"]
+
+
+async def test_guests_look_into_a_world_readable_room(alice: Person, guest: Person) -> None:
+    readable = {"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}
+    room_id = await alice.create_room(preset="public_chat", initial_state=[readable])
+    event_id = await alice.send(room_id, "for all")
+    of = guest.room(room_id)
+    for path in (
+        "state",
+        "members",
+        f"event/{seg(event_id)}",
+        f"context/{seg(event_id)}",
+        "state/m.room.create",
+    ):
+        assert (await guest.get(f"{of}/{path}")).status == 200
+    assert (await guest.get(f"{of}/messages", dir="b")).ok()["chunk"][0]["event_id"] == event_id
+    assert (await guest.put(f"{of}/send/m.room.message/1", {"body": "x"})).error() == (403, "M_FORBIDDEN")

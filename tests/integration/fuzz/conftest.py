@@ -31,6 +31,7 @@ def mailbox() -> Iterator[int]:
 def world(tmp_path_factory: pytest.TempPathFactory, mailbox: int) -> Iterator[World]:
     settings = {
         "PLEXUS_REGISTRATION__SHARED_SECRET": SECRET,
+        "PLEXUS_REGISTRATION__GUESTS": "true",
         "PLEXUS_DISCOVERY__SUPPORT_PAGE": "https://example.org/help",
         "PLEXUS_DISCOVERY__POLICY_SERVER_KEY": "6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s",
         "PLEXUS_TURN__URIS": "turn:turn.example.org",

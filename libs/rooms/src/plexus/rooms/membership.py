@@ -42,6 +42,12 @@ SELECT user_id FROM rooms.membership
    AND membership = ANY (%s::smallint[])
 """
 
+_JOINED_OF = """
+SELECT r.room_id, m.user_id
+  FROM rooms.membership m JOIN rooms.room r ON r.lane = m.lane AND r.room = m.room
+ WHERE m.user_id = ANY (%s::text[]) AND m.to_ordinal = 9223372036854775807 AND m.membership = 1
+"""
+
 _NEIGHBOURS = """
 SELECT DISTINCT o.user_id
   FROM (SELECT lane, room FROM rooms.membership
@@ -136,6 +142,11 @@ class MembershipReader:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_IDS, (ref.lane, ref.room, numbers))
         return [row[0] for row in rows]
+
+    async def joined_of(self, user_ids: Sequence[str]) -> list[tuple[str, str]]:
+        async with self._ground.db.read() as session:
+            rows = await session.fetch(_JOINED_OF, (list(user_ids),))
+        return [(room_id, user_id) for room_id, user_id in rows]
 
     async def neighbours(self, user_id: str) -> set[str]:
         async with self._ground.db.read() as session:

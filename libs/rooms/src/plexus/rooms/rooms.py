@@ -231,6 +231,10 @@ class Rooms:
         """
         return await read_summaries(self._ground, places, heroes)
 
+    async def joined_of(self, user_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Which of these users is joined to which room: (room ID, user ID). One query."""
+        return await self._members.joined_of(user_ids)
+
     async def neighbours(self, user_id: str) -> set[str]:
         """The users who share a joined room with this one."""
         return await self._members.neighbours(user_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from asyncio import Lock
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 from plexus.platform.context import Platform
@@ -64,6 +65,27 @@ class AccountStore(UserStore):
             locked=row[5],
             suspended=row[6],
         )
+
+    async def guests(self, *, after: str = "", limit: int) -> list[str]:
+        """The first guests after one, in the order of their IDs; the accounts that are open."""
+        async with self.read() as session:
+            rows = await session.fetch(
+                "SELECT user_id FROM users.account WHERE guest AND deactivated_ts IS NULL"
+                ' AND user_id COLLATE "C" > %s ORDER BY user_id COLLATE "C" LIMIT %s',
+                (after, limit),
+            )
+        return [user_id for (user_id,) in rows]
+
+    async def guests_among(self, user_ids: Sequence[str]) -> list[str]:
+        """Those of these users who are guests here."""
+        local = [user_id for user_id in user_ids if self.is_local(user_id)]
+        async with self.read() as session:
+            rows = await session.fetch(
+                "SELECT a.user_id FROM unnest(%s::smallint[], %s::text[]) AS w (lane, user_id)"
+                " JOIN users.account a ON a.lane = w.lane AND a.user_id = w.user_id AND a.guest",
+                ([self.lane(user_id) for user_id in local], local),
+            )
+        return [user_id for (user_id,) in rows]
 
     async def register(
         self,

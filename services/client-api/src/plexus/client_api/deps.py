@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from plexus.client_api.identity_servers import IdentityServers
+from plexus.client_api.membership.guests import GuestAccess
 from plexus.client_api.profiles.room_tasks import RoomTasks
 from plexus.client_api.upgrade.following import Following
 from plexus.platform.context import Platform
@@ -26,10 +27,12 @@ class ClientApi:
     identity: IdentityServers
     room_tasks: RoomTasks = field(init=False)
     following: Following = field(init=False)
+    guests: GuestAccess = field(init=False)
 
     def __post_init__(self) -> None:
         self.room_tasks = RoomTasks(self.rooms, self.users)
         self.following = Following(self.rooms, self.users)
+        self.guests = GuestAccess(self.rooms, self.users)
 
     @property
     def server_name(self) -> str:

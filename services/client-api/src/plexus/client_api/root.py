@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from plexus.client_api.account_data import routes as account_data
 from plexus.client_api.accounts import routes as accounts
 from plexus.client_api.administration import routes as administration
@@ -90,5 +92,8 @@ def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Serv
         app.include_router(feature.router)
         if hasattr(feature, "hot"):
             hot += feature.hot(api)
-    tasks = api.room_tasks
-    return Service("client-api", app, hot, start=users.presence.start, drain=tasks.drain, stop=tasks.drain)
+
+    async def drain() -> None:
+        await asyncio.gather(api.room_tasks.drain(), api.guests.drain())
+
+    return Service("client-api", app, hot, start=users.presence.start, drain=drain, stop=drain)

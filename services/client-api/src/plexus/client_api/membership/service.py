@@ -61,8 +61,7 @@ async def check_guests_may_join(api: ClientApi, room_id: str) -> None:
     """`GuestAccessForbidden` unless the room's m.room.guest_access says ``can_join``. Client-Server API,
     "Guest Access".
     """
-    event = await api.rooms.state_event(room_id, "m.room.guest_access", "")
-    if event is None or event.content.get("guest_access") != "can_join":
+    if not await api.guests.admits(room_id):
         raise GuestAccessForbidden("Guests may not join this room")
 
 

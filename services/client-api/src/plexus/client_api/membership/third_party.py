@@ -1,9 +1,9 @@
 """Invites by third-party identifier, and what they come to.
 
 The identity server knows whose address it is: then it is an invite like any other. Or it does not: then it
-keeps the invite and tells the address of it, and the room gets an m.room.third_party_invite with the keys that
-will sign for whoever proves that the address is theirs. Who has that signature (`ThirdPartySigned`) joins with
-it: whoever sent the invite invites them, by this server, with the signature as the proof.
+keeps the invite and tells the address of it, and the room gets an m.room.third_party_invite with the keys
+that will sign for whoever proves that the address is theirs. Who has that signature (`ThirdPartySigned`)
+joins with it: whoever sent the invite invites them, by this server, with the signature as the proof.
 
 Client-Server API, "Third-party invites".
 """

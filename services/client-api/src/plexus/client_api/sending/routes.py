@@ -54,6 +54,8 @@ async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: 
     await api.platform.limits.check("message", requester.user_id)
     event = await service.state_event(api, draft, is_guest=requester.is_guest)
     written = await api.rooms.send(draft.room_id, requester.user_id, event)
+    if (event.type, event.state_key) == ("m.room.guest_access", ""):
+        await api.guests.begin(draft.room_id)
     return {"event_id": written.event_id}
 
 
