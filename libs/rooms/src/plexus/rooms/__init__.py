@@ -40,6 +40,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), w
 
 from plexus.rooms.body import events_of, ref_in
 from plexus.rooms.bundles import Bundle, Parent
+from plexus.rooms.cards import Card
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.membership import member_of
 from plexus.rooms.notifications import Listed, Notification
@@ -84,6 +85,7 @@ __all__ = [
     "Alias",
     "Asked",
     "Bundle",
+    "Card",
     "Counts",
     "Fate",
     "Head",

@@ -12,6 +12,7 @@ from plexus.rooms import directory, replacements
 from plexus.rooms.bundles import Bundle, Parent, read_bundles
 from plexus.rooms.by_time import event_by_time
 from plexus.rooms.by_type import events_in, events_of_lane, having_state
+from plexus.rooms.cards import Card, read_cards
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
@@ -184,6 +185,12 @@ class Rooms:
         beyond the cut.
         """
         return await self._heads.heads(refs, cut)
+
+    async def cards(self, rooms: Sequence[tuple[RoomRef, int | None]]) -> dict[RoomRef, Card]:
+        """What a list of rooms needs to know of each, as of now; see `Card`. With a room goes the number of
+        the user's member event if they are not in it. One query.
+        """
+        return await read_cards(self._ground, rooms)
 
     async def ordinal_at(self, ref: RoomRef, position: int) -> int | None:
         """The ordinal of the last live event whose fact is at or before ``position``, 0 if there is none;
