@@ -471,6 +471,17 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "reportRoom": lambda world: Call(body={"reason": "fuzz"}),
     "reportUser": lambda world: Call(body={"reason": "fuzz"}),
     "setRoomVisibilityOnDirectory": lambda world: Call(body={"visibility": "public"}),
+    # sync
+    "slidingSync": lambda world: Call(
+        body={
+            "conn_id": "fuzz",
+            "lists": {"all": {"timeline_limit": 1, "required_state": {"include": [{}]}, "range": [0, 9]}},
+            "extensions": {"e2ee": {"enabled": True}, "receipts": {"enabled": True}},
+        }
+    ),
+    "slidingSyncUnstable": lambda world: Call(
+        body={"lists": {"all": {"timeline_limit": 1, "required_state": [["*", "*"]], "ranges": [[0, 9]]}}}
+    ),
     # keys
     "uploadKeys": lambda world: Call(body={"one_time_keys": {}}),
     "queryKeys": lambda world: Call(body={"device_keys": {world.bob.user_id: []}}),

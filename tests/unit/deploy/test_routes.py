@@ -28,6 +28,7 @@ OURS = {
     ("GET", "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"),
     ("GET", "/_matrix/client/v1/rtc/transports"),
     ("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"),
+    ("POST", "/_matrix/client/v4/sync"),
     ("GET", "/_plexus/email/validate"),
     ("POST", "/_plexus/email/validate"),
     ("GET", "/_synapse/admin/v1/register"),

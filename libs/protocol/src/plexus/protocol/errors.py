@@ -20,6 +20,7 @@
     │   ├── NotJson              400 M_NOT_JSON
     │   ├── InvalidParam         400 M_INVALID_PARAM
     │   ├── MissingParam         400 M_MISSING_PARAM
+    │   ├── UnknownPos           400 M_UNKNOWN_POS
     │   ├── UserInUse            400 M_USER_IN_USE
     │   ├── InvalidUsername      400 M_INVALID_USERNAME
     │   ├── RoomInUse            400 M_ROOM_IN_USE
@@ -209,6 +210,12 @@ class InvalidParam(_Fixed):
 
 class MissingParam(_Fixed):
     STATUS, ERRCODE, MESSAGE = 400, "M_MISSING_PARAM", "A required parameter is missing"
+
+
+class UnknownPos(_Fixed):
+    """MSC4186, "Connections"."""
+
+    STATUS, ERRCODE, MESSAGE = 400, "M_UNKNOWN_POS", "The connection has expired: begin again without pos"
 
 
 class UserInUse(_Fixed):

@@ -9,6 +9,9 @@ from plexus.rooms import Rooms
 from plexus.sync.event_stream.routes import EventStreamEndpoints
 from plexus.sync.routes import SyncEndpoint
 from plexus.sync.service import SyncService
+from plexus.sync.sliding.connections import Connections
+from plexus.sync.sliding.routes import sliding_routes
+from plexus.sync.sliding.service import SlidingService
 from plexus.users import Users
 
 
@@ -19,6 +22,13 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     app.state.authenticator = users
     app.state.sync = sync
     endpoint = SyncEndpoint(sync, users, platform.settings.sync)
+    connections = Connections(
+        platform.db,
+        platform.clock,
+        limit=platform.settings.sync.max_connections,
+        per_user=platform.settings.sync.connections_per_user,
+    )
+    sliding = SlidingService(sync, rooms, users, connections, platform.settings.sync.max_users)
     old = EventStreamEndpoints(sync, rooms, users, users, platform.settings.sync)
 
     def ready() -> list[str]:
@@ -27,7 +37,7 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
     return Service(
         name="sync",
         app=app,
-        hot=[*endpoint.routes(), *old.routes()],
+        hot=[*endpoint.routes(), *sliding_routes(sliding, users, platform.settings), *old.routes()],
         start=sync.start,
         drain=sync.drain,
         stop=sync.stop,

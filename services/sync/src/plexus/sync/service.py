@@ -84,8 +84,8 @@ class SyncService:
         self.admission = Admission(self._settings, self.metrics.refused)
         self.metrics.observe(self.admission)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
-        self._rooms = RoomStream(self.replica, rooms, builder)
-        self._unread = UnreadStream(self.replica, rooms)
+        self.unread_stream = UnreadStream(self.replica, rooms)
+        self.room_stream = RoomStream(self.replica, rooms, builder)
         self._receipts = ReceiptStream(self.replica, rooms)
         self._typing = TypingStream(self.replica.typing)
         self._presence_index = PresenceIndex(
@@ -125,9 +125,7 @@ class SyncService:
         Who asks is told by ``authenticate``, again whenever the token may have become void meanwhile.
         """
         requester = await authenticate()
-        self._users.presence.note_sync(
-            requester.user_id, requester.device_id, STATES[request.set_presence], request.timeout
-        )
+        self.note_presence(requester, request.set_presence, request.timeout)
         sync_filter = await self._filters.get(requester.user_id, request.filter)
         await self.reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
@@ -169,6 +167,14 @@ class SyncService:
     async def since(self, token: str) -> Since:
         """What a token stands for. `InvalidParam` for what is none."""
         return await self._tokens.since(token)
+
+    def note_presence(self, requester: Requester, state: str, seconds: float) -> None:
+        """A device is there for so long, in this state of presence."""
+        self._users.presence.note_sync(requester.user_id, requester.device_id, STATES[state], seconds)
+
+    def know(self, cut: Cut) -> None:
+        """Keep what a token of this cut says: it goes out, and will come back."""
+        self._tokens.know(cut.token(0), Since(cut, 0))
 
     async def reach_writes(self, user_id: str) -> None:
         """Wait until this view has seen what the user wrote: up to their marks, or if those are not known up
@@ -231,12 +237,12 @@ class SyncService:
         in_tail = self.replica.span(since, answer.cut).in_tail
         (self.metrics.tail if in_tail else self.metrics.database).add()
         facts = user_facts(self.replica, answer, since)
-        await self._rooms.changes(answer, since)
+        await self.room_stream.changes(answer, since)
         await self._receipts.changes(answer, since)
         if answer.newly_joined or answer.came or not answer.cut.same_moment(since):
             self._typing.changes(answer, since)
             await self._presence.changes(answer, since)
-        await self._unread.changes(answer, since)
+        await self.unread_stream.changes(answer, since)
         await self._invited.add(answer, since)
         await self._account_data.changes(answer, since, facts)
         await self._devices.add(answer, facts)
@@ -249,7 +255,7 @@ class SyncService:
         answer = self._answer(asker, view, since, since.cut)
         (self.metrics.initial if request.since is None else self.metrics.full_state).add()
         # Joined rooms and cut are taken in the same turn: nothing may be awaited before.
-        rooms = self._rooms.everything(answer, since.cut)
+        rooms = self.room_stream.everything(answer, since.cut)
         await self._invited.add(answer, since.cut)
         archived = since.cut is None and asker.filter.filter.room.include_leave
         await self._account_data.everything(answer, archived)
@@ -266,7 +272,7 @@ class SyncService:
         response.open(answer)
         async for _ in rooms:
             await self._receipts.everything(answer, answer.joined)
-            await self._unread.everything(answer, answer.joined)
+            await self.unread_stream.everything(answer, answer.joined)
             response.add_rooms(answer)
             await asker.authenticate()
             await progress(response)

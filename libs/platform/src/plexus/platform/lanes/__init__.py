@@ -21,7 +21,7 @@ from plexus.platform.lanes.kinds import FAMILIES, ROOM, USER, RoomFact, UserFact
 from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.log import LaneLog, read_lane_map
 from plexus.platform.lanes.segments import Segments, SegmentState
-from plexus.platform.lanes.tokens import SyncToken
+from plexus.platform.lanes.tokens import SyncToken, decode_pos, encode_pos
 
 __all__ = [
     "FAMILIES",
@@ -45,5 +45,7 @@ __all__ = [
     "Tail",
     "Tails",
     "UserFact",
+    "decode_pos",
+    "encode_pos",
     "read_lane_map",
 ]

@@ -8,6 +8,7 @@ are stored as varints above the least of their family: a few hundred characters 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ PREFIX = "s"
 _VERSION = 1
 _MAX_CHARACTERS = 4096
 _MAX_LANES = 1024
+_POS = re.compile(r"p(\d{1,19})\.(s[\w-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +137,16 @@ class _Reader:
     def end(self) -> None:
         if self._offset != len(self._data):
             raise ValueError("bytes left over")
+
+
+def encode_pos(state: int, token: str) -> str:
+    """A place of a sliding-sync connection: the number of its state, and a sync token."""
+    return f"p{state}.{token}"
+
+
+def decode_pos(pos: str) -> tuple[int, str]:
+    """`InvalidParam` if this is no such place; the sync token is not looked at."""
+    match = _POS.fullmatch(pos)
+    if match is None:
+        raise InvalidParam("Unknown pos")
+    return int(match[1]), match[2]

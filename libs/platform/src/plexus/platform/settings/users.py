@@ -221,6 +221,12 @@ class SyncSettings(Section):
     max_users: Positive = Field(
         default=20_000, description="Users whose rooms are kept in memory, for one process."
     )
+    max_connections: Positive = Field(
+        default=10_000, description="Connections of sliding sync kept in memory, for one process."
+    )
+    connections_per_user: Positive = Field(
+        default=50, description="Connections of sliding sync of one user; one more ends the oldest."
+    )
     polls_per_device: Positive = Field(
         default=4,
         description="Syncs with different filters that one device may hold; one more ends its oldest.",

@@ -32,6 +32,8 @@ SPEC_VERSIONS = (
 UNSTABLE_FEATURES: dict[str, bool] = {
     # /rtc/transports, under its unstable name too.
     "org.matrix.msc4143": True,
+    # Sliding sync, under its unstable name too.
+    "org.matrix.simplified_msc3575": True,
     # Events that are sent later.
     "org.matrix.msc4140": True,
 }

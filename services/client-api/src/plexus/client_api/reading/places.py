@@ -1,14 +1,14 @@
 """Tokens into places of one room's timeline.
 
 A client holds two kinds: `TimelineToken` (a boundary in one room, from /messages and /sync's ``prev_batch``)
-and `SyncToken` (positions of all lanes). /sync and /messages use one order, so the second converts into the
-first.
+and `SyncToken` (positions of all lanes), which also stands in a ``pos`` of sliding sync. /sync and /messages
+use one order, so the second converts into the first.
 """
 
 from __future__ import annotations
 
 from plexus.client_api.deps import ClientApi
-from plexus.platform.lanes import SyncToken
+from plexus.platform.lanes import SyncToken, decode_pos
 from plexus.protocol.errors import InvalidParam
 from plexus.rooms import Place, RoomRef, TimelineToken
 
@@ -20,6 +20,8 @@ async def place_of(api: ClientApi, ref: RoomRef, token: str) -> Place | None:
     """
     if token.startswith("t"):
         return TimelineToken.decode(token).place
+    if token.startswith("p"):
+        _, token = decode_pos(token)
     sync = await api.platform.log.clamp(SyncToken.decode(token))
     if sync is None:
         return None

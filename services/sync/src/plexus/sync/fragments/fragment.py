@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 import orjson
 from plexus.protocol.filters import apply_event_fields
 from plexus.protocol.identifiers import NO_DEVICE
-from plexus.rooms import Bundle, RoomRef, RoomSummary, StoredEvent, TimelineToken
+from plexus.rooms import Bundle, RoomRef, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
+from plexus.sync.fragments.bundled import with_bundles
 
 HEROES = 5
 _VARIANTS = 4
@@ -123,7 +124,7 @@ class Fragment:
             for index, event in enumerate(self.events)
         ]
         if self.bundles:
-            events = self._with_bundles(events, viewer, device, now_ms)
+            events = with_bundles(events, self.events, self.bundles, viewer, device, now_ms)
         if self.event_fields is not None:
             events = [_only(self.event_fields, event) for event in events]
             state = [_only(self.event_fields, event) for event in state]
@@ -138,23 +139,6 @@ class Fragment:
         if self.summary is not None:
             parts.append(_summary_json(self.summary, viewer))
         return b",".join(parts)
-
-    def _with_bundles(
-        self, events: Sequence[bytes], viewer: str, device: str | None, now_ms: int
-    ) -> list[bytes]:
-        def printed(event: StoredEvent, relations: bytes | None) -> bytes:
-            return event.client_bytes(
-                now_ms=now_ms, user_id=viewer, device_id=device, with_room_id=False, relations=relations
-            )
-
-        bundles = [self.bundles.get(event.ordinal) for event in self.events]
-        return [
-            event
-            if bundle is None
-            # Into the unsigned data, which ends the event.
-            else event[:-2] + b',"m.relations":' + bundle.json(printed, viewer) + b"}}"
-            for event, bundle in zip(events, bundles, strict=True)
-        ]
 
 
 def _only(fields: tuple[str, ...], event: bytes) -> bytes:

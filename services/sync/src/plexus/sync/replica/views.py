@@ -97,6 +97,7 @@ class UserView:
     """
 
     __slots__ = (
+        "__weakref__",
         "device_lists",
         "devices",
         "joined",

@@ -28,10 +28,21 @@ class DeviceStream:
 
     async def add(self, answer: Answer, facts: UserFacts | None) -> None:
         """Add messages and counts for the device; ``facts`` is None for an initial sync."""
+        await self.add_messages(answer, facts)
+        await self.add_counts(answer, facts)
+
+    async def add_messages(self, answer: Answer, facts: UserFacts | None) -> None:
+        """Delete what the device has acknowledged, and add what it has not."""
+        if answer.device_id is not None:
+            told = facts is None or facts.any_of(_TO_DEVICE)
+            device = answer.view.device(answer.device_id)
+            await self._add_messages(answer, answer.device_id, device, told)
+
+    async def add_counts(self, answer: Answer, facts: UserFacts | None) -> None:
+        """Add how many keys the device has left here."""
         if answer.device_id is None:
             return
         device = answer.view.device(answer.device_id)
-        await self._add_messages(answer, answer.device_id, device, facts is None or facts.any_of(_TO_DEVICE))
         beyond = facts is not None and facts.kinds is None
         if device.key_counts is None or device.key_counts_stale or beyond:
             await self._read_counts(answer.user_id, answer.device_id, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import orjson
 from plexus.protocol.format import stripped_state
-from plexus.rooms import Place, Rooms, Wanted
+from plexus.rooms import Place, Rooms, StoredEvent, Wanted
 from plexus.sync.events import events_json
 from plexus.sync.replica import Cut
 from plexus.sync.replica.views import Membership
@@ -47,7 +47,7 @@ class InvitedStream:
             and answer.filter.wants_room(membership.ref.room_id)
         ]
         for membership in wanted:
-            stripped = await self._stripped(answer, membership)
+            stripped = await self.stripped(membership, answer.user_id, answer.rules.ignored)
             if stripped is None:
                 continue
             state = events_json(stripped)
@@ -56,23 +56,34 @@ class InvitedStream:
             else:
                 answer.knocked[membership.ref.room_id] = b'{"knock_state":%b}' % state
 
-    async def _stripped(self, answer: Answer, membership: Membership) -> list[bytes] | None:
+    async def stripped(
+        self, membership: Membership, user_id: str, ignored: frozenset[str]
+    ) -> list[bytes] | None:
         """The room as it was when the user was invited, with the user's member event and the inviter's. None
-        if the inviter is ignored.
+        if the inviter is ignored. Once the invite is no more, the user's member event alone.
         """
-        ref, user_id = membership.ref, answer.user_id
-        snapshot = await self._rooms.snapshot_at(ref, Place(membership.ordinal))
-        if snapshot is None:
-            raise LookupError(f"{ref.room_id} has no event at {membership.ordinal}")
-        own = await self._rooms.state_at(
-            ref, snapshot, Wanted(types=frozenset({"m.room.member"}), members=frozenset({user_id}))
-        )
-        senders = frozenset({user_id, *(event.sender for event in own.values())})
-        if not answer.rules.ignored.isdisjoint(senders):
+        own = await self.own_event(membership, user_id)
+        senders = frozenset({user_id, *(event.sender for event in own)})
+        if not ignored.isdisjoint(senders):
             return None
+        if membership.membership in ("leave", "ban"):
+            return [orjson.dumps(stripped_state(event.event)) for event in own]
+        ref, snapshot = membership.ref, await self._snapshot(membership)
         state = await self._rooms.state_at(ref, snapshot, Wanted(types=STRIPPED_TYPES, members=senders))
         return [
             orjson.dumps(stripped_state(event.event))
             for (_, state_key), event in state.items()
             if event.type == "m.room.member" or state_key == ""
         ]
+
+    async def own_event(self, membership: Membership, user_id: str) -> list[StoredEvent]:
+        """The member event by which the user got this membership."""
+        wanted = Wanted(types=frozenset({"m.room.member"}), members=frozenset({user_id}))
+        state = await self._rooms.state_at(membership.ref, await self._snapshot(membership), wanted)
+        return list(state.values())
+
+    async def _snapshot(self, membership: Membership) -> int:
+        snapshot = await self._rooms.snapshot_at(membership.ref, Place(membership.ordinal))
+        if snapshot is None:
+            raise LookupError(f"{membership.ref.room_id} has no event at {membership.ordinal}")
+        return snapshot

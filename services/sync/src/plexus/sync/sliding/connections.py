@@ -1,0 +1,190 @@
+"""Connections: what a client has been sent, kept where every replica finds it.
+
+A room that was sent is *live* while each of its changes is sent with the next answer: then it is told up to
+where the token says, and nothing is written however much happens in it. Once a change was held back, because
+the room was in no list and no subscription, the connection remembers up to which position it was told.
+
+A state of a connection is immutable; an answer that changes it makes another one, whose number stands in the
+token. The one before stays until the client comes back with the newer token, because the answer may be lost.
+
+MSC4186, "Connections".
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zlib import compress, decompress
+
+import orjson
+from plexus.platform.clock import Clock
+from plexus.platform.postgres import Database
+from plexus.protocol.errors import UnknownPos
+from plexus.sync.replica.sent_members import SentMembers
+from plexus.sync.sliding.models import Element, RequiredState, RoomConfig
+
+LIVE = -1
+UNUSED_MS = 30 * 24 * 3600 * 1000
+"""A connection whose state has not changed for so long is forgotten when its user opens another one."""
+
+_SELECT = """
+SELECT rooms FROM sync.connection
+ WHERE lane = %s::smallint AND user_id = %s AND device_id = %s AND conn_id = %s AND state = %s
+"""
+
+_SAVE = (
+    "SELECT sync.save_connection(%s::smallint, %s, %s, %s, %s::bigint, %s::bigint, %s::bigint, %s,"
+    " %s::integer, %s::bigint)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SentRoom:
+    """``told``: `LIVE`, or the position up to which the room was told. ``config`` is what it was sent with,
+    the timeline limit the greatest there was.
+    """
+
+    told: int
+    config: RoomConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionKey:
+    lane: int
+    user_id: str
+    device_id: str
+    conn_id: str
+
+
+@dataclass(slots=True)
+class Connection:
+    """One state of a connection; without one it is about to begin."""
+
+    key: ConnectionKey
+    state: int | None = None
+    rooms: Mapping[str, SentRoom] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Of a state that is stored."""
+        if self.state is None:
+            raise ValueError("this connection has not begun")
+        return self.state
+
+
+class Connections:
+    """Reads and writes connections, and keeps the states of ``limit`` in memory."""
+
+    def __init__(self, db: Database, clock: Clock, *, limit: int, per_user: int) -> None:
+        self._db = db
+        self._clock = clock
+        self.limit = limit
+        self._per_user = per_user
+        self._known: OrderedDict[ConnectionKey, dict[int, Connection]] = OrderedDict()
+        self._members: OrderedDict[ConnectionKey, SentMembers] = OrderedDict()
+
+    def members(self, key: ConnectionKey) -> SentMembers:
+        """The members that the client has been sent lazily: by this replica, another one sends them again."""
+        found = self._members.setdefault(key, SentMembers())
+        self._members.move_to_end(key)
+        while len(self._members) > self.limit:
+            self._members.popitem(last=False)
+        return found
+
+    async def get(self, key: ConnectionKey, state: int) -> Connection:
+        """`UnknownPos` if this user's device has no such connection in this state."""
+        known = self._known.get(key, {}).get(state)
+        if known is not None:
+            return known
+        async with self._db.read(primary=True) as session:
+            row = await session.one(_SELECT, (key.lane, key.user_id, key.device_id, key.conn_id, state))
+        if row is None:
+            raise UnknownPos
+        connection = Connection(key, state, _unpack(row[0]))
+        self._keep(key, self._known.get(key, {}) | {state: connection})
+        return connection
+
+    async def save(self, before: Connection, rooms: Mapping[str, SentRoom]) -> Connection:
+        """The state that follows ``before``: the same if nothing of it has changed."""
+        if before.state is not None and rooms == before.rooms:
+            return before
+        key, state, now = before.key, secrets.randbits(62), self._clock.now_ms()
+        await self._db.call(
+            _SAVE,
+            (
+                key.lane,
+                key.user_id,
+                key.device_id,
+                key.conn_id,
+                before.state,
+                state,
+                now,
+                _pack(rooms),
+                self._per_user,
+                now - UNUSED_MS,
+            ),
+        )
+        after = Connection(key, state, rooms)
+        self._keep(key, {state: after} if before.state is None else {before.state: before, state: after})
+        return after
+
+    def _keep(self, key: ConnectionKey, states: dict[int, Connection]) -> None:
+        self._known[key] = states
+        self._known.move_to_end(key)
+        while len(self._known) > self.limit:
+            self._known.popitem(last=False)
+
+
+def told_upto(sent: SentRoom, live: int) -> int:
+    """The position up to which a room was told, given that of live rooms in its lane. A held-back one was
+    told less; if it says more, that was in a log that has ended.
+    """
+    return live if sent.told == LIVE else min(sent.told, live)
+
+
+def _pack(rooms: Mapping[str, SentRoom]) -> bytes:
+    """Configs are few and shared: each stands once."""
+    configs: dict[RoomConfig, int] = {}
+    sent = {
+        room_id: [each.told, configs.setdefault(each.config, len(configs))] for room_id, each in rooms.items()
+    }
+    return compress(orjson.dumps({"configs": [_plain(config) for config in configs], "rooms": sent}), 1)
+
+
+def _unpack(data: bytes) -> dict[str, SentRoom]:
+    found = orjson.loads(decompress(data))
+    configs = [_config(plain) for plain in found["configs"]]
+    return {room_id: SentRoom(told, configs[index]) for room_id, (told, index) in found["rooms"].items()}
+
+
+def _plain(config: RoomConfig) -> list[object]:
+    return [
+        config.timeline_limit,
+        [
+            [_pairs(each.include), _pairs(each.exclude), each.lazy]
+            for each in sorted(config.required, key=repr)
+        ],
+    ]
+
+
+def _pairs(elements: frozenset[Element]) -> list[list[str | None]]:
+    return [[each.type, each.state_key] for each in sorted(elements, key=repr)]
+
+
+def _config(plain: list[object]) -> RoomConfig:
+    limit, required = plain
+    assert isinstance(limit, int)
+    assert isinstance(required, list)
+    return RoomConfig(
+        limit,
+        frozenset(
+            RequiredState(
+                frozenset(Element(*pair) for pair in include),
+                frozenset(Element(*pair) for pair in exclude),
+                lazy,
+            )
+            for include, exclude, lazy in required
+        ),
+    )

@@ -1,0 +1,266 @@
+"""One request of sliding sync, from body to answer.
+
+As in `plexus.sync.service`: wait for the user's own writes, take a cut, tell what there is between the token
+and the cut, hold the request while that is nothing. Between two answers no room is forgotten: one with news
+that is in no list and no subscription is noted with how far it was told, before the cut moves on.
+
+MSC4186.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import orjson
+from plexus.platform.http import Requester
+from plexus.platform.lanes import decode_pos, encode_pos
+from plexus.protocol.errors import InvalidParam, UnknownPos
+from plexus.rooms import Rooms
+from plexus.sync.fragments.timeline import Timelines
+from plexus.sync.replica import Cut, UserView
+from plexus.sync.replica.polls import Poll
+from plexus.sync.service import SyncService
+from plexus.sync.sliding.codecs import Codec
+from plexus.sync.sliding.connections import (
+    LIVE,
+    Connection,
+    ConnectionKey,
+    Connections,
+    SentRoom,
+)
+from plexus.sync.sliding.extensions import NO_EVENTS, ExtensionStreams, Extra
+from plexus.sync.sliding.lists import Picked, Picker
+from plexus.sync.sliding.models import SlidingRequest
+from plexus.sync.sliding.rooms import Asked, RoomResults, Told
+from plexus.sync.sliding.table import Table, Tables
+from plexus.sync.streams.context import Answer
+from plexus.sync.streams.invited import InvitedStream
+from plexus.users import NO_RULES, Users
+
+Authenticate = Callable[[], Awaitable[Requester]]
+
+MOST_STATES = 8
+"""Kinds of ``required_state`` that are remembered of a room. With more, only the last."""
+
+
+class SlidingService:
+    def __init__(
+        self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections, tables: int
+    ) -> None:
+        self._sync = sync
+        self._users = users
+        self._connections = connections
+        self._direct_of: WeakKeyDictionary[UserView, tuple[int, frozenset[str]]] = WeakKeyDictionary()
+        self._directs: OrderedDict[ConnectionKey, frozenset[str]] = OrderedDict()
+        """The direct chats that the client of each connection knows of, if it was told by this replica."""
+        replica = sync.replica
+        self._tables = Tables(replica, rooms, tables)
+        self._picker = Picker(rooms, users)
+        self._results = RoomResults(replica, rooms, Timelines(rooms, replica.bodies), InvitedStream(rooms))
+        self._extensions = ExtensionStreams(replica, rooms, users, sync.room_stream)
+
+    async def answer(self, authenticate: Authenticate, request: SlidingRequest, codec: Codec) -> bytes:
+        """The response, JSON. `UnknownPos` for a connection that is not known."""
+        requester = await authenticate()
+        self._sync.note_presence(requester, request.set_presence, request.timeout)
+        await self._sync.reach_writes(requester.user_id)
+        key = ConnectionKey(requester.lane, requester.user_id, requester.device_id or "", request.conn_id)
+        if request.pos is None:
+            place = self._sync.admission.place(
+                requester.user_id, requester.device_id, f"sliding {request.conn_id}"
+            )
+            async with place:
+                return await self._run(authenticate, requester, request, codec, Connection(key), None)
+        connection, since = await self._resume(key, request.pos)
+        return await self._run(authenticate, requester, request, codec, connection, since)
+
+    async def _resume(self, key: ConnectionKey, pos: str) -> tuple[Connection, Cut]:
+        try:
+            state, token = decode_pos(pos)
+            since = await self._sync.since(token)
+        except InvalidParam:
+            raise UnknownPos from None
+        connection = await self._connections.get(key, state)
+        if since.cut is None:
+            raise UnknownPos
+        return connection, since.cut
+
+    async def _run(
+        self,
+        authenticate: Authenticate,
+        requester: Requester,
+        request: SlidingRequest,
+        codec: Codec,
+        connection: Connection,
+        since: Cut | None,
+    ) -> bytes:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + request.timeout
+        arrival, kind = self._sync.arrive(), ("sliding", request.conn_id)
+        members = self._connections.members(connection.key)
+        members.begin(request.pos)
+        sent = dict(connection.rooms)
+        direct_before = self._directs.get(connection.key) if since is not None else None
+        while True:
+            view = await self._sync.view(requester.user_id, requester.lane)
+            table = await self._tables.of(view)
+            cut = table.cut
+            if since is not None and since.generation != cut.generation:
+                since = (await self._sync.since(since.token(0))).cut
+                if since is None:
+                    raise UnknownPos
+                continue
+            direct = await self._direct(view)
+            answer = self._answer(requester, request, view, since, cut)
+            unread = await self._unread(answer) if request.by_unread else frozenset()
+            picked = await self._picker.pick(request, table, sent, direct, unread, requester.user_id)
+            told = Told()
+            asked = Asked(
+                user_id=requester.user_id,
+                device_id=requester.device_id,
+                since=since,
+                cut=cut,
+                now_ms=self._sync.now_ms(),
+                ignored=(view.rules or NO_RULES).ignored,
+                direct=direct,
+                direct_before=direct_before,
+                members=members,
+                codec=codec,
+            )
+            matches = [(match, sent.get(room_id)) for room_id, match in picked.matches.items()]
+            await self._results.add(asked, told, matches)
+            if direct_before is not None:
+                _add_direct(told, picked, sent, direct, direct_before)
+            extra = await self._extensions.add(
+                request.extensions, answer, picked, told.initial, sent.keys() | told.sent.keys()
+            )
+            await authenticate()
+            if since is not None:
+                sent = _held_back(sent, picked, table, since)
+            if told.rooms or extra.tells or since is None or loop.time() >= deadline or self._sync.draining:
+                break
+            since = cut
+            if self._sync.replica.is_abreast(cut, view):
+                poll = Poll(requester.device_id, loop.create_future(), kind, arrival)
+                await self._sync.replica.hold(view, poll, deadline)
+                if poll.superseded:
+                    deadline = 0
+        if not codec.is_stable:
+            await self._add_counts(answer, told)
+        connection = await self._connections.save(connection, _now_sent(sent, told))
+        self._remember_direct(connection.key, direct)
+        self._sync.know(cut)
+        pos = encode_pos(connection.number, cut.token(0, answer.shows))
+        members.answered(pos, told.members)
+        return _json(pos, picked, told, extra)
+
+    def _answer(
+        self, requester: Requester, request: SlidingRequest, view: UserView, since: Cut | None, cut: Cut
+    ) -> Answer:
+        to_device = request.extensions.to_device
+        return Answer(
+            view=view,
+            device_id=requester.device_id,
+            since=since,
+            cut=cut,
+            filter=NO_EVENTS,
+            state_after=True,
+            now_ms=self._sync.now_ms(),
+            to_device=0 if to_device is None else to_device.since,
+            rules=view.rules or NO_RULES,
+            shows=self._extensions.shows(view),
+        )
+
+    async def _add_counts(self, answer: Answer, told: Told) -> None:
+        """The counts of what is unread, which the accepted form has no more."""
+        await self._sync.unread_stream.everything(answer, told.rooms)
+        for room_id, result in told.rooms.items():
+            unread = answer.view.unread.get(room_id)
+            if unread is not None and room_id in answer.view.joined:
+                result["notification_count"] = max(0, unread.total.notifications)
+                result["highlight_count"] = max(0, unread.total.highlights)
+
+    async def _unread(self, answer: Answer) -> frozenset[str]:
+        """The rooms in which the user has something to read."""
+        await self._sync.unread_stream.everything(answer, answer.view.joined)
+        answer.unread.clear()
+        return frozenset(
+            room_id for room_id, unread in answer.view.unread.items() if unread.total.notifications > 0
+        )
+
+    async def _direct(self, view: UserView) -> frozenset[str]:
+        """The rooms that are direct chats to the user; read anew when their account data have changed."""
+        changes = view.rules_changes
+        known = self._direct_of.get(view)
+        if known is not None and known[0] == changes:
+            return known[1]
+        stored = await self._users.account_data(view.user_id, "m.direct")
+        content = {} if stored is None else orjson.loads(stored)
+        found = frozenset(
+            room_id
+            for rooms in (content.values() if isinstance(content, dict) else ())
+            if isinstance(rooms, list)
+            for room_id in rooms
+            if isinstance(room_id, str)
+        )
+        self._direct_of[view] = (changes, found)
+        return found
+
+    def _remember_direct(self, key: ConnectionKey, direct: frozenset[str]) -> None:
+        self._directs[key] = direct
+        self._directs.move_to_end(key)
+        while len(self._directs) > self._connections.limit:
+            self._directs.popitem(last=False)
+
+
+def _add_direct(
+    told: Told,
+    picked: Picked,
+    sent: Mapping[str, SentRoom],
+    direct: frozenset[str],
+    before: frozenset[str],
+) -> None:
+    """Say of rooms that have become direct chats, or are none any more, just that."""
+    for room_id in direct ^ before:
+        if room_id in picked.matches and room_id in sent:
+            told.rooms.setdefault(room_id, {})["is_dm"] = room_id in direct
+
+
+def _held_back(sent: Mapping[str, SentRoom], picked: Picked, table: Table, since: Cut) -> dict[str, SentRoom]:
+    """Note of each room that has news which are not told, up to where it was."""
+    found = {}
+    for room_id, room in sent.items():
+        if room.told == LIVE and room_id not in picked.matches:
+            entry = table.entries.get(room_id)
+            if entry is not None:
+                told = since.rooms[entry.membership.ref.lane]
+                if max(entry.card.position, entry.membership.position) > told:
+                    found[room_id] = SentRoom(told, room.config)
+                    continue
+        found[room_id] = room
+    return found
+
+
+def _now_sent(sent: Mapping[str, SentRoom], told: Told) -> dict[str, SentRoom]:
+    rooms = dict(sent)
+    for room_id, config in told.sent.items():
+        before = rooms.get(room_id)
+        if before is not None and room_id not in told.initial:
+            both = before.config | config
+            config = both if len(both.required) <= MOST_STATES else config
+        rooms[room_id] = SentRoom(LIVE, config)
+    return rooms
+
+
+def _json(pos: str, picked: Picked, told: Told, extra: Extra) -> bytes:
+    body: dict[str, Any] = {
+        "pos": pos,
+        "lists": {name: {"count": count} for name, count in picked.counts.items()},
+        "rooms": told.rooms,
+        "extensions": extra.sections,
+    }
+    return orjson.dumps(body)

@@ -1,0 +1,138 @@
+"""The rooms of a user by recent activity, as far as this replica has seen.
+
+Loaded once for a user and then kept: of the facts between its cut and the next those of the user's rooms say
+which cards have to be read again, in one query. Members of a room who are here share what was read.
+
+MSC4186, "Lists" and "Activity ordering".
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from plexus.rooms import Card, RoomRef, Rooms
+from plexus.sync.replica import Cut, Replica, UserView
+from plexus.sync.replica.views import Membership
+
+_KEPT_CARDS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A room of the user. For one who has left, ``left_at`` is the ordinal of the event with which they last
+    stopped being joined, None if they never were; ``removed`` says that somebody else brought it about.
+    """
+
+    membership: Membership
+    card: Card
+    left_at: int | None = None
+    removed: bool = False
+
+    @property
+    def room_id(self) -> str:
+        return self.membership.ref.room_id
+
+
+@dataclass(slots=True)
+class Table:
+    """``ordered`` are the user's rooms, the most recently active first."""
+
+    cut: Cut
+    entries: dict[str, Entry] = field(default_factory=dict)
+    ordered: Sequence[Entry] = ()
+
+
+class Tables:
+    def __init__(self, replica: Replica, rooms: Rooms, limit: int) -> None:
+        self._replica = replica
+        self._rooms = rooms
+        self._limit = limit
+        self._tables: OrderedDict[str, tuple[UserView, Table]] = OrderedDict()
+        self._cards: OrderedDict[tuple[str, int], Card] = OrderedDict()
+        """By room and the position that was its newest here when it was asked for."""
+
+    async def of(self, view: UserView) -> Table:
+        """The user's rooms, up to the head of the tail when it was called or later."""
+        known = self._tables.get(view.user_id)
+        table = None if known is None or known[0] is not view else known[1]
+        cut = self._replica.cut()
+        if table is None or table.cut.generation != cut.generation:
+            table = await self._load(view, cut)
+        elif table.cut.same_place(cut):
+            table.cut = cut
+        else:
+            table = await self._refresh(view, table, cut)
+        self._tables[view.user_id] = (view, table)
+        self._tables.move_to_end(view.user_id)
+        while len(self._tables) > self._limit:
+            self._tables.popitem(last=False)
+        return table
+
+    async def _load(self, view: UserView, cut: Cut) -> Table:
+        return _ordered(cut, await self._entries(view, [*view.joined.values(), *view.others.values()]))
+
+    async def _refresh(self, view: UserView, table: Table, cut: Cut) -> Table:
+        span = self._replica.span(table.cut, cut)
+        if not span.in_tail or span.rooms is None:
+            return await self._load(view, cut)
+        memberships = {**view.others, **view.joined}
+        changed = [
+            membership
+            for room_id, membership in memberships.items()
+            if (entry := table.entries.get(room_id)) is None
+            or entry.membership != membership
+            or (room_id in span.rooms and room_id in view.joined)
+        ]
+        if not changed and len(memberships) == len(table.entries):
+            table.cut = cut
+            return table
+        entries = {room_id: entry for room_id, entry in table.entries.items() if room_id in memberships}
+        entries |= {entry.room_id: entry for entry in await self._entries(view, changed)}
+        return _ordered(cut, entries.values())
+
+    async def _entries(self, view: UserView, memberships: Sequence[Membership]) -> list[Entry]:
+        cards = await self._read(memberships)
+        gone = [m for m in memberships if m.membership in ("leave", "ban")]
+        if not gone:
+            return [Entry(m, cards[m.ref]) for m in memberships if m.ref in cards]
+        eyes = await self._rooms.viewers([m.ref for m in gone], view.user_id)
+        rows = await self._rooms.rooms_of(view.user_id, frozenset({"leave", "ban"}))
+        by_others = {row.ref for row in rows if row.sender != view.user_id}
+        left = {m.ref: eyes[m.ref].left_at for m in gone if m.ref in eyes and eyes[m.ref].has_joined}
+        return [
+            Entry(m, cards[m.ref], left.get(m.ref), m.ref in by_others and m.ref in left)
+            for m in memberships
+            if m.ref in cards
+        ]
+
+    async def _read(self, memberships: Sequence[Membership]) -> dict[RoomRef, Card]:
+        found: dict[RoomRef, Card] = {}
+        wanted: list[tuple[RoomRef, int | None]] = []
+        newest: dict[RoomRef, int] = {}
+        for membership in memberships:
+            ref = membership.ref
+            if membership.membership != "join":
+                wanted.append((ref, membership.ordinal))
+                continue
+            subject = self._replica.rooms.subjects.get(ref.room_id)
+            if subject is not None:
+                newest[ref] = subject.last
+                known = self._cards.get((ref.room_id, subject.last))
+                if known is not None:
+                    found[ref] = known
+                    continue
+            wanted.append((ref, None))
+        for ref, card in (await self._rooms.cards(wanted)).items():
+            found[ref] = card
+            if ref in newest:
+                self._cards[ref.room_id, newest[ref]] = card
+        while len(self._cards) > _KEPT_CARDS:
+            self._cards.popitem(last=False)
+        return found
+
+
+def _ordered(cut: Cut, entries: Iterable[Entry]) -> Table:
+    found = sorted(entries, key=lambda entry: (-entry.card.active_ts, entry.room_id))
+    return Table(cut, {entry.room_id: entry for entry in found}, found)
