@@ -44,6 +44,7 @@ from plexus.rooms.cards import Card
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.membership import member_of
 from plexus.rooms.notifications import Listed, Notification
+from plexus.rooms.pushes import NotifyingEvent
 from plexus.rooms.receipt_targets import ReceiptTarget
 from plexus.rooms.receipts import MAIN as MAIN_THREAD
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptType, receipts_of
@@ -94,6 +95,7 @@ __all__ = [
     "NewEvent",
     "Noted",
     "Notification",
+    "NotifyingEvent",
     "Parent",
     "Place",
     "PublishedRoom",

@@ -22,6 +22,7 @@ from plexus.rooms.member_rules import DefaultRules, MemberRules
 from plexus.rooms.membership import MembershipReader, member_of
 from plexus.rooms.notifications import NEWEST, Listed, Notification, NotificationReader
 from plexus.rooms.notifying import Notifier
+from plexus.rooms.pushes import NotifyingEvent, PushReader
 from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
 from plexus.rooms.receipt_writer import ReceiptWriter
 from plexus.rooms.receipts import ReadPlaces, Receipt, ReceiptReader, ReceiptType
@@ -78,6 +79,7 @@ class Rooms:
         self._receipts = ReceiptReader(ground)
         self._unread = UnreadReader(ground)
         self._notifications = NotificationReader(ground)
+        self._pushes = PushReader(ground)
         self._receipt_targets = ReceiptTargets(ground)
         self._receipt_writer = ReceiptWriter(ground)
 
@@ -314,6 +316,14 @@ class Rooms:
         """What the user has been notified of in these rooms of theirs, the newest first. One query."""
         start = NEWEST if before is None else before
         return await self._notifications.read(rooms, user_id, start, limit, highlights=highlights)
+
+    async def notifying(self, ranges: Sequence[tuple[RoomRef, int, int]]) -> list[NotifyingEvent]:
+        """Those of the events of these rooms and numbers (both ends included) that notify somebody here."""
+        return await self._pushes.notifying(ranges)
+
+    async def notified_event(self, lane: int, room: int, num: int) -> tuple[StoredEvent, str | None] | None:
+        """An event by its numbers, with the root of its thread; None if it was redacted or is gone."""
+        return await self._pushes.event(lane, room, num)
 
     async def read_further(
         self, refs: Sequence[RoomRef], user_id: str, since: Sequence[int]

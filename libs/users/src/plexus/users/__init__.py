@@ -28,7 +28,7 @@ from plexus.users.models import (
     UserChanges,
 )
 from plexus.users.passwords import check_password_policy
-from plexus.users.pushers import Pusher
+from plexus.users.pushers import Pusher, UserPushers
 from plexus.users.threepids import Binding
 from plexus.users.token_cache import Watch
 from plexus.users.users import Users
@@ -49,6 +49,7 @@ __all__ = [
     "Session",
     "ToDeviceMessage",
     "UserChanges",
+    "UserPushers",
     "Users",
     "Watch",
     "check_password_policy",

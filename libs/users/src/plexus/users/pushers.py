@@ -8,12 +8,13 @@ Client-Server API, "Push Notifications".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from plexus.protocol.errors import InvalidParam, UnknownToken
+from plexus.protocol.push_rules import Overlay
 from plexus.users.store import UserStore
 
 MAX_PUSHERS = 100
@@ -34,14 +35,59 @@ class Pusher:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class UserPushers:
+    """The pushers of a user, and the actions of default push rules that the user has changed, by rule ID."""
+
+    pushers: Sequence[Pusher]
+    actions: Mapping[str, Sequence[Any]]
+
+
+_ALL = """
+SELECT app_id, pushkey, kind, app_display_name, device_display_name, profile_tag, lang, data
+  FROM users.pusher WHERE lane = %s::smallint AND user_id = %s ORDER BY app_id, pushkey
+"""
+
+_OF_USERS = """
+SELECT q.user_id, r.rules, p.app_id, p.pushkey, p.kind, p.app_display_name, p.device_display_name,
+       p.profile_tag, p.lang, p.data
+  FROM unnest(%s::smallint[], %s::text[]) AS q (lane, user_id)
+  JOIN users.pusher p ON p.lane = q.lane AND p.user_id = q.user_id
+  LEFT JOIN users.push_rules r ON r.lane = q.lane AND r.user_id = q.user_id
+"""
+
+
 class PusherStore(UserStore):
+    async def has_pushers(self) -> bool:
+        """Whether anybody has one."""
+        async with self.read() as session:
+            return await session.one("SELECT FROM users.pusher LIMIT 1") is not None
+
+    async def pusher(self, user_id: str, app_id: str, pushkey: str) -> Pusher | None:
+        for pusher in await self.pushers(user_id):
+            if (pusher.app_id, pusher.pushkey) == (app_id, pushkey):
+                return pusher
+        return None
+
+    async def pushers_of(self, user_ids: Collection[str]) -> dict[str, UserPushers]:
+        """The pushers of those of these users who have any. One query."""
+        if not user_ids:
+            return {}
+        users = list(user_ids)
+        async with self.read() as session:
+            rows = await session.fetch(_OF_USERS, ([self.lane(user) for user in users], users))
+        found: dict[str, list[Pusher]] = {}
+        actions: dict[str, Mapping[str, Sequence[Any]]] = {}
+        for user_id, rules, *columns in rows:
+            found.setdefault(user_id, []).append(_pusher(*columns))
+            if rules is not None and user_id not in actions:
+                overlay = Overlay.from_json(orjson.loads(rules))
+                actions[user_id] = {rule_id: each for (_, rule_id), each in overlay.actions.items()}
+        return {user: UserPushers(pushers, actions.get(user, {})) for user, pushers in found.items()}
+
     async def pushers(self, user_id: str) -> list[Pusher]:
         async with self.read() as session:
-            rows = await session.fetch(
-                "SELECT app_id, pushkey, kind, app_display_name, device_display_name, profile_tag, lang, data"
-                " FROM users.pusher WHERE lane = %s::smallint AND user_id = %s ORDER BY app_id, pushkey",
-                (self.lane(user_id), user_id),
-            )
+            rows = await session.fetch(_ALL, (self.lane(user_id), user_id))
         return [_pusher(*row) for row in rows]
 
     async def put_pusher(self, user_id: str, device_id: str, pusher: Pusher) -> None:

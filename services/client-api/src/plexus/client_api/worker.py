@@ -9,6 +9,8 @@ from plexus.client_api.deps import ClientApi
 from plexus.client_api.identity_servers import IdentityServers
 from plexus.client_api.membership.guests import SWEEP_EVERY
 from plexus.client_api.profiles.room_tasks import RoomTasks
+from plexus.client_api.pushing.delivery import Delivery
+from plexus.client_api.pushing.queueing import push_worker
 from plexus.client_api.search.indexing import search_worker
 from plexus.client_api.threepids.binding import Unbinder
 from plexus.client_api.upgrade.finishing import Upgrades
@@ -30,9 +32,19 @@ def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Serv
     """
     api = ClientApi(platform, rooms, users, IdentityServers(platform.settings, wire))
     unbinder = Unbinder(api.identity, users)
-    parts = (RoomTasks(rooms, users, on_leaving=unbinder.unbind), Upgrades(rooms), Timers(api))
+    parts = (
+        RoomTasks(rooms, users, on_leaving=unbinder.unbind),
+        Upgrades(rooms),
+        Timers(api),
+        Delivery(platform, rooms, users, wire.client),
+    )
     sweep = PeriodicJob(platform.leadership, "guest-access", api.guests.sweep, every=SWEEP_EVERY)
-    followers = (search_worker(platform, rooms), directory_worker(platform, rooms, users), sweep)
+    followers = (
+        search_worker(platform, rooms),
+        directory_worker(platform, rooms, users),
+        push_worker(platform, rooms, users),
+        sweep,
+    )
 
     async def start() -> None:
         for part in (*parts, *followers):

@@ -1,0 +1,65 @@
+"""The worker "push": it follows the room lanes and queues what pushers are to be told.
+
+Facts that were dropped before they were read (no worker ran for days) bring nothing: nobody wants to hear of
+them now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import orjson
+from plexus.client_api.pushing import queries
+from plexus.client_api.pushing.queries import WORKER, Queued
+from plexus.platform.context import Platform
+from plexus.platform.lanes import ROOM, RoomFact
+from plexus.platform.lanes.cursors import LaneWorker, Step
+from plexus.rooms import NotifyingEvent, RoomRef, Rooms
+from plexus.users import UserPushers, Users
+
+EVERY = 0.25
+"""Seconds between two looks: what a push may be late by."""
+
+
+class Queueing:
+    """`LaneWork` of the worker."""
+
+    def __init__(self, platform: Platform, rooms: Rooms, users: Users) -> None:
+        self._platform = platform
+        self._rooms = rooms
+        self._users = users
+
+    async def apply(self, step: Step) -> bool:
+        facts = [fact for fact in step.facts if fact.kind == RoomFact.EVENTS]
+        rows: list[Queued] = []
+        if facts and await self._users.has_pushers():
+            refs = await self._rooms.refs(fact.subject for fact in facts)
+            ranges: list[tuple[RoomRef, int, int]] = [
+                (refs[fact.subject], fact.lo, fact.hi) for fact in facts if fact.subject in refs
+            ]
+            events = await self._rooms.notifying(ranges)
+            notified = {user_id for event in events for user_id in event.user_ids}
+            pushers = await self._users.pushers_of(notified)
+            rows = list(_rows(events, pushers))
+        return await queries.queue(self._platform.db, step, rows, self._platform.clock.now_ms())
+
+    async def catch_up(self, step: Step) -> bool:
+        return await queries.queue(self._platform.db, step, (), self._platform.clock.now_ms())
+
+
+def _rows(events: Iterable[NotifyingEvent], pushers: dict[str, UserPushers]) -> Iterator[Queued]:
+    for event in events:
+        for user_id in event.user_ids:
+            own = pushers.get(user_id)
+            if own is None:
+                continue
+            actions = event.actions_of(user_id)
+            if event.is_by_default(user_id):
+                actions = own.actions.get(event.rule_id or "", actions)
+            dumped = orjson.dumps(actions).decode()
+            for pusher in own.pushers:
+                yield Queued(event.room, event.num, user_id, pusher.app_id, pusher.pushkey, dumped)
+
+
+def push_worker(platform: Platform, rooms: Rooms, users: Users, *, every: float = EVERY) -> LaneWorker:
+    return LaneWorker(platform, WORKER, (ROOM,), Queueing(platform, rooms, users), every=every)
