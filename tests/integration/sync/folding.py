@@ -16,6 +16,18 @@ class FoldedRoom:
     timeline: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     account_data: dict[str, Json] = field(default_factory=dict)
+    receipts: dict[tuple[str, str, str | None], str] = field(default_factory=dict)
+    typing: list[str] = field(default_factory=list)
+
+    def ephemeral(self, events: list[Json]) -> None:
+        for event in events:
+            if event["type"] == "m.typing":
+                self.typing = event["content"]["user_ids"]
+                continue
+            for event_id, by_type in event["content"].items():
+                for kind, by_user in by_type.items():
+                    for user_id, said in by_user.items():
+                        self.receipts[user_id, kind, said.get("thread_id")] = event_id
 
 
 @dataclass
@@ -39,6 +51,7 @@ class Fold:
             room.summary.update(section.get("summary", {}))
             for event in section.get("account_data", {}).get("events", ()):
                 room.account_data[event["type"]] = event["content"]
+            room.ephemeral(section.get("ephemeral", {}).get("events", []))
         for room_id, section in rooms.get("leave", {}).items():
             room = self.rooms.pop(room_id, FoldedRoom())
             self.invites.pop(room_id, None)
@@ -94,6 +107,10 @@ def differences(folded: Fold, fresh: Fold) -> list[str]:
             found.append(f"timeline of {room_id}: folded {a.timeline}, fresh {b.timeline}")
         if a.summary != b.summary:
             found.append(f"summary of {room_id}: folded {a.summary}, fresh {b.summary}")
+        if a.receipts != b.receipts:
+            found.append(f"receipts of {room_id}: folded {a.receipts}, fresh {b.receipts}")
+        if a.typing != b.typing:
+            found.append(f"typing in {room_id}: folded {a.typing}, fresh {b.typing}")
         if a.account_data != b.account_data:
             found.append(f"account data of {room_id}: folded {a.account_data}, fresh {b.account_data}")
     if folded.invites != fresh.invites:

@@ -58,6 +58,8 @@ class Town:
             (6, self.name),
             (3, self.redact),
             (5, self.account_data),
+            (8, self.receipt),
+            (5, self.typing),
         ]
         [action] = self.rng.choices([a for _, a in actions], [weight for weight, _ in actions])
         await action(person)
@@ -132,6 +134,17 @@ class Town:
         kind = self.rng.choice(["org.example.a", "org.example.b"])
         path = f"{V3}/user/{seg(person.user_id)}{where}/account_data/{kind}"
         await person.put(path, {"n": self.count})
+
+    async def receipt(self, person: SyncPerson) -> None:
+        if self.events:
+            room_id, event_id = self.rng.choice(self.events[-10:])
+            kind = self.rng.choice(["m.read", "m.read", "m.read.private", "m.fully_read"])
+            body = {"thread_id": "main"} if kind != "m.fully_read" and self.rng.random() < 0.3 else {}
+            await person.post(f"{person.room(room_id)}/receipt/{kind}/{seg(event_id)}", body)
+
+    async def typing(self, person: SyncPerson) -> None:
+        path = f"{person.room(await self.own_room(person))}/typing/{seg(person.user_id)}"
+        await person.put(path, {"typing": self.rng.random() < 0.6, "timeout": 120_000})
 
     async def look(self, index: int, replica: Replica) -> None:
         """One user syncs on."""

@@ -146,12 +146,14 @@ async def test_a_client_that_moves_between_replicas_is_told_what_it_is_not_yet(
     since = await here.now()
     (await type_in(bob, room_id)).ok()
     since = await until(there, since, room_id, [bob.user_id])
-    # What both have heard some time ago is not told again.
+    # What both have heard some time ago may be told again once, but not each time.
     await asyncio.sleep(1.2)
-    for place in (here, there, here):
-        answer = await place.sync(since, timeout=50)
+    answer = await here.sync(since)
+    assert typists(answer, room_id) in (None, [bob.user_id])
+    for place in (there, here, there):
+        answer = await place.sync(answer["next_batch"], timeout=50)
         assert answer["rooms"]["join"] == {}
-        since = answer["next_batch"]
+    since = answer["next_batch"]
     await stop(bob, room_id)
     since = await until(there, since, room_id, [])
     await other.end()

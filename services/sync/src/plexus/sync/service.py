@@ -105,6 +105,7 @@ class SyncService:
         await self.replica.start()
         self._presence_index.start()
         await self._users.presence.start()
+        self.replica.begin_moments()
         watch = Watch(self.replica.wake_device, lambda: self.replica.held > 0)
         self._stop_watching = self._access.watch(watch)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Set
 
 from plexus.platform.postgres import StoreUnavailable
 from plexus.rooms import Rooms
-from plexus.sync.ephemeral.moments import APART_SECONDS, Moments
+from plexus.sync.ephemeral.moments import Moments
 from plexus.sync.replica.views import Interest, UserView
 from plexus.users.presence import Presence
 
@@ -40,7 +40,7 @@ class PresenceIndex:
         self._moments = moments
         self._interest = interest
         self._tell = tell
-        self._changed: OrderedDict[str, tuple[int, float, Collection[str]]] = OrderedDict()
+        self._changed: OrderedDict[str, tuple[int, Collection[str]]] = OrderedDict()
         self._forgotten = 0
         self._waiting: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -61,13 +61,12 @@ class PresenceIndex:
         """The users that have changed since a moment of some replica, and their rooms; None if nobody
         knows.
         """
-        if moment < self._forgotten or not self._moments.knows(moment):
+        after = self._moments.after(epoch, moment)
+        if after is None or after < self._forgotten:
             return None
-        recent = asyncio.get_running_loop().time() - APART_SECONDS
-        is_ours = epoch == self._moments.epoch
         found = []
-        for user_id, (changed, heard, rooms) in reversed(self._changed.items()):
-            if changed <= moment and (is_ours or heard < recent):
+        for user_id, (changed, rooms) in reversed(self._changed.items()):
+            if changed <= after:
                 break
             found.append((user_id, rooms))
         return found
@@ -86,7 +85,7 @@ class PresenceIndex:
             if user_id in connected:
                 found.add(user_id)
             elif user_id in self._changed:
-                if not view.joined.keys().isdisjoint(self._changed[user_id][2]):
+                if not view.joined.keys().isdisjoint(self._changed[user_id][1]):
                     found.add(user_id)
             elif (other := self._interest.views.get(user_id)) is None or other.loaded is None:
                 unknown.append(user_id)
@@ -123,10 +122,9 @@ class PresenceIndex:
 
     def _take(self, found: dict[str, Collection[str]]) -> None:
         """In one turn of the loop: moments, and who is to be told."""
-        now = asyncio.get_running_loop().time()
         concerned: set[UserView] = set()
         for user_id, rooms in found.items():
-            self._changed[user_id] = (self._moments.next(), now, rooms)
+            self._changed[user_id] = (self._moments.next(), rooms)
             self._changed.move_to_end(user_id)
             for room_id in rooms:
                 concerned |= self._interest.rooms.get(room_id, frozenset())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from plexus.platform.ports import Ephemeral, Subscription
 from plexus.rooms.typing import ASK, TYPING_CHANNEL, Typing, decode_typing, encode_typing
-from plexus.sync.ephemeral.moments import APART_SECONDS, Moments
+from plexus.sync.ephemeral.moments import Moments
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class TypingBook:
         self._moments = moments
         self._on_change = on_change
         self._until: dict[str, dict[str, float]] = {}
-        self._changed: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._changed: OrderedDict[str, int] = OrderedDict()
         self._forgotten = 0
         self._queue: list[tuple[float, str, str]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -69,13 +69,12 @@ class TypingBook:
 
     def changed_since(self, epoch: int, moment: int) -> list[str] | None:
         """The rooms whose typists have changed since a moment of some replica; None if nobody knows."""
-        if moment < self._forgotten or not self._moments.knows(moment):
+        after = self._moments.after(epoch, moment)
+        if after is None or after < self._forgotten:
             return None
-        recent = asyncio.get_running_loop().time() - APART_SECONDS
-        is_ours = epoch == self._moments.epoch
         found = []
-        for room_id, (changed, heard) in reversed(self._changed.items()):
-            if changed <= moment and (is_ours or heard < recent):
+        for room_id, changed in reversed(self._changed.items()):
+            if changed <= after:
                 break
             found.append(room_id)
         return found
@@ -94,10 +93,10 @@ class TypingBook:
             self._timer.cancel()
 
     def _note(self, room_id: str) -> None:
-        self._changed[room_id] = (self._moments.next(), asyncio.get_running_loop().time())
+        self._changed[room_id] = self._moments.next()
         self._changed.move_to_end(room_id)
         if len(self._changed) > MOST_CHANGES:
-            self._forgotten = self._changed.popitem(last=False)[1][0]
+            self._forgotten = self._changed.popitem(last=False)[1]
         self._on_change(room_id)
 
     def _turn_at(self, when: float) -> None:

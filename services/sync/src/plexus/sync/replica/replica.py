@@ -112,8 +112,14 @@ class Replica:
 
     def see_moment(self, cut: Cut) -> None:
         """Go on from where another replica was."""
-        if cut.epoch != self.moments.epoch and self.moments.see(cut.moment):
+        if cut.epoch != self.moments.epoch:
+            self.moments.meet(cut.moment)
             self._feed.move_moment()
+
+    def begin_moments(self) -> None:
+        """From now on everything that is in no lane is heard of."""
+        self.moments.begin()
+        self._feed.move_moment()
 
     def tell_ephemeral(self, views: Set[UserView]) -> None:
         """Something that is in no lane concerns these."""
