@@ -47,6 +47,19 @@ async def test_pages_fit_together_whatever_is_said_meanwhile(alice: Person) -> N
     assert found == roots[::-1]
 
 
+async def test_a_busy_thread_does_not_hide_the_others(alice: Person) -> None:
+    room_id = await alice.create_room()
+    quiet = await say(alice, room_id, "quiet")
+    await reply_in_thread(alice, room_id, quiet)
+    busy = await say(alice, room_id, "busy")
+    for number in range(40):
+        await reply_in_thread(alice, room_id, busy, str(number))
+    first = (await threads(alice, room_id, limit=1)).ok()
+    second = (await threads(alice, room_id, limit=1, **{"from": first["next_batch"]})).ok()
+    assert ids(first) + ids(second) == [busy, quiet]
+    assert ids((await threads(alice, room_id, limit=3)).ok()) == [busy, quiet]
+
+
 async def test_those_in_which_one_took_part(alice: Person, bob: Person, carol: Person) -> None:
     room_id = await alice.create_room(preset="public_chat")
     for person in (bob, carol):

@@ -14,7 +14,7 @@ from plexus.platform.postgres import PackedStatement
 from plexus.protocol.canonical_json import encode
 from plexus.protocol.errors import MatrixError
 from plexus.protocol.relations import may_replace, relation_of
-from plexus.rooms import NewEvent, Rooms, Txn, Written
+from plexus.rooms import Asked, NewEvent, Rooms, Txn, Written
 from plexus.rooms.actor import build_chain
 from plexus.rooms.builder import Signer, needs
 from plexus.rooms.reading_head import read_head, read_missing
@@ -33,6 +33,7 @@ from tests.integration.rooms.conftest import (
     make_room,
     message,
 )
+from tests.integration.rooms.test_forks import DAN, ROOT, begin
 from tests.support.postgres import TestDatabase
 
 FILLING = Path(plexus.rooms.__file__).parent / "migrations" / "0012-relations-before.sql"
@@ -222,3 +223,30 @@ async def test_the_call_of_the_version_before_notes_relations_too(
     [outcome_of_it] = outcomes(await ground.db.call_packed(before, values))
     assert outcome_of_it.result is Result.WRITTEN
     assert await outcome(rooms.send(said.room_id, BOB, annotation)) == "400 M_DUPLICATE_ANNOTATION"
+
+
+async def test_events_from_elsewhere_relate_as_they_say(rooms: Rooms, ground: TestGround) -> None:
+    """Duplicates are taken; what breaks the rules of a relation is not told with the event."""
+    story = await begin(rooms, ground)
+    said = story.say(DAN, "hello")
+    await story.arrive(said)
+    events = []
+    for kind, sender, content in (
+        ("m.reaction", ROOT, reaction(said.event_id, "👍").content),
+        ("m.reaction", ROOT, reaction(said.event_id, "👍").content),
+        ("m.room.message", ROOT, related("m.thread", said.event_id).content),
+        ("m.room.message", ROOT, {**related("m.replace", said.event_id).content, "m.new_content": {}}),
+    ):
+        events.append(story.make(kind, sender, dict(content)))
+        await story.arrive(events[-1])
+    nested = story.make("m.room.message", DAN, dict(related("m.thread", events[2].event_id).content))
+    await story.arrive(nested)
+    page = await rooms.related(story.ref, Asked(said.event_id), viewer=ALICE, backwards=False)
+    assert [event.event_id for event in page.events] == [event.event_id for event in events]
+    asked = [await rooms.event(story.ref.room_id, each.event_id, viewer=ALICE) for each in (said, events[2])]
+    [bundle] = (await rooms.bundles(asked, viewer=ALICE)).values()
+    assert bundle.replacement is None
+    assert bundle.thread is not None
+    assert (bundle.thread.count, bundle.thread.latest.event_id) == (1, events[2].event_id)
+    threads = await rooms.threads(story.ref, viewer=ALICE, upto=2**40)
+    assert [root.event_id for root in threads.roots] == [said.event_id]

@@ -29,6 +29,10 @@ resolved (``resolving``), with no lock held, by comparing what their snapshots d
 are ``plexus.protocol.state_resolution``. The write is the same function, which is told what has changed in
 the current state. Local events in a forked room follow all of its extremities, and so join them again.
 
+An event that relates to another is noted as such in the same write (``relating``); from these rows is read
+what relates to an event (``relations``), what is told with it (``bundles``), and the threads of a room
+(``threads``).
+
 How far users have read is kept beside it (``receipts``, ``receipt_writer``): receipts touch no room's row,
 only the lane, and those that come within a moment are written together.
 

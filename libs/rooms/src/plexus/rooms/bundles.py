@@ -39,7 +39,7 @@ SELECT q.i - 1, r.*
  CROSS JOIN LATERAL (
     SELECT parent, rel_type,
            count(*),
-           (array_agg(num ORDER BY ordinal DESC, sub DESC) FILTER (WHERE rel_type = 'm.thread'))[1],
+           (max(ARRAY[ordinal, sub, num]) FILTER (WHERE rel_type = 'm.thread'))[3],
            (array_agg(num ORDER BY ts DESC, event_id COLLATE "C" DESC)
                 FILTER (WHERE rel_type = 'm.replace'))[1],
            array_agg(event_id ORDER BY ordinal, sub) FILTER (WHERE rel_type = 'm.reference'),

@@ -21,29 +21,49 @@ from plexus.rooms.values import Place, RoomRef
 from plexus.rooms.visibility import read_viewers
 
 MOST_ROUNDS = 10
+MOST_READ = 2_000
+"""Relations that are read at a time, twice as many in each round. A page is short when a few threads fill
+more than all rounds.
+"""
 
-# One whose root itself relates to something is no thread.
+# One whose root itself relates to something is no thread. Each LATERAL is one look-up in an index: left to
+# itself the planner may join what it does not know the size of, which took seconds for 10,000 events.
 _THREADS = with_seen("""
-SELECT r.ordinal, r.sub, root.num
-  FROM rooms.relation AS r
- CROSS JOIN LATERAL (SELECT e.num, e.sender FROM rooms.event e
-                      WHERE e.lane = r.lane AND e.room = r.room AND e.event_id = r.parent
-                        AND e.ordinal IS NOT NULL LIMIT 1) AS root
- WHERE r.lane = %(lane)s::smallint AND r.room = %(room)s::integer AND r.rel_type = 'm.thread'
-   AND (r.ordinal, r.sub) <= (%(ordinal)s, %(sub)s::integer)
-   AND {seen}
-   AND NOT EXISTS (SELECT FROM (SELECT * FROM rooms.relation n
-                                 WHERE n.lane = r.lane AND n.room = r.room AND n.parent = r.parent
-                                   AND n.rel_type = 'm.thread' AND (n.ordinal, n.sub) > (r.ordinal, r.sub)
-                                   AND n.ordinal <= %(upto)s) AS r
-                    WHERE {seen})
-   AND NOT EXISTS (SELECT FROM rooms.relation n
-                    WHERE n.lane = r.lane AND n.room = r.room AND n.num = root.num)
-   AND (%(participant)s::text IS NULL OR root.sender = %(participant)s
-        OR EXISTS (SELECT FROM rooms.relation n
-                    WHERE n.lane = r.lane AND n.room = r.room AND n.parent = r.parent
-                      AND n.rel_type = 'm.thread' AND n.sender = %(participant)s AND n.ordinal <= %(upto)s))
- ORDER BY r.ordinal DESC, r.sub DESC LIMIT %(most)s
+WITH said AS (
+    SELECT r.parent, r.ordinal, r.sub FROM rooms.relation AS r
+     WHERE r.lane = %(lane)s::smallint AND r.room = %(room)s::integer AND r.rel_type = 'm.thread'
+       AND (r.ordinal, r.sub) <= (%(ordinal)s, %(sub)s::integer) AND {seen}
+     ORDER BY r.ordinal DESC, r.sub DESC LIMIT %(read)s
+), newest AS (
+    SELECT DISTINCT ON (parent) %(lane)s::smallint AS lane, %(room)s::integer AS room, parent, ordinal, sub
+      FROM said ORDER BY parent, ordinal DESC, sub DESC
+), thread AS (
+    SELECT n.ordinal, n.sub, root.num
+      FROM newest AS n
+     CROSS JOIN LATERAL (
+        SELECT r.ordinal, r.sub FROM rooms.relation AS r
+         WHERE r.lane = n.lane AND r.room = n.room AND r.parent = n.parent AND r.rel_type = 'm.thread'
+           AND r.ordinal <= %(upto)s AND {seen}
+         ORDER BY r.ordinal DESC, r.sub DESC LIMIT 1) AS latest
+      LEFT JOIN LATERAL (
+        SELECT e.num, e.sender FROM rooms.event AS e
+         WHERE e.lane = n.lane AND e.room = n.room AND e.event_id = n.parent AND e.ordinal IS NOT NULL
+         LIMIT 1) AS root ON true
+      LEFT JOIN LATERAL (
+        SELECT r.num FROM rooms.relation AS r
+         WHERE r.lane = n.lane AND r.room = n.room AND r.num = root.num LIMIT 1) AS beyond ON true
+      LEFT JOIN LATERAL (
+        SELECT r.num FROM rooms.relation AS r
+         WHERE r.lane = n.lane AND r.room = n.room AND r.parent = n.parent AND r.rel_type = 'm.thread'
+           AND r.sender = %(participant)s AND r.ordinal <= %(upto)s LIMIT 1) AS own ON true
+     WHERE latest.ordinal = n.ordinal AND latest.sub = n.sub AND beyond.num IS NULL
+       AND (%(participant)s::text IS NULL OR root.sender = %(participant)s OR own.num IS NOT NULL)
+)
+SELECT last.read, last.ordinal, last.sub, t.ordinal, t.sub, t.num
+  FROM (SELECT count(*) AS read, (array_agg(ordinal ORDER BY ordinal, sub))[1] AS ordinal,
+               (array_agg(sub ORDER BY ordinal, sub))[1] AS sub FROM said) AS last
+  LEFT JOIN thread AS t ON true
+ ORDER BY t.ordinal DESC, t.sub DESC
 """)
 
 
@@ -80,25 +100,31 @@ async def read_threads(
         **seen_by(ref, eyes, ignored),
         "participant": viewer if only_participated else None,
         "upto": upto,
-        "most": limit + 1,
     }
+    wanted = 5 * limit
     roots: list[StoredEvent] = []
+    is_end = False
     for _ in range(MOST_ROUNDS):
+        wanted = min(wanted, MOST_READ)
         async with ground.db.read() as session:
-            rows = await session.fetch(_THREADS, {**values, "ordinal": at.ordinal, "sub": at.sub})
-        found = await reader.by_nums([(ref, [num for *_, num in rows])])
-        for ordinal, sub, num in rows:
+            rows = await session.fetch(
+                _THREADS, {**values, "ordinal": at.ordinal, "sub": at.sub, "read": wanted}
+            )
+        found = await reader.by_nums([(ref, [num for *_, num in rows if num is not None])])
+        for *_, ordinal, sub, num in rows:
             if len(roots) == limit:
                 break
-            at = Place(ordinal, sub).before
             root = found.get((ref, num))
             if root is not None and eyes.sees(root):
                 roots.append(root)
+                at = Place(ordinal, sub).before
         else:
-            if len(rows) <= limit:
-                await reader.decorate(roots)
-                return ThreadsPage(roots, None)
-        if len(roots) == limit:
+            read, ordinal, sub, *_ = rows[0]
+            is_end = read < wanted
+            if not is_end:
+                at = Place(ordinal, sub).before
+        if is_end or len(roots) == limit:
             break
+        wanted *= 2
     await reader.decorate(roots)
-    return ThreadsPage(roots, at)
+    return ThreadsPage(roots, None if is_end else at)
