@@ -402,6 +402,9 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "updateDevice": lambda world: Call(body={"display_name": "fuzzed"}),
     "delete3pidFromAccount": lambda world: Call(body={"medium": "email", "address": "none@example.org"}),
     "unbind3pidFromAccount": lambda world: Call(body={"medium": "email", "address": "none@example.org"}),
+    "sendServerNotice": lambda world: Call(
+        {"key": secrets.token_hex(4)}, body={"body": "a notice"}, account=world.admin
+    ),
     "requestTokenToRegisterEmail": by_email,
     "requestTokenToResetPasswordEmail": by_email,
     "requestTokenTo3PIDEmail": by_email,

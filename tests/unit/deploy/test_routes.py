@@ -31,6 +31,7 @@ OURS = {
     ("POST", "/_matrix/client/v4/sync"),
     ("GET", "/_plexus/email/validate"),
     ("POST", "/_plexus/email/validate"),
+    ("PUT", "/_plexus/admin/v1/notices/{}/{}"),
     ("GET", "/_synapse/admin/v1/register"),
     ("POST", "/_synapse/admin/v1/register"),
 }

@@ -6,10 +6,11 @@ work with `plexus.rooms` and `plexus.users`; the answer goes back as a dict, or 
 it.
 
 The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``,
-``delayed_events``, ``reading``, ``timestamps``, ``directory``, ``summaries``, ``mutual_rooms``, ``upgrade``,
-``reports`` (rooms and events); ``accounts``, ``threepids``, ``fallback``, ``devices``, ``account_data``,
-``tags``, ``profiles``, ``filters``, ``push_rules``, ``openid``, ``administration`` (users). ``root`` collects
-them. Sending an event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
+``delayed_events``, ``reading``, ``timestamps``, ``directory``, ``summaries``, ``mutual_rooms``,
+``upgrade``, ``reports`` (rooms and events); ``accounts``, ``threepids``, ``fallback``, ``devices``,
+``account_data``, ``tags``, ``profiles``, ``filters``, ``push_rules``, ``openid``, ``administration``,
+``server_notices`` (users). ``root`` collects them. Sending an event is the hot path: a `HotRoute`, plain
+ASGI, no FastAPI.
 
 Its tables are ``client_api.report`` (``reports``) and ``client_api.delayed_event`` (``delayed_events``). It
 keeps nothing in memory that matters, so it may be repeated at will.

@@ -30,6 +30,7 @@ from plexus.client_api.relations import routes as relations
 from plexus.client_api.reports import routes as reports
 from plexus.client_api.search import routes as search
 from plexus.client_api.sending import routes as sending
+from plexus.client_api.server_notices import routes as server_notices
 from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.tags import routes as tags
 from plexus.client_api.threepids import routes as threepids
@@ -73,6 +74,7 @@ FEATURES = (
     upgrade,
     voip,
     administration,
+    server_notices,
     reports,
     openid,
     mutual_rooms,

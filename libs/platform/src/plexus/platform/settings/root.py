@@ -33,6 +33,7 @@ from plexus.platform.settings.users import (
     RateLimits,
     RegistrationSettings,
     RoomSettings,
+    ServerNoticeSettings,
     SessionSettings,
     SyncSettings,
     UserDirectorySettings,
@@ -76,6 +77,9 @@ class Settings(Section):
     sessions: SessionSettings = Field(default=SessionSettings(), description="Tokens and devices.")
     account_data: AccountDataSettings = Field(default=AccountDataSettings(), description="Account data.")
     rooms: RoomSettings = Field(default=RoomSettings(), description="Rooms.")
+    server_notices: ServerNoticeSettings = Field(
+        default=ServerNoticeSettings(), description="Notices of the server."
+    )
     push: PushSettings = Field(default=PushSettings(), description="Push gateways.")
     delayed_events: DelayedEventSettings = Field(
         default=DelayedEventSettings(), description="Delayed events."

@@ -144,6 +144,18 @@ class PushSettings(Section):
     )
 
 
+class ServerNoticeSettings(Section):
+    """Who speaks for the server, and where."""
+
+    localpart: str = Field(
+        default="server-notices",
+        pattern=r"^[a-z0-9._=/+-]{1,100}$",
+        description="The user by whom notices are sent; nobody can register by this name.",
+    )
+    display_name: str = Field(default="Server notices", description="That user's display name.")
+    room_name: str = Field(default="Server notices", description="The name of a user's notices room.")
+
+
 class RoomSettings(Section):
     """Rooms made here."""
 

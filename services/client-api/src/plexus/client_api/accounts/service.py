@@ -25,6 +25,7 @@ from plexus.protocol.errors import (
     MatrixError,
     MissingParam,
     ThreepidAuthFailed,
+    UserInUse,
     UserLocked,
 )
 from plexus.users import Binding, NewDevice, Session, check_password_policy
@@ -75,6 +76,8 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
     # Asking for the flows is free; trying to get through them is not.
     await api.platform.limits.check("registration", address, 0 if body.auth is None else 1)
     if body.username is not None:
+        if body.username == api.platform.settings.server_notices.localpart:
+            raise UserInUse
         await api.users.check_available(body.username)
     if body.password is not None:
         check_password_policy(api.platform.settings.passwords, body.password)

@@ -9,6 +9,7 @@ from plexus.client_api.deps import Deps, FullUser
 from plexus.client_api.membership import service, third_party
 from plexus.client_api.membership.models import Invite, Join, Reasoned, Targeted
 from plexus.client_api.params import RoomId, RoomIdOrAlias
+from plexus.client_api.server_notices.service import check_may_reject
 from plexus.platform.http import User, make_router
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room membership"])
@@ -73,6 +74,7 @@ async def invite_user(api: Deps, requester: FullUser, room_id: RoomId, body: Inv
 @router.post("/rooms/{roomId}/leave", operation_id="leaveRoom")
 async def leave_room(api: Deps, requester: User, room_id: RoomId, body: Reasoned) -> dict[str, str]:
     """Client-Server API, "Leaving rooms"."""
+    await check_may_reject(api, room_id, requester.user_id)
     await service.leave(api, room_id, requester.user_id, body.reason)
     return {}
 

@@ -13,6 +13,7 @@ from plexus.client_api.params import EventId, EventType, RoomId, StateKey
 from plexus.client_api.sending import service
 from plexus.client_api.sending.hot import send_message_route
 from plexus.client_api.sending.models import Redaction
+from plexus.client_api.server_notices.service import check_may_reject
 from plexus.platform.http import HotRoute, Requester, User, make_router
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room participation"])
@@ -53,6 +54,9 @@ async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: 
         return await schedule(api, requester, None, draft, read_delay(delay))
     await api.platform.limits.check("message", requester.user_id)
     event = await service.state_event(api, draft, is_guest=requester.is_guest)
+    of_their_own = (event.type, event.state_key) == ("m.room.member", requester.user_id)
+    if of_their_own and event.content.get("membership") == "leave":
+        await check_may_reject(api, draft.room_id, requester.user_id)
     written = await api.rooms.send(draft.room_id, requester.user_id, event)
     if (event.type, event.state_key) == ("m.room.guest_access", ""):
         await api.guests.begin(draft.room_id)
