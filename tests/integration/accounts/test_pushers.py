@@ -51,7 +51,9 @@ async def test_a_pusher_is_made_changed_and_deleted(house: House, alice: Person,
     [kept] = (await alice.get(f"{V3}/pushers")).ok()["pushers"]
     assert kept == pusher(name)
     # "the pusher with this app_id and pushkey for this user is updated".
-    await put(alice, name, lang="de", profile_tag=None)
+    changed = pusher(name, lang="de")
+    del changed["profile_tag"]
+    assert (await alice.post(f"{V3}/pushers/set", changed)).ok() == {}
     [kept] = (await alice.get(f"{V3}/pushers")).ok()["pushers"]
     assert kept["lang"] == "de"
     assert "profile_tag" not in kept
