@@ -1,7 +1,7 @@
 """`make bench`: what an embedded Plexus does on this machine, as a table, JSON and a plot in tests/load/out.
 
-    python -m tests.load.bench              about four minutes
-    python -m tests.load.bench --quick      about one
+    python -m tests.load.bench              about seven minutes
+    python -m tests.load.bench --quick      about two
 
 The server is a `plexus up` of its own on an empty folder, with rate limits off and cheap password hashes;
 PostgreSQL runs with its safe settings. docs/performance.md says how to read the figures.
@@ -23,6 +23,7 @@ from typing import Any
 import matplotlib as mpl
 import uvloop
 
+from tests.load import rooms
 from tests.load.meter import Embedded
 from tests.load.workloads import Figures, World, fanout, held_polls, sends
 from tests.support.server import PlexusServer
@@ -42,8 +43,25 @@ async def measure(server: PlexusServer, quick: bool) -> dict[str, Any]:
     results["send_many_rooms"] = await sends(world, senders=16, messages=messages, one_room=False)
     print("· from send to sync, 50 members", flush=True)
     results["fanout"] = await fanout(world, members=50, rates=rates, seconds=5 if quick else 10)
+    results |= await measure_rooms(world, quick)
     print("· held polls", flush=True)
     results["held_polls"] = await held_polls(world, server, count=500 if quick else 2_000)
+    return results
+
+
+async def measure_rooms(world: World, quick: bool) -> dict[str, Any]:
+    """What is done with rooms; small sizes if ``quick``."""
+    joiners, members, events = (200, 1_000, 2_000) if quick else (1_000, 10_000, 10_000)
+    results: dict[str, Any] = {}
+    print("· rooms made", flush=True)
+    results["create_room"] = await rooms.creations(world, count=100 if quick else 400)
+    print(f"· {members:,} accounts; {joiners:,} join one room at once", flush=True)
+    devices = await world.devices(members)
+    results["join_storm"] = await rooms.join_storm(world, devices[:joiners])
+    print(f"· back through {events:,} messages", flush=True)
+    results["messages"] = await rooms.history(world, events=events)
+    print(f"· lists of {members:,} members", flush=True)
+    results["members"] = await rooms.member_lists(world, devices, rounds=20)
     return results
 
 
@@ -67,12 +85,29 @@ def table(results: dict[str, Any]) -> str:
     for name, figures in rows:
         cells = (f"{figures.get(key, ''):>{max(9, len(title) + 2)}}" for key, title in columns.items())
         lines.append(f"{name:36s}" + "".join(cells))
+    lines.append(rooms_table(results))
     held = results["held_polls"]
     lines.append(
         f"{held['held']} held polls: {held['kb_per_poll']} kB each ({held['fresh_mib']} MiB fresh, "
         f"{held['held_mib']} MiB held), idle CPU {held['idle_plexus_cpu_pct']} % Plexus, "
         f"{held['idle_postgres_cpu_pct']} % PostgreSQL"
     )
+    return "\n".join(lines)
+
+
+def rooms_table(results: dict[str, Any]) -> str:
+    rows: list[tuple[str, str, Figures]] = [
+        ("createRoom", "room", results["create_room"]),
+        ("join, a storm", "join", results["join_storm"]),
+        *((f"a page of {rooms.PAGE} messages, {k}", "page", v) for k, v in results["messages"].items()),
+        *((f"/members, {k}", "list", v) for k, v in results["members"].items()),
+    ]
+    titles = ("/s", "p50 ms", "p99 ms", "Plexus CPU ms", "PostgreSQL ms", "harness %")
+    lines = [f"{'':40s}" + "".join(f"{title:>15s}" for title in titles)]
+    for name, what, figures in rows:
+        keys = ("per_s", "p50_ms", "p99_ms", f"plexus_ms_per_{what}", f"postgres_ms_per_{what}")
+        cells = (f"{figures[key]:>15}" for key in (*keys, "harness_cpu_pct"))
+        lines.append(f"{name:40s}" + "".join(cells))
     return "\n".join(lines)
 
 

@@ -30,6 +30,7 @@ from tests.support.server import PlexusServer
 from tests.support.synapse import install
 
 WORKLOADS = ["send_1room", "send_nrooms", "fanout", "idle_sync"]
+WORKLOADS += ["create_room", "join_storm", "messages", "state_heavy"]
 OUT = Path(__file__).parent / "out"
 
 

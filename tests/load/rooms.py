@@ -46,11 +46,11 @@ async def measured(world: World, what: str, work: Awaitable[list[float]]) -> Fig
     }
 
 
-async def creations(world: World, *, rooms: int) -> Figures:
+async def creations(world: World, *, count: int) -> Figures:
     """Public rooms, 8 at a time."""
     devices = await world.devices(8)
     await pool(8, 16, lambda worker, _: create_room(devices[worker]))  # warm
-    work = pool(8, rooms, lambda worker, _: create_room(devices[worker]))
+    work = pool(8, count, lambda worker, _: create_room(devices[worker]))
     figures = await measured(world, "room", work)
     close(devices)
     return figures
@@ -95,7 +95,7 @@ async def history(world: World, *, events: int) -> dict[str, Figures]:
         passes = await asyncio.gather(*(read_back(device) for device in devices[:readers]))
         return [seconds for times in passes for seconds in times]
 
-    results = {f"readers: {count}": await measured(world, "page", all_back(count)) for count in (1, 4)}
+    results = {f"{count} at a time": await measured(world, "page", all_back(count)) for count in (1, 4)}
     close(devices)
     return results
 
@@ -113,7 +113,7 @@ async def member_lists(world: World, devices: Sequence[Device], *, rounds: int) 
         members = (await owner.call("GET", path))["chunk"]
         assert len(members) == expected, f"{len(members)} members of {expected}"
 
-    results = {"the same": await measured(world, "list", pool(1, rounds, read))}
+    results = {"nothing new": await measured(world, "list", pool(1, rounds, read))}
 
     async def join_and_read(_: int, number: int) -> None:
         nonlocal expected
@@ -121,7 +121,7 @@ async def member_lists(world: World, devices: Sequence[Device], *, rounds: int) 
         expected += 1
         await read(0, 0)
 
-    results["after a join"] = await measured(world, "list", pool(1, rounds, join_and_read))
+    results["after a join, with it"] = await measured(world, "list", pool(1, rounds, join_and_read))
     close([owner, *newcomers])
     return results
 
