@@ -1,4 +1,4 @@
-"""A whole conversation through matrix-js-sdk, a client that nobody here wrote: js/conversation.mjs."""
+"""Whole stories through matrix-js-sdk, a client that nobody here wrote: the scripts in js/."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import node
+from tests.support.cluster import ClusterServer
 from tests.support.server import PlexusServer
 
 SOURCES = Path(__file__).parent / "js"
@@ -30,23 +31,43 @@ STEPS = [
 ]
 
 
-@pytest.mark.timeout(400)  # the first run installs the packages
-@pytest.mark.parametrize("room_version", ["10", "12"])
-def test_conversation(plexus: PlexusServer, tmp_path: Path, room_version: str) -> None:
-    packages = node.installed(SOURCES)
-    (tmp_path / "node_modules").symlink_to(packages / "node_modules")
-    for name in ("package.json", "conversation.mjs"):
-        shutil.copy(SOURCES / name, tmp_path)
+COMMUNITY = [
+    "three people",
+    "a space and its public room",
+    "an edit",
+    "a reaction",
+    "a thread and its notifications",
+    "search",
+    "moderation",
+    "an upgrade",
+]
 
+
+def told(plexus: PlexusServer | ClusterServer, folder: Path, story: str, *arguments: str) -> list[str]:
+    """The steps that a story came to; fails with what it said if it did not come to its end."""
+    packages = node.installed(SOURCES)
+    (folder / "node_modules").symlink_to(packages / "node_modules")
+    for name in ("package.json", "people.mjs", story):
+        shutil.copy(SOURCES / name, folder)
     run = subprocess.run(
-        [str(node.NODE), "conversation.mjs", plexus.base_url, room_version],
-        cwd=tmp_path,
+        [str(node.NODE), story, plexus.base_url, *arguments],
+        cwd=folder,
         env=node.environment(),
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-8000:]
+    return [line.removeprefix("step ") for line in run.stdout.splitlines() if line.startswith("step ")]
 
-    steps = [line.removeprefix("step ") for line in run.stdout.splitlines() if line.startswith("step ")]
-    assert (run.returncode, steps) == (0, STEPS), run.stdout[-4000:] + run.stderr[-8000:]
+
+@pytest.mark.timeout(400)  # the first run installs the packages
+@pytest.mark.parametrize("room_version", ["10", "12"])
+def test_conversation(plexus: PlexusServer | ClusterServer, tmp_path: Path, room_version: str) -> None:
+    assert told(plexus, tmp_path, "conversation.mjs", room_version) == STEPS
+
+
+@pytest.mark.timeout(400)
+def test_community(plexus: PlexusServer | ClusterServer, tmp_path: Path) -> None:
+    assert told(plexus, tmp_path, "community.mjs") == COMMUNITY
