@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.load.meter import Used, usage
-from tests.load.wire import Device
+from tests.load.wire import Device, RefusedError
 from tests.load.workloads import Figures, World, create_room, join, latencies, send
 
 PAGE = 100
@@ -57,12 +57,23 @@ async def creations(world: World, *, count: int) -> Figures:
 
 
 async def join_storm(world: World, devices: Sequence[Device]) -> Figures:
-    """All devices join one room at once."""
+    """All devices join one room at once, and ask again when the server says that it is too busy."""
     owner = await world.device()
     room_id = await create_room(owner)
-    count = len(devices)
-    work = pool(count, count, lambda _, number: join(devices[number], room_id))
-    figures = await measured(world, "join", work)
+    count, again = len(devices), 0
+
+    async def insist(_: int, number: int) -> None:
+        nonlocal again
+        while True:
+            try:
+                return await join(devices[number], room_id)
+            except RefusedError as error:
+                if ": 503 " not in str(error):
+                    raise
+            again += 1
+            await asyncio.sleep(0.5)
+
+    figures = await measured(world, "join", pool(count, count, insist)) | {"asked_again": again}
     joined = (await owner.call("GET", f"/_matrix/client/v3/rooms/{quote(room_id)}/joined_members"))["joined"]
     assert len(joined) == count + 1, f"{count} joined, and {len(joined) - 1} are there"
     close([owner, *devices])
