@@ -181,7 +181,8 @@ class LaneWorker:
 
     @property
     def _name_of_lease(self) -> str:
-        return f"worker.{self.name}"
+        # A Lease of Kubernetes takes no underscore.
+        return f"worker.{self.name.replace('_', '-')}"
 
     async def _read_cursors(self) -> None:
         db = self._platform.db
