@@ -48,6 +48,7 @@ class Reader:
         self.since: str = ""
 
     async def begin(self) -> Reader:
+        await self.person.hear()
         self.since = (await self.person.sync())["next_batch"]
         return self
 
@@ -144,6 +145,7 @@ async def test_a_receipt_clears_up_to_its_event(
     assert await reader.counts(room_id) == (1, 0)
     # Also for who wants no receipts.
     sender = await send(carol, room_id, text("last"))
+    await bob.hear()
     since = (await bob.sync())["next_batch"]
     await read(bob, room_id, sender)
     await bob.hear()
