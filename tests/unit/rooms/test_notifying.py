@@ -34,7 +34,8 @@ def test_plain_messages_look_alike_to_the_default_rules() -> None:
         for condition in rule["conditions"]
     }
     told_apart = {"type", "content.msgtype", "room_member_count"}
-    # None of these can hold of one: it is no state event, and neither mentions nor relates.
+    # None of these can hold of one: it is neither invite nor tombstone, and neither mentions nor relates. A
+    # server ACL notifies nobody, state or not.
     excluded = {
         "state_key",
         "content.membership",
@@ -44,3 +45,14 @@ def test_plain_messages_look_alike_to_the_default_rules() -> None:
         r"content.m\.relates_to.rel_type",
     }
     assert keys == told_apart | excluded
+
+
+def test_the_default_rules_that_look_at_state() -> None:
+    """Of these types it matters that they are state, so they are no plain events; or they never notify."""
+    looking = {
+        rule["rule_id"]
+        for kind in KINDS
+        for rule in default_rules("@a:b")[kind]
+        if any(c.get("key") in ("state_key", "content.membership") for c in rule["conditions"])
+    }
+    assert looking == {".m.rule.invite_for_me", ".m.rule.tombstone", ".m.rule.room.server_acl"}

@@ -66,8 +66,8 @@ ONE_TO_ONE: Final = frozenset({2, 3})
 
 MOST_PLAIN = 1_024
 _PLAIN: dict[tuple[str, str | None, bool], int] = {}
-"""What comes of messages that neither mention anybody nor relate to anything: the default rules tell them
-apart by type, kind of message and whether the room is one of two. Most messages are such."""
+"""What comes of events that neither mention anybody nor relate to anything: the default rules tell them
+apart by type, kind of message and whether the room is one of two. Most events are such."""
 
 _ACTIONS: Final = {rule["rule_id"]: rule["actions"] for kind in KINDS for rule in default_rules("@_:_")[kind]}
 
@@ -245,9 +245,13 @@ class _Judging:
 
 
 def _plain(event: Event, joined: int) -> tuple[str, str | None, bool] | None:
-    """What tells a plain message from others; None for what is none."""
+    """What tells a plain event from others; None for what is none: also an invite and a tombstone, the two of
+    which it matters to the default rules that they are state.
+    """
     content = event.content
-    if event.state_key is not None or content.get("m.mentions") or "m.relates_to" in content:
+    if event.type == "m.room.tombstone" or content.get("m.mentions") or "m.relates_to" in content:
+        return None
+    if event.type == "m.room.member" and content.get("membership") == "invite":
         return None
     kind = content.get("msgtype")
     return (event.type, kind, joined == 2) if kind is None or isinstance(kind, str) else None
