@@ -187,11 +187,14 @@ def counts(report: Path) -> Tally:
 
 
 def coverage() -> Tally:
-    """Whether docs/coverage.md is what the integration rung of this run has seen of the specification."""
+    """Whether docs/coverage.md is what the integration rung of this run has seen of the specification, and
+    client-api is whole.
+    """
     done = subprocess.run([sys.executable, "-m", "tests.coverage", os.environ[RECORD]], cwd=ROOT, check=False)
     if done.returncode == 0:
         return Tally(passed=1)
-    print("docs/coverage.md is not what the tests have seen: run `make coverage`, and look at what changed")
+    print("an operation is not there that should be, or docs/coverage.md is not what the tests have seen:")
+    print("run `make coverage`, and look at what changed")
     return Tally(failed=1, broken=["docs/coverage.md"])
 
 

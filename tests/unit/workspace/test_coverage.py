@@ -65,3 +65,18 @@ def test_a_page_says_what_is_missing(known: spec.Spec) -> None:
     assert verdicts["getVersions"] == "there"
     assert verdicts["ban"] == "not seen granted"
     assert verdicts["kick"] == verdicts["unban"] == "not there"
+
+
+def test_what_client_api_lacks_is_said(known: spec.Spec) -> None:
+    owned = {one.id for one in known.owned_by(coverage.WHOLE)}
+    assert owned >= coverage.UNBUILT | coverage.REFUSED
+    whole = {name: {200, 403} for name in owned - coverage.UNBUILT - coverage.REFUSED}
+    whole |= {name: {400} for name in coverage.REFUSED}
+    assert coverage.missing(known, whole) == []
+    # An exception that is there after all is none any more.
+    wrong = {**whole, "ban": {200}, "kick": set(), "getProtocols": {200, 401}}
+    assert sorted(coverage.missing(known, wrong)) == [
+        "ban: no refusal seen, and should be: there",
+        "getProtocols: there, and should be: not there",
+        "kick: not there, and should be: there",
+    ]
