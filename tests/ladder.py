@@ -207,7 +207,7 @@ def write_coverage() -> int:
 
 RUNGS: dict[str, Callable[[], Tally]] = {
     "lint": lint,
-    "unit": pytest("tests/unit"),
+    "unit": side_by_side(["tests/unit", "--ignore", "tests/unit/protocol"], ["tests/unit/protocol"]),
     "contract": pytest("tests/contract"),
     "integration": side_by_side(folders(*HEAVY), stories()),
     "coverage": coverage,
