@@ -52,11 +52,14 @@ async def test_the_stream_goes_on_from_the_initial_sync(alice: SyncPerson, bob: 
     for room_id in rooms:
         await bob.join(room_id)
     await alice.send(rooms[0], "before")
+    await alice.sync()
     path = f"{V3}/user/{seg(bob.user_id)}"
     (await bob.put(f"{path}/account_data/org.example.all", {"a": 1})).ok()
     (await bob.put(f"{path}/rooms/{seg(rooms[0])}/account_data/org.example.one", {"b": 2})).ok()
     await bob.hear()
     start = await initial(bob, limit=1)
+    # Alice has synced, and is there.
+    assert [event["sender"] for event in start["presence"]] == [alice.user_id]
     assert {room["room_id"] for room in start["rooms"]} == set(rooms)
     tea = next(room for room in start["rooms"] if room["room_id"] == rooms[0])
     assert tea["membership"] == "join" and tea["visibility"] == "private"

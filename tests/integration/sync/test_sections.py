@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.sync.building import Building, SyncPerson
+from tests.integration.sync.town import ENCRYPTION
 from tests.support.house import V3
 from tests.support.http import Json, seg
 
@@ -137,3 +138,115 @@ async def test_rooms_that_were_left_keep_their_account_data(alice: SyncPerson, b
     silent: Json = {"room": {"include_leave": True, "account_data": {"types": []}}}
     assert "account_data" not in (await bob.sync(filter=silent))["rooms"]["leave"][room_id]
     assert room_id not in str((await bob.sync())["rooms"])
+
+
+@pytest.mark.parametrize("version", ["1", "12"])
+async def test_events_in_the_form_in_which_servers_send_them(
+    alice: SyncPerson, bob: SyncPerson, version: str
+) -> None:
+    room_id = await alice.create_room(preset="public_chat", name="Tea", room_version=version)
+    await bob.join(room_id)
+    event_id = await alice.send(room_id, "hello")
+    await alice.send(room_id, "again")
+    await bob.hear()
+    raw: Json = {"event_format": "federation", "room": {"timeline": {"limit": 2}}}
+    for way in ({}, {"use_state_after": "true"}):
+        answer = await bob.sync(filter=raw, **way)
+        room = answer["rooms"]["join"][room_id]
+        state = room["state_after" if way else "state"]["events"]
+        for event in (*room["timeline"]["events"], *state):
+            assert {"auth_events", "prev_events", "depth", "hashes", "signatures", "event_id"} <= event.keys()
+        hello = room["timeline"]["events"][0]
+        assert hello["event_id"] == event_id and hello["unsigned"]["membership"] == "join"
+        assert {event["type"] for event in state} >= {"m.room.create", "m.room.name", "m.room.member"}
+    later = await alice.send(room_id, "later")
+    await bob.hear()
+    fields = ["type", "signatures", "event_id", "sender", "origin_server_ts", "content"]
+    for wanted in (raw, raw | {"event_fields": fields}):
+        room = (await bob.sync(answer["next_batch"], filter=wanted))["rooms"]["join"][room_id]
+        [event] = room["timeline"]["events"]
+        assert "signatures" in event and event["event_id"] == later
+    assert event.keys() == set(fields)
+    lazy: Json = {
+        "event_format": "federation",
+        "room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 1}},
+    }
+    room = (await bob.sync(filter=lazy))["rooms"]["join"][room_id]
+    assert all("signatures" in event for event in room["state"]["events"])
+    assert "signatures" not in str(await bob.sync())
+
+
+async def test_who_leaves_is_told_with_whom_no_room_is_shared_now(
+    alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """All who were there when they left, also those who have left since; and nobody else's room."""
+    room_id = await alice.create_room(preset="public_chat", initial_state=[ENCRYPTION])
+    secret = await alice.create_room(initial_state=[ENCRYPTION], invite=[bob.user_id])
+    for person in (bob, carol):
+        await person.join(room_id)
+    await bob.hear()
+    since = (await bob.sync())["next_batch"]
+    assert await bob.act(secret, "leave") == 200
+    answer = await bob.sync(since)
+    assert secret in answer["rooms"]["leave"] and "device_lists" not in answer
+    assert await bob.act(room_id, "leave") == 200
+    assert await carol.act(room_id, "leave") == 200
+    await bob.hear()
+    later = await bob.sync(answer["next_batch"])
+    assert later["device_lists"] == {"changed": [], "left": sorted([alice.user_id, carol.user_id])}
+    # The same when all state is asked for besides.
+    again = await bob.sync(answer["next_batch"], full_state="true")
+    assert again["device_lists"] == later["device_lists"]
+
+
+async def test_who_comes_is_told_with_any_filter(alice: SyncPerson, bob: SyncPerson) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    lean: Json = {"not_types": ["m.room.member"]}
+    wanted: Json = {"room": {"timeline": lean, "state": lean}}
+    since = (await alice.sync(filter=wanted))["next_batch"]
+    await bob.join(room_id)
+    await alice.hear()
+    answer = await alice.sync(since, filter=wanted)
+    assert answer["device_lists"]["changed"] == [bob.user_id]
+    assert summary(answer, room_id) == ([bob.user_id], 2, 0)
+    assert answer["rooms"]["join"][room_id]["timeline"]["events"] == []
+
+
+async def test_a_count_is_told_although_the_filter_shows_no_event(alice: SyncPerson, bob: SyncPerson) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    wanted: Json = {"room": {"timeline": {"types": []}}}
+    since = (await bob.sync(filter=wanted))["next_batch"]
+    await alice.send(room_id, "count me")
+    await bob.hear()
+    room = (await bob.sync(since, filter=wanted))["rooms"]["join"][room_id]
+    assert room["unread_notifications"] == {"notification_count": 1, "highlight_count": 0}
+    assert "timeline" not in room or room["timeline"]["events"] == []
+
+
+async def test_who_is_removed_and_then_banned_sees_nothing_of_what_was_in_between(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat", name="Tea", initial_state=[ENCRYPTION])
+    await bob.join(room_id)
+    since = (await bob.sync())["next_batch"]
+    last = await alice.send(room_id, "before")
+    assert await alice.act(room_id, "kick", bob.user_id) == 200
+    await alice.set_state(room_id, "m.room.name", {"name": "not for Bob"})
+    assert await alice.act(room_id, "ban", bob.user_id) == 200
+    await bob.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        answer = await bob.at(replica).sync(since)
+        room = answer["rooms"]["leave"][room_id]
+        assert [event["content"]["membership"] for event in room["timeline"]["events"]] == ["ban"]
+        assert room["timeline"]["limited"] is True
+        assert answer["device_lists"]["left"] == [alice.user_id]
+        archive = await bob.at(replica).sync(filter={"room": {"include_leave": True}})
+        shown = archive["rooms"]["leave"][room_id]["timeline"]["events"]
+        assert [event["event_id"] for event in shown][-2] == last
+        assert shown[-1]["content"]["membership"] == "leave"
+        assert "not for Bob" not in str((answer["rooms"], archive["rooms"]))
+    page = await bob.get(
+        f"{bob.room(room_id)}/messages", **{"from": room["timeline"]["prev_batch"], "dir": "b", "limit": 2}
+    )
+    assert [event["event_id"] for event in page.ok()["chunk"]][-1] == last

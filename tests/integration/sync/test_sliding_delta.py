@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.integration.sync.building import Replica, SyncPerson, open_building
-from tests.integration.sync.test_delta_equals_fresh import Town
 from tests.integration.sync.test_sliding import slide
+from tests.integration.sync.town import Town
 from tests.support.http import Json
 from tests.support.postgres import TestDatabase
 

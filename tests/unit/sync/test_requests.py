@@ -80,9 +80,7 @@ async def test_a_stored_filter_belongs_to_its_user() -> None:
     assert asked == [("@a:x", "0"), ("@b:x", "0")]
 
 
-@pytest.mark.parametrize(
-    "text", ["{", '{"room": 3}', '{"event_format":"federation"}', '{"event_format":"x"}']
-)
+@pytest.mark.parametrize("text", ["{", '{"room": 3}', '{"event_format":"x"}'])
 async def test_a_bad_filter_is_refused(text: str) -> None:
     with pytest.raises((BadJson, InvalidParam)):
         await FilterCache(nothing_stored).get("@a:x", text)

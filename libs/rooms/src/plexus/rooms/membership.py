@@ -48,6 +48,12 @@ SELECT r.room_id, m.user_id
  WHERE m.user_id = ANY (%s::text[]) AND m.to_ordinal = 9223372036854775807 AND m.membership = 1
 """
 
+_IDS_AT = """
+SELECT user_id FROM rooms.membership
+ WHERE lane = %s::smallint AND room = %s::integer AND membership = ANY (%s::smallint[])
+   AND from_ordinal <= %s AND to_ordinal > %s
+"""
+
 _NEIGHBOURS = """
 SELECT DISTINCT o.user_id
   FROM (SELECT lane, room FROM rooms.membership
@@ -137,10 +143,14 @@ class MembershipReader:
                 rooms += [_user_room(later[i], row) for i, *row in rows]
         return [room for room in rooms if room.membership in memberships]
 
-    async def member_ids(self, ref: RoomRef, memberships: Collection[str]) -> list[str]:
+    async def member_ids(self, ref: RoomRef, memberships: Collection[str], at: int | None) -> list[str]:
         numbers = [MEMBERSHIPS[name] for name in memberships]
+        asked: tuple[object, ...] = (ref.lane, ref.room, numbers)
         async with self._ground.db.read() as session:
-            rows = await session.fetch(_IDS, (ref.lane, ref.room, numbers))
+            if at is None:
+                rows = await session.fetch(_IDS, asked)
+            else:
+                rows = await session.fetch(_IDS_AT, (*asked, at, at))
         return [row[0] for row in rows]
 
     async def joined_of(self, user_ids: Sequence[str]) -> list[tuple[str, str]]:

@@ -228,9 +228,11 @@ class Rooms:
         found = map(member_of, await self.state_seen(view, Wanted(types=frozenset({"m.room.member"}))))
         return [member for member in found if member.membership == "join"]
 
-    async def member_ids(self, ref: RoomRef, memberships: Collection[str] = frozenset({"join"})) -> list[str]:
-        """The users that have one of these memberships now."""
-        return await self._members.member_ids(ref, memberships)
+    async def member_ids(
+        self, ref: RoomRef, memberships: Collection[str] = frozenset({"join"}), *, at: int | None = None
+    ) -> list[str]:
+        """The users that have one of these memberships, now or after the live event of an ordinal."""
+        return await self._members.member_ids(ref, memberships, at)
 
     async def summaries(
         self, places: Sequence[tuple[RoomRef, int, int]], *, heroes: int = 5

@@ -32,7 +32,17 @@ class Shape:
     Users".
     """
 
-    __slots__ = ("event_fields", "ignored", "lazy", "limit", "redundant", "state", "timeline")
+    __slots__ = (
+        "event_fields",
+        "federation",
+        "ignored",
+        "lazy",
+        "limit",
+        "redundant",
+        "shows_members",
+        "state",
+        "timeline",
+    )
 
     def __init__(self, filter: Filter, ignored: frozenset[str] = frozenset()) -> None:
         self.ignored = ignored
@@ -41,6 +51,8 @@ class Shape:
         self.lazy = filter.lazy_load_members
         self.redundant = filter.include_redundant_members
         self.event_fields = filter.event_fields
+        self.federation = filter.event_format == "federation"
+        self.shows_members = _shows_members(self.state)
         limit = DEFAULT_LIMIT if self.timeline.limit is None else self.timeline.limit
         self.limit = 0 if self.timeline.is_nothing else min(limit, MAX_LIMIT)
 
@@ -56,6 +68,13 @@ class Shape:
 
     def in_state(self, event: SyncEvent, room_id: str) -> bool:
         return _passes(self.state, event, room_id)
+
+
+def _shows_members(wanted: EventFilter) -> bool:
+    """Whether no m.room.member event is kept out of the state, whoever sent it."""
+    any_sender = wanted.senders is None and not wanted.not_senders
+    any_room = wanted.rooms is None and not wanted.not_rooms
+    return any_sender and any_room and wanted.contains_url is None and wanted.matches_type("m.room.member")
 
 
 def _passes(wanted: EventFilter, event: SyncEvent, room_id: str) -> bool:
@@ -121,7 +140,7 @@ class FilterCache:
         return stored
 
     def _shaped(self, filter: Filter) -> SyncFilter:
-        value = (filter.room.timeline, filter.room.state, filter.event_fields)
+        value = (filter.room.timeline, filter.room.state, filter.event_fields, filter.event_format)
         shape = self._shapes.get(value)
         if shape is None:
             shape = Shape(filter)
@@ -141,15 +160,9 @@ def _keep(kept: OrderedDict[_Key, _Value], key: _Key, value: _Value, size: int) 
 
 
 def parse_filter(text: str | bytes) -> Filter:
-    """`BadJson` for what is not JSON or has wrong types, `InvalidParam` for wrong values.
-
-    The raw form of events (``event_format: federation``) is not built: `InvalidParam`.
-    """
+    """`BadJson` for what is not JSON or has wrong types, `InvalidParam` for wrong values."""
     try:
         obj = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise BadJson("The filter is not JSON") from None
-    parsed = Filter.parse(obj)
-    if parsed.event_format != "client":
-        raise InvalidParam("event_format federation is not available in /sync")
-    return parsed
+    return Filter.parse(obj)

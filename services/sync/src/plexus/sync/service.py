@@ -158,6 +158,18 @@ class SyncService:
         """Which of all requests this one is."""
         return next(self._arrivals)
 
+    async def presence(self, requester: Requester, view: UserView) -> list[bytes]:
+        """``m.presence`` of who is there now."""
+
+        async def authenticate() -> Requester:
+            return requester
+
+        everything = await self._filters.get(requester.user_id, None)
+        asker = _Asker(requester, authenticate, everything, False, None, 0)
+        answer = self._answer(asker, view, Since(None, 0), None)
+        await self._presence.everything(answer)
+        return answer.presence
+
     def now_ms(self) -> int:
         return self._platform.clock.now_ms()
 
@@ -262,7 +274,15 @@ class SyncService:
         await self._account_data.everything(answer, archived)
         await self._devices.add(answer, None)
         if since.cut is not None:
+            # Who came and went is said by the sections of an incremental sync only: those here are whole.
+            beside = self._answer(asker, view, since, since.cut)
+            beside.cut = answer.cut
+            await self.room_stream.changes(beside, since.cut)
+            answer.newly_joined, answer.newly_left = beside.newly_joined, beside.newly_left
+            answer.came, answer.went = beside.came, beside.went
             await self._device_lists.changes(answer, since.cut)
+        elif request.since is not None:
+            await self._device_lists.anybody(answer)
         if since.cut is None:
             self._typing.everything(answer)
             await self._presence.everything(answer)

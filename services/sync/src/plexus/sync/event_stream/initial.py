@@ -75,7 +75,10 @@ class InitialSync:
             data = await self._account_data(requester.user_id)
             pieces = Pieces()
             own = b",".join(map(_account_data_json, data.get("", ())))
-            pieces.add(b'{"end":"%b","presence":[],"account_data":[%b],"rooms":[' % (_token(cut), own))
+            present = b",".join(await self._sync.presence(requester, view))
+            pieces.add(
+                b'{"end":"%b","presence":[%b],"account_data":[%b],"rooms":[' % (_token(cut), present, own)
+            )
             separator = b""
             rooms = self._rooms_of(requester, request, view, joined, others, cut, data)
             async for infos in rooms:

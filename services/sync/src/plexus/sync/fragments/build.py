@@ -15,7 +15,7 @@ Client-Server API, ``GET /sync``; "Lazy-loading room members".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from plexus.platform.clock import Clock
@@ -23,26 +23,37 @@ from plexus.protocol.filters import EventFilter
 from plexus.rooms import RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
+from plexus.sync.fragments.federation_form import pdus_of, read_pdus
 from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.members import MemberEvents
 from plexus.sync.fragments.relations import Bundles, read_bundles
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
+from plexus.sync.replica.bodies import membership_of
+
+_MEMBERS = Wanted(types=frozenset({"m.room.member"}))
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A fragment in the making. ``state`` is what was read for the state section."""
+    """A fragment in the making. ``state`` is what was read for the state section: how it was before the
+    timeline (or after it); ``kept_out`` what changed within the timeline and is not shown there. ``moved``
+    has the users whose member event has changed, for a filter that shows none; None if they are seen in the
+    rest.
+    """
 
     work: Work
     timeline: Timeline
     state: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
+    kept_out: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
+    moved: dict[str, str] | None = None
 
     @property
     def tells_members(self) -> bool:
         return (
             self.work.is_full
             or bool(self.timeline.moves)
-            or any(key[0] == "m.room.member" for key in self.state)
+            or bool(self.moved)
+            or any(key[0] == "m.room.member" for key in (*self.state, *self.kept_out))
             or any(event.is_member for event in self.timeline.events)
         ) and not self.work.is_left
 
@@ -63,7 +74,10 @@ class Builder:
         await self._read_states(drafts)
         bundles = await read_bundles(self._rooms, [(draft.work, draft.timeline) for draft in drafts])
         summaries = await self._summaries([draft for draft in drafts if draft.tells_members])
-        return [self._finish(draft, summaries, bundles) for draft in drafts]
+        fragments = [self._finish(draft, summaries, bundles) for draft in drafts]
+        if any(work.shape.federation for work in works):
+            await self._add_pdus(drafts, fragments)
+        return fragments
 
     async def for_viewer(self, made: Sequence[tuple[Work, Fragment]], viewer: str) -> list[Fragment]:
         """These fragments, made for members, as one user sees them who came later than their first event.
@@ -96,17 +110,28 @@ class Builder:
         now_ms = self._clock.now_ms()
         for (fragment, _), events in zip(missing, found, strict=True):
             for user, event in events.items():
+                if fragment.pdus is not None and event is not None:
+                    fragment.pdus[event.event_id] = event.raw
                 fragment.members[user] = (
                     event.client_bytes(now_ms=now_ms, with_room_id=False)
                     if event is not None and _in_state(shape.state, event)
                     else None
                 )
 
+    async def _add_pdus(self, drafts: Sequence[_Draft], fragments: Sequence[Fragment]) -> None:
+        lines = await read_pdus(self._rooms, [(fragment.ref, fragment.events) for fragment in fragments])
+        for draft, fragment, pdus in zip(drafts, fragments, lines, strict=True):
+            if draft.work.shape.federation:
+                state = (*draft.state.values(), *draft.kept_out.values())
+                fragment.pdus = pdus | pdus_of(state)
+                fragment.size += sum(map(len, fragment.pdus.values()))
+
     async def _read_states(self, drafts: Sequence[_Draft]) -> None:
         """Fill ``state`` of each draft with as many queries as there are kinds of questions, not rooms."""
         full: list[tuple[_Draft, tuple[RoomRef, int, Wanted]]] = []
         changed: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
         kept_out: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
+        hidden: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
         for draft in drafts:
             work, line = draft.work, draft.timeline
             at = line.end if work.state_after else line.start
@@ -116,6 +141,10 @@ class Builder:
                 changed.append((draft, (work.ref, line.before, at, _wanted(work.shape))))
             if not work.state_after and not line.is_whole and line.start != line.end:
                 kept_out.append((draft, (work.ref, line.start, line.end, _wanted(work.shape))))
+            is_changed = line.before is not None and line.before != line.end
+            if is_changed and not line.is_whole and not work.shape.shows_members:
+                assert line.before is not None
+                hidden.append((draft, (work.ref, line.before, line.end, _MEMBERS)))
         if full:
             states = await self._rooms.states([question for _, question in full])
             for (draft, _), state in zip(full, states, strict=True):
@@ -128,12 +157,21 @@ class Builder:
             diffs = await self._rooms.snapshot_diffs([question for _, question in kept_out])
             for (draft, _), diff in zip(kept_out, diffs, strict=True):
                 shown = {event.event_id for event in draft.timeline.events}
-                draft.state |= {
+                draft.kept_out = {
                     key: event
                     for key, event in diff.items()
                     if event is not None and event.event_id not in shown
                 }
-        redacted = [e for draft in drafts for e in draft.state.values() if e.redacted_by is not None]
+        if hidden:
+            diffs = await self._rooms.snapshot_diffs([question for _, question in hidden])
+            for (draft, _), diff in zip(hidden, diffs, strict=True):
+                draft.moved = {key[1]: membership_of(event) for key, event in diff.items()}
+        redacted = [
+            event
+            for draft in drafts
+            for event in (*draft.state.values(), *draft.kept_out.values())
+            if event.redacted_by is not None
+        ]
         if redacted:
             await self._rooms.decorate(redacted)
 
@@ -149,7 +187,7 @@ class Builder:
         room_id = work.ref.room_id
         state = [
             event.client_bytes(now_ms=now_ms, with_room_id=False)
-            for event in draft.state.values()
+            for event in (draft.state | draft.kept_out).values()
             if _in_state(shape.state, event)
         ]
         if work.state_after and line.is_whole and not work.is_full:
@@ -159,7 +197,8 @@ class Builder:
                 if shape.in_state(event, room_id)
             ]
         came, went = ((), ()) if work.is_full else _moves(draft)
-        covered = {state_key for type_, state_key in draft.state if type_ == "m.room.member"}
+        told = (*draft.state, *draft.kept_out)
+        covered = {state_key for type_, state_key in told if type_ == "m.room.member"}
         return Fragment(
             ref=work.ref,
             events=line.events,
@@ -208,14 +247,24 @@ def _newest_of_each(events: Iterable[SyncEvent]) -> Iterable[SyncEvent]:
 
 def _moves(draft: _Draft) -> tuple[set[str], set[str]]:
     """Who came and who went, by what is newest of each."""
-    newest: dict[str, str | None] = {
-        key[1]: event.content.get("membership")
-        for key, event in draft.state.items()
-        if key[0] == "m.room.member"
-    }
-    for event in (*draft.timeline.moves, *draft.timeline.events):
-        if event.is_member and event.state_key is not None:
-            newest[event.state_key] = event.membership
+    newest = dict(draft.moved or {})
+    if draft.moved is None:
+        newest |= _memberships(draft.timeline.moves)
+        newest |= _memberships_in(draft.state)
+        newest |= _memberships(draft.timeline.events)
+        newest |= _memberships_in(draft.kept_out)
     came = {user for user, membership in newest.items() if membership == "join"}
     went = {user for user, membership in newest.items() if membership in ("leave", "ban")}
     return came, went
+
+
+def _memberships(events: Iterable[SyncEvent]) -> dict[str, str]:
+    return {
+        event.state_key: event.membership or "leave"
+        for event in events
+        if event.is_member and event.state_key is not None
+    }
+
+
+def _memberships_in(state: Mapping[tuple[str, str], StoredEvent]) -> dict[str, str]:
+    return {key[1]: membership_of(event) for key, event in state.items() if key[0] == "m.room.member"}

@@ -16,6 +16,7 @@ from plexus.protocol.identifiers import NO_DEVICE
 from plexus.rooms import Bundle, RoomRef, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.bundled import with_bundles
+from plexus.sync.fragments.federation_form import Pdus, in_federation_form
 
 HEROES = 5
 _VARIANTS = 4
@@ -41,7 +42,7 @@ class Fragment:
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
     loaded so far. ``joined`` and ``left`` are the users who came and went. ``bundles`` are told with the
-    events of these ordinals.
+    events of these ordinals. ``pdus`` are there if they are to be shown instead.
     """
 
     ref: RoomRef
@@ -59,6 +60,7 @@ class Fragment:
     left: frozenset[str] = frozenset()
     event_fields: tuple[str, ...] | None = None
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
+    pdus: Pdus | None = None
     members: dict[str, bytes | None] = field(default_factory=dict)
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
@@ -125,6 +127,9 @@ class Fragment:
         ]
         if self.bundles:
             events = with_bundles(events, self.events, self.bundles, viewer, device, now_ms)
+        if self.pdus is not None:
+            events = [in_federation_form(event, self.pdus) for event in events]
+            state = [in_federation_form(event, self.pdus) for event in state]
         if self.event_fields is not None:
             events = [_only(self.event_fields, event) for event in events]
             state = [_only(self.event_fields, event) for event in state]

@@ -100,7 +100,7 @@ class Bodies:
             )
             for (fact, _, last), diff in zip(forked, diffs, strict=True):
                 found[fact.position] = [
-                    Move(last.ref, user_id, _membership(event), last.place.ordinal)
+                    Move(last.ref, user_id, membership_of(event), last.place.ordinal)
                     for (_, user_id), event in diff.items()
                 ]
         return found
@@ -120,7 +120,7 @@ class Bodies:
         self._decoded.clear()
 
 
-def _membership(event: StoredEvent | None) -> str:
+def membership_of(event: StoredEvent | None) -> str:
     """What a member event in force says; without one a user is not in the room."""
     membership = None if event is None else event.content.get("membership")
     return membership if isinstance(membership, str) else "leave"

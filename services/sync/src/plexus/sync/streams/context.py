@@ -17,9 +17,9 @@ class Answer:
     ``rules`` say whom the user does not want to hear from; who ignores somebody has a shape ``ignoring``.
 
     ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``left_account_data`` what
-    belongs to rooms that may yet be told as left, ``newly_joined`` and
-    ``newly_left`` the rooms whose members have come into or gone out of the user's sight, ``came`` and
-    ``went`` the users who did.
+    belongs to rooms that may yet be told as left, ``quiet`` the rooms of which nothing is told, whatever has
+    happened in them, ``newly_joined`` and ``newly_left`` the rooms whose members have come into or gone out
+    of the user's sight, ``came`` and ``went`` the users who did.
     """
 
     view: UserView
@@ -50,8 +50,9 @@ class Answer:
     key_counts: bytes = b""
     key_counts_changed: bool = False
 
+    quiet: list[RoomRef] = field(default_factory=list)
     newly_joined: list[RoomRef] = field(default_factory=list)
-    newly_left: list[RoomRef] = field(default_factory=list)
+    newly_left: list[tuple[RoomRef, int]] = field(default_factory=list)
     came: set[str] = field(default_factory=set)
     went: set[str] = field(default_factory=set)
     members: list[tuple[str, frozenset[str]]] = field(default_factory=list)

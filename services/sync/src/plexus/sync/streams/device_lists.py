@@ -29,7 +29,7 @@ class DeviceListStream:
         updated = await self._updated(answer, since)
         changed = updated | answer.came
         gone = set(answer.went)
-        changed |= await self._members_of(answer.newly_joined)
+        changed |= await self._members_of([(ref, None) for ref in answer.newly_joined])
         gone |= await self._members_of(answer.newly_left)
         if answer.user_id not in updated:
             changed.discard(answer.user_id)
@@ -39,12 +39,19 @@ class DeviceListStream:
         if changed or left:
             answer.device_lists = orjson.dumps({"changed": sorted(changed), "left": sorted(left)})
 
-    async def _members_of(self, refs: Sequence[RoomRef]) -> set[str]:
-        """The members of those of these rooms that are encrypted: of the others no devices are tracked."""
+    async def anybody(self, answer: Answer) -> None:
+        """For a token that says nothing any more: anybody may have changed."""
+        changed = await self._rooms.neighbours(answer.user_id) | {answer.user_id}
+        answer.device_lists = orjson.dumps({"changed": sorted(changed), "left": []})
+
+    async def _members_of(self, rooms: Sequence[tuple[RoomRef, int | None]]) -> set[str]:
+        """The members of those of these rooms that are encrypted, now or after the event of an ordinal: of
+        the others no devices are tracked.
+        """
         found: set[str] = set()
-        for ref in refs:
+        for ref, at in rooms:
             if await self._rooms.state_event(ref.room_id, "m.room.encryption", "") is not None:
-                found.update(await self._rooms.member_ids(ref))
+                found.update(await self._rooms.member_ids(ref, at=at))
         return found
 
     async def _updated(self, answer: Answer, since: Cut) -> set[str]:

@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from plexus.platform.lanes import RoomFact
-from plexus.protocol.errors import Forbidden
 from plexus.rooms import RoomRef, Rooms
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.build import Builder
@@ -29,8 +28,9 @@ from plexus.sync.fragments.timeline import Work
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.span import Span
 from plexus.sync.replica.tail import HI, KIND, LO, TailFact
-from plexus.sync.replica.views import UNKNOWN, Membership, holds_at
+from plexus.sync.replica.views import Membership, holds_at
 from plexus.sync.streams.context import Answer
+from plexus.sync.streams.leaving import Leaving, archived, left
 
 BATCH = 40
 """Rooms that are read together beyond the tail: what is in memory at a time."""
@@ -122,6 +122,7 @@ class RoomStream:
             )
         for work, fragment, users in zip(works, fragments, lazy, strict=True):
             if fragment.is_empty and sections is answer.joined and not work.is_full:
+                answer.quiet.append(work.ref)
                 continue
             room_id = work.ref.room_id
             section = fragment.render(answer.user_id, answer.device_id, users, answer.now_ms)
@@ -224,49 +225,34 @@ class RoomStream:
                 continue
             if not answer.filter.wants_room(ref.room_id):
                 continue
-            await self.add(answer, [await self._left_work(answer, membership, since)], answer.left)
-            answer.newly_left.append(ref)
-
-    async def _left_work(self, answer: Answer, membership: Membership, since: Cut | None) -> Work:
-        """What somebody who left is told: what happened since the token if they were in the room then, all
-        until they left if they came later or that is not known, and only the fact if they never were in it.
-        """
-        ref, upto, joined_from = membership.ref, membership.ordinal, membership.joined_from
-        after: int | None = upto - 1
-        if since is not None and joined_from is not None and 0 <= joined_from <= since.rooms[ref.lane]:
-            after = await self._rooms.ordinal_at(ref, since.rooms[ref.lane])
-        elif joined_from is not None and (
-            joined_from != UNKNOWN or await self._saw_state(ref, answer.user_id)
-        ):
-            after = None
-        return Work(
-            ref,
-            after or 0,
-            upto,
-            answer.filter.shape,
-            answer.state_after,
-            is_full=after is None,
-            viewer=answer.user_id,
-            begins_anew=after is None and since is not None,
-            is_left=True,
-        )
-
-    async def _saw_state(self, ref: RoomRef, user_id: str) -> bool:
-        """Whether the user has been in the room: one who only declined an invite is not shown its state."""
-        try:
-            await self._rooms.view(ref.room_id, user_id)
-        except Forbidden:
-            return False
-        return True
+            eyes = (await self._rooms.viewers([ref], answer.user_id))[ref]
+            stands = await self._rooms.ordinal_at(ref, since.rooms[ref.lane])
+            told = left(eyes, membership.ordinal, stands)
+            await self.add(answer, [self._left_work(answer, ref, told)], answer.left)
+            if told.members_at is not None:
+                answer.newly_left.append((ref, told.members_at))
 
     async def _add_archived(self, answer: Answer, cut: Cut) -> None:
         """Add all rooms that the user has left and not forgotten."""
         rows = await self._rooms.rooms_of(answer.user_id, {"leave", "ban"}, cut=cut.rooms)
+        rows = [row for row in rows if not row.forgotten and answer.filter.wants_room(row.room_id)]
         for row in rows:
-            if row.forgotten or not answer.filter.wants_room(row.room_id):
-                continue
-            membership = Membership(row.ref, row.membership, row.position, row.from_ordinal, UNKNOWN)
-            await self.add(answer, [await self._left_work(answer, membership, None)], answer.left)
+            eyes = (await self._rooms.viewers([row.ref], answer.user_id))[row.ref]
+            told = archived(eyes, row.from_ordinal)
+            await self.add(answer, [self._left_work(answer, row.ref, told)], answer.left)
+
+    def _left_work(self, answer: Answer, ref: RoomRef, told: Leaving) -> Work:
+        return Work(
+            ref,
+            told.after or 0,
+            told.upto,
+            answer.filter.shape,
+            answer.state_after,
+            is_full=told.after is None,
+            viewer=answer.user_id,
+            begins_anew=told.has_gap,
+            is_left=True,
+        )
 
     async def _fragments(self, answer: Answer, works: Sequence[Work]) -> Sequence[Fragment]:
         cache = self._replica.fragments

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 from plexus.platform.lanes import RoomFact
 from plexus.rooms import Counts, RoomRef, Rooms, Unread, receipts_of
+from plexus.sync.events import SyncEvent
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.tail import BODY, DATA, HI, KIND, TailFact
 from plexus.sync.streams.context import Answer
@@ -38,6 +39,9 @@ class UnreadStream:
         for ref in answer.newly_joined:
             answer.view.unread.pop(ref.room_id, None)
         rooms = dict.fromkeys(answer.joined)
+        for ref in answer.quiet:
+            if self._may_count(answer, ref, since):
+                rooms[ref.room_id] = None
         for room_id in await self._read_since(answer, since):
             if room_id in answer.view.joined and answer.filter.wants_room(room_id):
                 rooms[room_id] = None
@@ -80,6 +84,21 @@ class UnreadStream:
                 found.append(room_id)
         return found
 
+    def _may_count(self, answer: Answer, ref: RoomRef, since: Cut) -> bool:
+        """Whether the events since a cut, which a filter has kept out, may have changed the count."""
+        after, upto = since.rooms[ref.lane], answer.cut.rooms[ref.lane]
+        subject = self._replica.rooms.subjects.get(ref.room_id)
+        if after < self._replica.rooms.lanes[ref.lane].floor:
+            return True
+        for fact in () if subject is None else subject.between(after, upto):
+            events = self._replica.bodies.events(fact) if fact[KIND] == _EVENTS else ()
+            if events is None or fact[KIND] not in (_EVENTS, _RECEIPT):
+                return True
+            heard = [event for event in events if event.sender not in answer.rules.ignored]
+            if any(_counts_for(event, answer.user_id) for event in heard):
+                return True
+        return False
+
     def _advance(self, view: UserView, ref: RoomRef, cut: Cut) -> bool:
         """Bring what is known of a room up to the cut; False if it must be counted anew."""
         known = view.unread.get(ref.room_id)
@@ -119,6 +138,14 @@ class UnreadStream:
             if event.noted is None or not add_event(known, event, event.noted, user_id):
                 return False
         return True
+
+
+def _counts_for(event: SyncEvent, user_id: str) -> bool:
+    """Whether an event may change what the user has not read."""
+    noted = event.noted
+    if noted is None or noted.notifies or (event.sender == user_id and not event.is_member):
+        return True
+    return "" in noted.notices or user_id in noted.notices
 
 
 def _may_be_of(fact: TailFact, user_id: bytes) -> bool:
