@@ -174,6 +174,7 @@ async def test_anybody_looks_into_a_world_readable_room(
     room_id = await alice.create_room(preset="public_chat", name="Market", initial_state=[WORLD_READABLE])
     first = await alice.send(room_id, "for everybody")
     for peeker in (bob, await guest(building)):
+        await peeker.hear()
         room = await one_room(peeker, room_id)
         assert "membership" not in room
         assert room["messages"]["chunk"][-1]["event_id"] == first
