@@ -5,13 +5,14 @@ the spec's ``operationId``) and reads the request into the models of ``models.py
 work with `plexus.rooms` and `plexus.users`; the answer goes back as a dict, or as bytes where events are in
 it.
 
-The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``sending``,
-``delayed_events``, ``reading``, ``timestamps``, ``directory``, ``summaries``, ``mutual_rooms``,
-``upgrade``, ``reports`` (rooms and events); ``accounts``, ``threepids``, ``fallback``, ``devices``,
-``account_data``, ``tags``, ``profiles``, ``filters``, ``push_rules``, ``openid``, ``administration``,
-``server_notices`` (users). ``root`` collects them. Sending an event is the hot path: a `HotRoute`, plain
-ASGI, no FastAPI.
+The features, each a folder: ``discovery``, ``voip``; ``creation``, ``membership``, ``upgrade``, ``sending``,
+``delayed_events``, ``reading``, ``relations``, ``timestamps``, ``receipts``, ``typing``, ``search``,
+``directory``, ``summaries``, ``mutual_rooms``, ``reports`` (rooms and events); ``accounts``, ``threepids``,
+``fallback``, ``devices``, ``account_data``, ``tags``, ``profiles``, ``presence``, ``user_directory``,
+``filters``, ``push_rules``, ``pushers``, ``pushing``, ``notifications``, ``openid``, ``administration``,
+``server_notices`` (users). ``root`` collects them, ``worker`` what goes on without a request. Sending an
+event is the hot path: a `HotRoute`, plain ASGI, no FastAPI.
 
-Its tables are ``client_api.report`` (``reports``) and ``client_api.delayed_event`` (``delayed_events``). It
-keeps nothing in memory that matters, so it may be repeated at will.
+Its own tables are those of reports, delayed events, the index of search, the user directory and what is
+queued for push gateways. It keeps nothing in memory that matters, so it may be repeated at will.
 """
