@@ -56,6 +56,7 @@ ROLE_SETTINGS: dict[str, dict[str, str]] = {
         "idle_in_transaction_session_timeout": "30000",
         "tcp_user_timeout": "10000",
         "default_transaction_read_only": "on",
+        "plan_cache_mode": "force_generic_plan",
     },
 }
 

@@ -81,7 +81,7 @@ from plexus.rooms.values import (
     Wanted,
     Written,
 )
-from plexus.rooms.visibility import Viewer
+from plexus.rooms.visibility import Viewer, viewer_of
 
 __all__ = [
     "EVERYTHING",
@@ -133,4 +133,5 @@ __all__ = [
     "member_of",
     "receipts_of",
     "ref_in",
+    "viewer_of",
 ]

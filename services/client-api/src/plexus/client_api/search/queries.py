@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from plexus.platform.lanes.cursors import Step
 from plexus.platform.postgres import Database
+from plexus.rooms import RoomRef, Viewer, viewer_of
 
 BUCKET = 1000
 """Documents of a full bucket. Of a word that stands in every message a search reads a few buckets, and of
@@ -24,18 +25,14 @@ SELECT room, num FROM client_api.search_document
  WHERE lane = %s::smallint AND (room, num) > (%s::integer, %s) ORDER BY room, num LIMIT %s
 """
 
-_BUCKETS = """
-SELECT q.i - 1, client_api.search_bucket_id(b.lane, b.room, b.bucket), b.documents, b.newest
-  FROM unnest(%s::smallint[], %s::integer[]) WITH ORDINALITY AS q (lane, room, i)
-  JOIN client_api.search_bucket AS b ON b.lane = q.lane AND b.room = q.room
- WHERE b.oldest <= %s
- ORDER BY b.newest DESC
-"""
-
-_MATCHES = """
-SELECT ts, lane, room, num, sender, rank, total
-  FROM client_api.search_match(%s, %s::smallint[], %s::bigint[], %s::smallint[], %s::text[], %s::text[],
-                               %s::boolean, %s::bigint, %s::smallint, %s::integer, %s::bigint, %s::integer)
+_FIND = """
+SELECT ready, cut, reached, matched, looked, documents, h_ts, h_lane, h_room, h_num, h_sender, h_rank,
+       r_lane, r_room, r_id, r_version, v_at, v_from, v_to, v_membership, v_visibility, v_forgotten
+  FROM client_api.search_find(
+    %s, %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s, %s::smallint[], %s::text[], %s::text[], %s::boolean,
+    %s::bigint, %s::smallint, %s::integer, %s::bigint,
+    %s::integer, %s::integer, %s::integer, %s::integer, %s::integer)
 """
 
 
@@ -73,30 +70,51 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """``room`` is its room's place among those asked for."""
-
-    room: int
-    id: int
-    documents: int
-    newest: int
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for, apart from the rooms."""
+    """What is looked for. ``rooms`` None: in all that the user has been in."""
 
     query: str
     kinds: tuple[int, ...]
     senders: frozenset[str] | None = None
     not_senders: frozenset[str] = frozenset()
     has_url: bool | None = None
+    rooms: tuple[RoomRef, ...] | None = None
+    not_rooms: tuple[RoomRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one pass. ``enough`` hits end it, ``most`` are read. The first round looks at ``first`` documents,
+    each next one at four times as many, at most in ``buckets``; there are at most ``rounds``.
+    """
+
+    enough: int
+    most: int
+    first: int
+    buckets: int
+    rounds: int
 
 
 class Match(NamedTuple):
     key: Key
     sender: str
     rank: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What `find` has found. ``reached``: everything newer than this time was looked at (None: all was), but
+    where the last round was ``cut`` not everything was read. ``views`` are the user's eyes in the rooms of
+    the matches. Of all ``documents`` it has ``looked`` at some, of which ``matched`` match.
+    """
+
+    matches: list[Match]
+    reached: int | None
+    cut: bool
+    matched: int
+    looked: int
+    documents: int
+    views: dict[tuple[int, int], tuple[RoomRef, Viewer]]
 
 
 async def index(db: Database, step: Step, end: int, changes: Changes) -> bool:
@@ -132,34 +150,58 @@ async def known(db: Database, lane: int, after: tuple[int, int], limit: int) -> 
         return [(row[0], row[1]) for row in await session.fetch(_KNOWN, (lane, *after, limit))]
 
 
-async def buckets(db: Database, rooms: Sequence[tuple[int, int]], before: Key) -> list[Bucket]:
-    """Those of these rooms (lane, number) that may hold something before a key, the newest first."""
-    async with db.read() as session:
-        rows = await session.fetch(_BUCKETS, ([r[0] for r in rooms], [r[1] for r in rooms], before.ts))
-    return [Bucket(*row) for row in rows]
-
-
-async def matches(
-    db: Database,
-    wanted: Wanted,
-    lanes: Sequence[int],
-    bucket_ids: Sequence[int],
-    before: Key,
-    limit: int,
-) -> tuple[list[Match], int]:
-    """Of what matches in these buckets before a key the newest, and how many there are."""
+async def find(
+    db: Database, user_id: str, marks: Mapping[int, int], wanted: Wanted, before: Key, bounds: Bounds
+) -> Pass | None:
+    """The newest that match before a key, in the rooms that the user has been in and that are not encrypted;
+    None while the index has not reached ``marks`` (positions by room lane).
+    """
     params = (
+        user_id,
+        list(marks),
+        list(marks.values()),
+        None if wanted.rooms is None else _numbers(wanted.rooms),
+        _numbers(wanted.not_rooms),
         wanted.query,
-        list(lanes),
-        list(bucket_ids),
         list(wanted.kinds),
         None if wanted.senders is None else list(wanted.senders),
         list(wanted.not_senders),
         wanted.has_url,
         *before,
-        limit,
+        bounds.enough,
+        bounds.most,
+        bounds.first,
+        bounds.buckets,
+        bounds.rounds,
     )
     async with db.read() as session:
-        rows = await session.fetch(_MATCHES, params)
-    total = rows[0][6] if rows else 0
-    return [Match(Key(*row[:4]), row[4], row[5]) for row in rows], total
+        row = await session.one(_FIND, params)
+    assert row is not None
+    ready, cut, reached, matched, looked, documents, ts, lanes, rooms, nums, senders, ranks, *views = row
+    if not ready:
+        return None
+    if ts is None:
+        return Pass([], reached, cut, matched, looked, documents or 0, {})
+    keys = map(Key, ts, lanes, rooms, nums)
+    matches = list(map(Match, keys, senders, ranks))
+    return Pass(matches, reached, cut, matched, looked, documents, _views(user_id, *views))
+
+
+def _views(
+    user_id: str,
+    lanes: Sequence[int],
+    rooms: Sequence[int],
+    ids: Sequence[str],
+    versions: Sequence[str],
+    at: Sequence[int],
+    *intervals: Sequence[Any],
+) -> dict[tuple[int, int], tuple[RoomRef, Viewer]]:
+    of_room: list[list[tuple[Any, ...]]] = [[] for _ in rooms]
+    for i, interval in zip(at, zip(*intervals, strict=True), strict=True):
+        of_room[i - 1].append(interval)
+    refs = map(RoomRef, ids, lanes, rooms, versions)
+    return {(ref.lane, ref.room): (ref, viewer_of(user_id, of_room[i])) for i, ref in enumerate(refs)}
+
+
+def _numbers(refs: Sequence[RoomRef]) -> list[int]:
+    return [(ref.lane << 32) + ref.room for ref in refs]

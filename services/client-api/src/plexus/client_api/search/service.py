@@ -15,18 +15,15 @@ from plexus.client_api.deps import ClientApi
 from plexus.client_api.search import words
 from plexus.client_api.search.documents import KINDS, TYPES
 from plexus.client_api.search.finding import Finder, Found
-from plexus.client_api.search.indexing import WORKER
 from plexus.client_api.search.models import DEFAULT_PAGE, MAX_PAGE, RoomEvents
 from plexus.client_api.search.queries import END, Key, Match, Wanted
 from plexus.client_api.search.tokens import Position
 from plexus.platform.lanes import ROOM
-from plexus.platform.lanes.cursors import marks_to_wait_for, wait_for
+from plexus.platform.lanes.cursors import marks_to_wait_for
 from plexus.protocol.filters import EventFilter
 from plexus.rooms import RoomRef
 
 RANKED = 500
-MEMBERSHIPS = frozenset({"join", "leave", "ban", "invite", "knock"})
-"""Any: who has left may have been invited again. Whether somebody was ever in the room is looked at later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +43,12 @@ async def find(api: ClientApi, user_id: str, asked: RoomEvents, token: str | Non
     position = Position() if token is None else Position.decode(token)
     event_filter = EventFilter.parse(asked.filter, of_room=True)
     query = words.query(asked.search_term)
-    wanted = None if query is None else _wanted(query, asked, event_filter, position)
+    wanted = None if query is None else await _wanted(api, query, asked, event_filter, position)
     if wanted is None:
         return Page([], None, 0, frozenset())
-    # What the user has written or seen written is in the index when this returns, or a second has passed.
-    await wait_for(api.platform.db, WORKER, await marks_to_wait_for(api.platform, user_id, (ROOM,)))
-    finder = Finder(api, user_id, await _rooms(api, user_id, event_filter, position), wanted)
+    # What the user has written or seen written is in the index when this is answered, or a second has passed.
+    marks = await marks_to_wait_for(api.platform, user_id, (ROOM,))
+    finder = Finder(api, user_id, wanted, {lane: at for (_, lane), at in marks.items()})
     limit = DEFAULT_PAGE if event_filter.limit is None else event_filter.limit
     limit = min(max(limit, 1), MAX_PAGE)
     if asked.order_by == "recent":
@@ -59,7 +56,9 @@ async def find(api: ClientApi, user_id: str, asked: RoomEvents, token: str | Non
     return await _ranked(finder, position, limit)
 
 
-def _wanted(query: str, asked: RoomEvents, event_filter: EventFilter, position: Position) -> Wanted | None:
+async def _wanted(
+    api: ClientApi, query: str, asked: RoomEvents, event_filter: EventFilter, position: Position
+) -> Wanted | None:
     """None if nothing can match."""
     keys = KINDS if asked.keys is None else asked.keys
     kinds = [
@@ -69,26 +68,19 @@ def _wanted(query: str, asked: RoomEvents, event_filter: EventFilter, position: 
     ]
     if not kinds or event_filter.is_nothing:
         return None
-    senders = event_filter.senders
-    if position.group is not None and position.group[0] == "sender":
-        of_group = frozenset({position.group[1]})
-        senders = of_group if senders is None else senders & of_group
-    return Wanted(query, tuple(kinds), senders, event_filter.not_senders, event_filter.contains_url)
-
-
-async def _rooms(
-    api: ClientApi, user_id: str, event_filter: EventFilter, position: Position
-) -> list[RoomRef]:
-    refs = [
-        room.ref
-        for room in await api.rooms.rooms_of(user_id, MEMBERSHIPS)
-        if not room.forgotten and event_filter.matches_room(room.room_id)
-    ]
-    if position.group is not None and position.group[0] == "room_id":
-        refs = [ref for ref in refs if ref.room_id == position.group[1]]
-    # "The search will not include rooms that are end to end encrypted."
-    encrypted = await api.rooms.having_state(refs, "m.room.encryption")
-    return [ref for ref in refs if ref not in encrypted]
+    senders, room_ids = event_filter.senders, event_filter.rooms
+    if position.group is not None:
+        key, value = position.group
+        of_group = frozenset({value})
+        if key == "sender":
+            senders = of_group if senders is None else senders & of_group
+        else:
+            room_ids = of_group if room_ids is None else room_ids & of_group
+    rooms = None if room_ids is None else tuple((await api.rooms.refs(room_ids)).values())
+    not_rooms = tuple((await api.rooms.refs(event_filter.not_rooms)).values())
+    return Wanted(
+        query, tuple(kinds), senders, event_filter.not_senders, event_filter.contains_url, rooms, not_rooms
+    )
 
 
 async def _recent(finder: Finder, position: Position, limit: int) -> Page:
