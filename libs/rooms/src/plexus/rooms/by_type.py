@@ -32,13 +32,6 @@ SELECT r.room_id, r.lane, r.room, r.room_version, {columns}
  ORDER BY r.room, e.num
 """)
 
-_HAVING = """
-SELECT q.i - 1
-  FROM unnest(%s::smallint[], %s::integer[]) WITH ORDINALITY AS q (lane, room, i)
- WHERE EXISTS (SELECT FROM rooms.current_state s
-                WHERE s.lane = q.lane AND s.room = q.room AND s.type = %s AND s.state_key = '')
-"""
-
 
 async def events_in(
     ground: Ground, ranges: Sequence[tuple[RoomRef, int, int]], types: Collection[str]
@@ -65,13 +58,3 @@ async def events_of_lane(
             _OF_LANE, {"lane": lane, "room": after[0], "num": after[1], "types": list(types), "most": limit}
         )
     return [StoredEvent.of_row(RoomRef(*row[:4]), row[4:]) for row in rows]
-
-
-async def having_state(ground: Ground, refs: Sequence[RoomRef], type: str) -> set[RoomRef]:
-    if not refs:
-        return set()
-    async with ground.db.read() as session:
-        rows = await session.fetch(
-            _HAVING, (int4([ref.lane for ref in refs]), int4([ref.room for ref in refs]), type)
-        )
-    return {refs[i] for (i,) in rows}

@@ -82,6 +82,34 @@ SELECT {columns} FROM (
 ) AS e ORDER BY ordinal, sub LIMIT %(most)s
 """)
 
+# Both sides of many events, each as by the two above; side 0 are those before.
+_AROUND = with_columns("""
+SELECT q.i - 1, e.side, {columns}
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[], %(nums)s::bigint[], %(ordinals)s::bigint[],
+              %(subs)s::integer[]) WITH ORDINALITY AS q (lane, room, live, at_ordinal, at_sub, i)
+ CROSS JOIN LATERAL (
+    (SELECT 0 AS side, b.* FROM (
+        (SELECT * FROM rooms.event
+          WHERE lane = q.lane AND room = q.room AND num < q.live AND ordinal IS NOT NULL AND sub = 0
+          ORDER BY num DESC LIMIT %(before)s)
+        UNION ALL
+        (SELECT * FROM rooms.event
+          WHERE lane = q.lane AND room = q.room AND sub < 0 AND (ordinal, sub) < (q.at_ordinal, q.at_sub)
+          ORDER BY ordinal DESC, sub DESC LIMIT %(before)s)
+      ) AS b ORDER BY ordinal DESC, sub DESC LIMIT %(before)s)
+    UNION ALL
+    (SELECT 1, a.* FROM (
+        (SELECT * FROM rooms.event
+          WHERE lane = q.lane AND room = q.room AND num > q.live AND ordinal IS NOT NULL AND sub = 0
+          ORDER BY num LIMIT %(after)s)
+        UNION ALL
+        (SELECT * FROM rooms.event
+          WHERE lane = q.lane AND room = q.room AND sub < 0 AND (ordinal, sub) > (q.at_ordinal, q.at_sub)
+          ORDER BY ordinal, sub LIMIT %(after)s)
+      ) AS a ORDER BY ordinal, sub LIMIT %(after)s)
+ ) AS e
+""")
+
 
 class EventReader:
     def __init__(self, ground: Ground) -> None:
@@ -186,6 +214,34 @@ class EventReader:
             )
         return [StoredEvent.of_row(ref, row) for row in rows]
 
+    async def around(
+        self, events: Sequence[StoredEvent], before: int, after: int
+    ) -> list[tuple[list[StoredEvent], list[StoredEvent]]]:
+        """The events next to each of these live ones: at most so many before and after, the nearest first."""
+        found: list[tuple[list[StoredEvent], list[StoredEvent]]] = [([], []) for _ in events]
+        if not events or before + after == 0:
+            return found
+        places = [event.place for event in events]
+        async with self._ground.db.read() as session:
+            rows = await session.fetch(
+                _AROUND,
+                {
+                    "lanes": int4([event.ref.lane for event in events]),
+                    "rooms": int4([event.ref.room for event in events]),
+                    "nums": int8([event.num for event in events]),
+                    "ordinals": int8([place.ordinal for place in places]),
+                    "subs": int4([place.sub for place in places]),
+                    "before": before,
+                    "after": after,
+                },
+            )
+        for i, side, *row in rows:
+            found[i][side].append(StoredEvent.of_row(events[i].ref, row))
+        for earlier, later in found:
+            earlier.sort(key=_place_of, reverse=True)
+            later.sort(key=_place_of)
+        return found
+
     async def decorate(self, events: Iterable[StoredEvent]) -> None:
         """Attach to each event what its ``unsigned`` speaks of, in one query."""
         lacking = [
@@ -209,6 +265,10 @@ class EventReader:
                 prev_content=None if replaced is None else orjson.dumps(replaced.content),
                 redaction=redaction,
             )
+
+
+def _place_of(event: StoredEvent) -> Place:
+    return event.place
 
 
 def _live_upto(boundary: Place) -> int:

@@ -11,7 +11,7 @@ from plexus.protocol.events import Event
 from plexus.rooms import directory, replacements
 from plexus.rooms.bundles import Bundle, Parent, read_bundles
 from plexus.rooms.by_time import event_by_time
-from plexus.rooms.by_type import events_in, events_of_lane, having_state
+from plexus.rooms.by_type import events_in, events_of_lane
 from plexus.rooms.cards import Card, read_cards
 from plexus.rooms.creation import Events
 from plexus.rooms.events import EventReader
@@ -35,7 +35,7 @@ from plexus.rooms.state import StateReader, filter_of
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.threads import ThreadsPage, read_threads
-from plexus.rooms.timeline import read_timeline
+from plexus.rooms.timeline import read_around, read_timeline
 from plexus.rooms.transactions import event_of
 from plexus.rooms.unread import Unread, UnreadReader
 from plexus.rooms.values import (
@@ -414,10 +414,6 @@ class Rooms:
         """The live events of these types of all rooms of a lane, in the order (room, num), after one."""
         return await events_of_lane(self._ground, lane, types, after, limit)
 
-    async def having_state(self, refs: Sequence[RoomRef], type: str) -> set[RoomRef]:
-        """Those of these rooms whose state now has an entry of this type with an empty state key."""
-        return await having_state(self._ground, refs, type)
-
     async def decorate(self, events: Iterable[StoredEvent]) -> None:
         """Attach to each event what its ``unsigned`` speaks of: what it replaced, and what redacted it. One
         query for all rooms.
@@ -452,6 +448,14 @@ class Rooms:
             viewer=viewer,
             event_filter=event_filter,
         )
+
+    async def around(
+        self, asked: Sequence[tuple[StoredEvent, Viewer]], before: int, after: int
+    ) -> list[tuple[TimelinePage, TimelinePage]]:
+        """What a viewer may see next to each of these live events: pages of `timeline` backwards and forwards
+        from it, of any number of rooms in one query.
+        """
+        return await read_around(self._ground, self._events, asked, before, after)
 
     async def related(
         self,

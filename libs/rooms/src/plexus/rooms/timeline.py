@@ -8,7 +8,7 @@ Client-Server API, ``GET /rooms/{roomId}/messages``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from plexus.protocol.errors import Forbidden
 from plexus.rooms.events import EventReader
@@ -40,8 +40,11 @@ async def read_timeline(
     limit: int,
     viewer: str | Viewer | None,
     event_filter: EventTest | None,
+    given: list[StoredEvent] | None = None,
 ) -> TimelinePage:
-    """A page; `Forbidden` if the viewer may see nothing of this room."""
+    """A page; `Forbidden` if the viewer may see nothing of this room. ``given``: the first ``limit`` events,
+    if they have been read already.
+    """
     eyes = (await read_viewers(ground, [ref], viewer))[ref] if isinstance(viewer, str) else viewer
     if eyes is not None and not eyes.may_read:
         raise Forbidden("You are not in this room")
@@ -55,7 +58,10 @@ async def read_timeline(
         # Mostly all of a page is for its reader.
         spare = 20 if event_filter or number else 0
         wanted = min(MOST_READ, max(limit - len(events), 1) + spare)
-        page = await reader.page(ref, at, stop, backwards=backwards, limit=wanted)
+        if given is not None and number == 0:
+            page = given
+        else:
+            page = await reader.page(ref, at, stop, backwards=backwards, limit=wanted)
         for event in page:
             at = event.place.before if backwards else event.place
             if (eyes is None or eyes.sees(event)) and (event_filter is None or event_filter(event)):
@@ -68,6 +74,48 @@ async def read_timeline(
     await reader.decorate(events)
     memberships = [None if eyes is None else eyes.at(event.place).membership for event in events]
     return TimelinePage(events, first, None if is_end else at, memberships=memberships)
+
+
+async def read_around(
+    ground: Ground, reader: EventReader, asked: Sequence[tuple[StoredEvent, Viewer]], before: int, after: int
+) -> list[tuple[TimelinePage, TimelinePage]]:
+    """What was said before and after each of these events: pages of the timeline backwards and forwards from
+    it, all read in one query.
+    """
+    read = await reader.around([event for event, _ in asked], before, after)
+    await reader.decorate(event for sides in read for side in sides for event in side)
+
+    async def side(
+        event: StoredEvent,
+        viewer: Viewer,
+        given: list[StoredEvent],
+        start: Place,
+        limit: int,
+        *,
+        backwards: bool,
+    ) -> TimelinePage:
+        if limit == 0:
+            return TimelinePage([], start, start)
+        return await read_timeline(
+            ground,
+            reader,
+            event.ref,
+            start=start,
+            end=None,
+            backwards=backwards,
+            limit=limit,
+            viewer=viewer,
+            event_filter=None,
+            given=given,
+        )
+
+    return [
+        (
+            await side(event, viewer, earlier, event.place.before, before, backwards=True),
+            await side(event, viewer, later, event.place, after, backwards=False),
+        )
+        for (event, viewer), (earlier, later) in zip(asked, read, strict=True)
+    ]
 
 
 def _not_after_leaving(eyes: Viewer | None, at: Place) -> Place:

@@ -56,6 +56,9 @@ class Finder:
     def ref_of(self, key: Key) -> RoomRef:
         return self._views[key.lane, key.room][0]
 
+    def viewer_of(self, key: Key) -> Viewer:
+        return self._views[key.lane, key.room][1]
+
     async def newest(self, before: Key, enough: int, most: int) -> Found:
         """The newest hits before a key: ``enough`` if there are so many; ``most`` are read in a pass."""
         found = await self._pass(before, enough, most)
@@ -94,7 +97,7 @@ class Finder:
                 await asyncio.sleep(_LOOK_AGAIN)
 
     def _sees(self, key: Key) -> bool:
-        viewer = self._views[key.lane, key.room][1]
+        viewer = self.viewer_of(key)
         if not viewer.has_joined:
             return False
         left_at = viewer.left_at

@@ -21,7 +21,7 @@ from plexus.client_api.search.tokens import Position
 from plexus.platform.lanes import ROOM
 from plexus.platform.lanes.cursors import marks_to_wait_for
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import RoomRef
+from plexus.rooms import RoomRef, Viewer
 
 RANKED = 500
 
@@ -32,7 +32,7 @@ class Page:
     ``unfinished`` are the groups (key, value) of which the next pages may have more.
     """
 
-    hits: list[tuple[RoomRef, Match]]
+    hits: list[tuple[Viewer, RoomRef, Match]]
     end: Position | None
     count: int
     unfinished: frozenset[tuple[str, str]]
@@ -124,7 +124,7 @@ def _page(
     count = found.count if position.count is None else position.count
     if end is not None:
         end = replace(end, group=position.group, count=count)
-    hits = [(finder.ref_of(hit.key), hit) for hit in page]
+    hits = [(finder.viewer_of(hit.key), finder.ref_of(hit.key), hit) for hit in page]
     # Of what was not read nobody knows whose it is.
     open_end = found.reached is not None
     further = [(finder.ref_of(hit.key), hit) for hit in (page if open_end else rest)]

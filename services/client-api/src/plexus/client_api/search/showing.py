@@ -5,7 +5,6 @@ An event that has been redacted since it was indexed is left out. Events are spl
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,11 +15,11 @@ from plexus.client_api.reading.places import token_of
 from plexus.client_api.reading.service import MEMBER, Reader, bundling_reader
 from plexus.client_api.search import words
 from plexus.client_api.search.documents import text_of
-from plexus.client_api.search.models import MAX_CONTEXT, EventContext, RoomEvents
+from plexus.client_api.search.models import MAX_CONTEXT, RoomEvents
 from plexus.client_api.search.queries import Match
 from plexus.client_api.search.service import Page
 from plexus.platform.http import Requester
-from plexus.rooms import Place, StoredEvent, TimelinePage, Wanted
+from plexus.rooms import StoredEvent, TimelinePage, Viewer, Wanted
 
 Hit = tuple[StoredEvent, Match]
 Around = tuple[TimelinePage, TimelinePage]
@@ -28,22 +27,28 @@ Around = tuple[TimelinePage, TimelinePage]
 
 async def show(api: ClientApi, requester: Requester, asked: RoomEvents, page: Page) -> bytes:
     """``ResultRoomEvents`` in its category."""
-    hits = await _events(api, page)
+    shown = await _events(api, page)
+    hits = [(event, match) for _, event, match in shown]
     around: list[Around] = []
     if asked.event_context is not None:
         limits = asked.event_context
-        around = await asyncio.gather(*(_around(api, requester, event, limits) for event, _ in hits))
+        around = await api.rooms.around(
+            [(event, viewer) for viewer, event, _ in shown],
+            min(limits.before_limit, MAX_CONTEXT),
+            min(limits.after_limit, MAX_CONTEXT),
+        )
     sides = [event for pair in around for side in pair for event in side.events]
     reader = await bundling_reader(api, requester, [*(event for event, _ in hits), *sides])
     results: list[dict[str, Any]] = [
         {"rank": match.rank, "result": orjson.Fragment(reader.event(event))} for event, match in hits
     ]
     if asked.event_context is not None:
-        with_profiles = asked.event_context.include_profile
         for result, (event, _), pair in zip(results, hits, around, strict=True):
             result["context"] = _context(reader, event, pair)
-            if with_profiles:
-                result["context"]["profile_info"] = await _profiles(api, event, pair)
+        if asked.event_context.include_profile:
+            profiles = await _profiles(api, [event for event, _ in hits], around)
+            for result, of_senders in zip(results, profiles, strict=True):
+                result["context"]["profile_info"] = of_senders
     answer: dict[str, Any] = {
         "count": page.count,
         "highlights": words.highlights(asked.search_term, [text_of(event) for event, _ in hits]),
@@ -58,27 +63,16 @@ async def show(api: ClientApi, requester: Requester, asked: RoomEvents, page: Pa
     return orjson.dumps({"search_categories": {"room_events": answer}})
 
 
-async def _events(api: ClientApi, page: Page) -> list[Hit]:
-    found = await api.rooms.events([(ref, [match.key.num]) for ref, match in page.hits])
-    hits = [(found.get((ref, match.key.num)), match) for ref, match in page.hits]
-    there = [(event, match) for event, match in hits if event is not None and event.redacted_by is None]
-    await api.rooms.decorate([event for event, _ in there])
+async def _events(api: ClientApi, page: Page) -> list[tuple[Viewer, StoredEvent, Match]]:
+    found = await api.rooms.events([(ref, [match.key.num]) for _, ref, match in page.hits])
+    hits = [(viewer, found.get((ref, match.key.num)), match) for viewer, ref, match in page.hits]
+    there = [
+        (viewer, event, match)
+        for viewer, event, match in hits
+        if event is not None and event.redacted_by is None
+    ]
+    await api.rooms.decorate([event for _, event, _ in there])
     return there
-
-
-async def _around(api: ClientApi, requester: Requester, event: StoredEvent, limits: EventContext) -> Around:
-    """What was said before and after."""
-
-    async def side(start: Place, limit: int, *, backwards: bool) -> TimelinePage:
-        if limit == 0:
-            return TimelinePage([], start, start)
-        return await api.rooms.timeline(
-            event.room_id, start=start, backwards=backwards, limit=limit, viewer=requester.user_id
-        )
-
-    before = await side(event.place.before, min(limits.before_limit, MAX_CONTEXT), backwards=True)
-    after = await side(event.place, min(limits.after_limit, MAX_CONTEXT), backwards=False)
-    return before, after
 
 
 def _context(reader: Reader, event: StoredEvent, around: Around) -> dict[str, Any]:
@@ -91,12 +85,19 @@ def _context(reader: Reader, event: StoredEvent, around: Around) -> dict[str, An
     }
 
 
-async def _profiles(api: ClientApi, event: StoredEvent, around: Around) -> dict[str, dict[str, str]]:
+async def _profiles(
+    api: ClientApi, events: Sequence[StoredEvent], around: Sequence[Around]
+) -> list[dict[str, dict[str, str]]]:
     """Those of the senders, as of the event that matched: "historic profile information"."""
-    senders = frozenset(shown.sender for side in around for shown in side.events) | {event.sender}
-    wanted = Wanted(types=frozenset({MEMBER}), members=senders)
-    members = await api.rooms.state_at(event.ref, event.room_after, wanted)
-    return {user_id: _profile(member) for (_, user_id), member in members.items()}
+    requests = []
+    for event, sides in zip(events, around, strict=True):
+        senders = frozenset(shown.sender for side in sides for shown in side.events) | {event.sender}
+        wanted = Wanted(types=frozenset({MEMBER}), members=senders)
+        requests.append((event.ref, event.room_after, wanted))
+    return [
+        {user_id: _profile(member) for (_, user_id), member in members.items()}
+        for members in await api.rooms.states(requests)
+    ]
 
 
 def _profile(member: StoredEvent) -> dict[str, str]:
