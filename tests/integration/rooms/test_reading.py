@@ -132,6 +132,7 @@ class TestPages:
         # What sync shows is live.
         [live] = await rooms.timelines([TimelineRange(ref, 0, 7, 100)])
         assert [event.sub for event in live.events] == [0] * 7
+        await around_is_as_the_timeline(rooms, [ref], ALICE)
 
     async def test_no_room(self, rooms: Rooms) -> None:
         with pytest.raises(NotFound):
@@ -240,6 +241,46 @@ class TestVisibility:
         found = [event.event_id for event in page.events if event.event_id in own_ids]
         assert found == [written.event_id for written in seen][::-1]
         assert list(page.memberships)[:2] == ["leave", "join"]
+
+    async def test_around_many_events_is_what_the_viewer_may_see(self, rooms: Rooms) -> None:
+        refs = []
+        for visibility in ("joined", "shared"):
+            room_id = await make_room(rooms, visibility=visibility)
+            await rooms.send(room_id, ALICE, message("before"))
+            await join(rooms, room_id, BOB)
+            await rooms.send(room_id, BOB, message("here"))
+            await rooms.send(room_id, BOB, member(BOB, "leave"))
+            for n in range(3):
+                await rooms.send(room_id, ALICE, message(f"without {n}"))
+            await join(rooms, room_id, BOB)
+            await rooms.send(room_id, BOB, message("again"))
+            refs.append(await ref_of(rooms, room_id))
+        await around_is_as_the_timeline(rooms, refs, BOB)
+
+
+async def around_is_as_the_timeline(rooms: Rooms, refs: list[RoomRef], user_id: str) -> None:
+    """For each live event that the user may see: the pages of the timeline that begin there."""
+    viewers = await rooms.viewers(refs, user_id)
+    live = await rooms.timelines([TimelineRange(ref, 0, 1000, 100) for ref in refs])
+    asked = [(event, viewers[event.ref]) for page in live for event in page.events]
+    asked = [(event, viewer) for event, viewer in asked if viewer.sees(event)]
+    assert {event.ref for event, _ in asked} == set(refs)
+    for before, after in ((2, 3), (1, 0)):
+        found = await rooms.around(asked, before, after)
+        for (event, viewer), (earlier, later) in zip(asked, found, strict=True):
+            sides = [(earlier, event.place.before, before, True), (later, event.place, after, False)]
+            for page, start, limit, backwards in sides:
+                if limit == 0:
+                    assert not page.events
+                    continue
+                expected = await rooms.timeline(
+                    event.room_id, start=start, backwards=backwards, limit=limit, viewer=viewer
+                )
+                assert [each.place for each in page.events] == [each.place for each in expected.events]
+                assert (page.start, page.end) == (expected.start, expected.end)
+                assert list(page.memberships) == list(expected.memberships)
+                shown = [each.client_dict(now_ms=0) for each in page.events]
+                assert shown == [each.client_dict(now_ms=0) for each in expected.events]
 
 
 class TestManyRooms:
