@@ -159,7 +159,9 @@ def role_settings(settings: DatabaseSettings) -> Mapping[str, Mapping[str, str]]
         "statement_timeout": str(settings.statement_timeout_ms),
         "lock_timeout": str(settings.lock_timeout_ms),
     }
-    return {WRITER: timeouts, READER: timeouts}
+    # A statement that is planned for each call had better be planned for what it asks.
+    plans = {} if settings.prepared_statements else {"plan_cache_mode": "auto"}
+    return {WRITER: timeouts, READER: timeouts | plans}
 
 
 async def _addresses(settings: Settings, stack: AsyncExitStack) -> tuple[str, str | None]:
