@@ -122,7 +122,7 @@ async def open_house(database: TestDatabase, data_dir: Path, /, **settings: Any)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform:
         users, wire = Users(platform), Wire(platform)
-        rooms = Rooms(platform, users.member_rules)
+        rooms = Rooms(platform, users.member_rules, users.erased)
         services = [
             client_api.build(platform, rooms=rooms, users=users, wire=wire),
             media.build(platform, users=users),

@@ -168,7 +168,7 @@ async def open_building(database: TestDatabase, data_dir: Path, **settings: Any)
     create_signing_key(made.signing_key_file)
     async with open_platform(made, service="test") as platform, AsyncExitStack() as stack:
         users, wire = Users(platform), Wire(platform)
-        rooms = Rooms(platform, users.member_rules)
+        rooms = Rooms(platform, users.member_rules, users.erased)
         for library in (rooms, users, wire):
             await library.start()
             stack.push_async_callback(library.stop)

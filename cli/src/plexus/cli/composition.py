@@ -31,7 +31,7 @@ class Libraries:
     def rooms(self) -> Rooms:
         from plexus.rooms import Rooms
 
-        return Rooms(self._platform, self.users.member_rules)
+        return Rooms(self._platform, self.users.member_rules, self.users.erased)
 
     @cached_property
     def users(self) -> Users:

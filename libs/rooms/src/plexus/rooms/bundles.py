@@ -14,7 +14,7 @@ Client-Server API, "Aggregations of child events".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -101,6 +101,19 @@ class Bundle:
     thread: Thread | None = None
     senders: frozenset[str] = frozenset()
 
+    def events(self) -> Iterator[StoredEvent]:
+        """Those that are told as a whole."""
+        if self.replacement is not None:
+            yield self.replacement
+        if self.thread is not None:
+            yield self.thread.latest
+            if self.thread.bundle is not None:
+                yield from self.thread.bundle.events()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.replacement is None and not self.references and self.thread is None
+
     @property
     def size(self) -> int:
         """What it costs in memory, in bytes, roughly."""
@@ -156,6 +169,7 @@ async def read_bundles(
     limits = upto or {}
     ranges = {ref: _ranges(None, limits.get(ref)) for ref in refs}
     drafts = await _drafts(ground, parents, ranges, ignored)
+    eyes: Mapping[RoomRef, Viewer] | None = None
     if drafts and viewer is not None:
         eyes = await read_viewers(ground, list({ref for ref, _ in drafts}), viewer)
         seen = {ref: _ranges(eyes[ref], limits.get(ref)) for ref in eyes}
@@ -163,10 +177,10 @@ async def read_bundles(
             ranges = seen
             asked = [parent for parent in parents if (parent.ref, parent.num) in drafts]
             drafts = await _drafts(ground, asked, ranges, ignored)
-    bundles = await _filled(reader, drafts)
+    bundles = await _filled(reader, drafts, eyes)
     newest = [bundle.thread.latest for bundle in bundles.values() if bundle.thread is not None]
     latest = [event for event in newest if event.state_key is None]
-    inner = await _filled(reader, await _drafts(ground, latest, ranges, ignored))
+    inner = await _filled(reader, await _drafts(ground, latest, ranges, ignored), eyes)
     for bundle in bundles.values():
         if bundle.thread is not None:
             event = bundle.thread.latest
@@ -186,20 +200,27 @@ def _ranges(eyes: Viewer | None, upto: int | None) -> Ranges:
     return ranges or [(1, 0)]
 
 
-async def _filled(reader: EventReader, drafts: Mapping[EventKey, _Draft]) -> dict[EventKey, Bundle]:
-    """With the events that are told as a whole."""
+async def _filled(
+    reader: EventReader, drafts: Mapping[EventKey, _Draft], eyes: Mapping[RoomRef, Viewer] | None
+) -> dict[EventKey, Bundle]:
+    """With the events that are told as a whole, as the viewer is to see them. A replacement without its
+    content replaces nothing.
+    """
     wanted = [
         (ref, [num for num in (draft.replacement, draft.latest) if num is not None])
         for (ref, _), draft in drafts.items()
     ]
     events = await reader.by_nums(wanted)
+    if eyes is not None:
+        events = {(event.ref, event.num): event for event in await reader.shown([*events.values()], eyes)}
     for (ref, _), draft in drafts.items():
         if draft.replacement is not None:
-            draft.bundle.replacement = events.get((ref, draft.replacement))
+            edit = events.get((ref, draft.replacement))
+            draft.bundle.replacement = None if edit is None or edit.withheld else edit
         latest = None if draft.latest is None else events.get((ref, draft.latest))
         if latest is not None:
             draft.bundle.thread = Thread(latest, draft.count, draft.senders)
-    return {key: draft.bundle for key, draft in drafts.items()}
+    return {key: draft.bundle for key, draft in drafts.items() if not draft.bundle.is_empty}
 
 
 async def _drafts(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
+from plexus.rooms.erasure import Erasure
 from plexus.rooms.ground import Ground
 from plexus.rooms.packing import int4, int8
 from plexus.rooms.stored import StoredEvent, with_columns
 from plexus.rooms.values import Place, RoomRef, TimelinePage, TimelineRange
+from plexus.rooms.visibility import Viewer
 
 EventKey = tuple[RoomRef, int]
 
@@ -112,8 +114,9 @@ SELECT q.i - 1, e.side, {columns}
 
 
 class EventReader:
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, erasure: Erasure) -> None:
         self._ground = ground
+        self._erasure = erasure
 
     async def by_nums(self, wanted: Sequence[tuple[RoomRef, Iterable[int]]]) -> dict[EventKey, StoredEvent]:
         """Events by room and number, in one query. What is not there is left out."""
@@ -241,6 +244,11 @@ class EventReader:
             earlier.sort(key=_place_of, reverse=True)
             later.sort(key=_place_of)
         return found
+
+    async def shown(self, events: Sequence[StoredEvent], eyes: Mapping[RoomRef, Viewer]) -> list[StoredEvent]:
+        """Events that a viewer may see, decorated, and redacted where their senders are erased."""
+        await self.decorate(events)
+        return await self._erasure.shown(eyes, events)
 
     async def decorate(self, events: Iterable[StoredEvent]) -> None:
         """Attach to each event what its ``unsigned`` speaks of, in one query."""

@@ -114,7 +114,7 @@ async def read_children(
     more = len(nums) > limit
     last = events[-1].place if events else at
     events = [event for event in events if eyes.sees(event)]
-    await reader.decorate(events)
+    events = await reader.shown(events, {ref: eyes})
     memberships = [eyes.at(event.place).membership for event in events]
     after = (last.before if backwards else last) if more else None
     return TimelinePage(events, at, after, memberships=memberships)

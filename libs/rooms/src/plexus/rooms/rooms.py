@@ -14,6 +14,7 @@ from plexus.rooms.by_time import event_by_time
 from plexus.rooms.by_type import events_in, events_of_lane
 from plexus.rooms.cards import Card, read_cards
 from plexus.rooms.creation import Events
+from plexus.rooms.erasure import ErasedUsers, Erasure, NobodyErased, Said
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
@@ -65,10 +66,13 @@ from plexus.rooms.visibility import Viewer
 class Rooms:
     """The room engine of one process. Any number of them may work on one database."""
 
-    def __init__(self, ground: Ground, rules: MemberRules | None = None) -> None:
+    def __init__(
+        self, ground: Ground, rules: MemberRules | None = None, erased: ErasedUsers | None = None
+    ) -> None:
         self._ground = ground
         self._refs = Refs(ground)
-        self._events = EventReader(ground)
+        self._erasure = Erasure(erased or NobodyErased())
+        self._events = EventReader(ground, self._erasure)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
         self._in_force = InForce(ground, self._states)
@@ -550,6 +554,18 @@ class Rooms:
         query.
         """
         return await self._viewing.viewers(refs, user_id)
+
+    async def withheld(
+        self, eyes: Mapping[RoomRef, Viewer], events: Iterable[Said]
+    ) -> set[tuple[RoomRef, int]]:
+        """Those of these events, by room and num, that a viewer is to see as redacted copies only
+        (`StoredEvent.redacted`), because their senders have been erased and the viewer came later.
+        """
+        return await self._erasure.withheld(eyes, events)
+
+    async def shown(self, events: Sequence[StoredEvent], eyes: Mapping[RoomRef, Viewer]) -> list[StoredEvent]:
+        """Events that a viewer may see as they are to see them: decorated, and redacted if `withheld`."""
+        return await self._events.shown(events, eyes)
 
     async def can_see(self, ref: RoomRef, user_id: str, places: Sequence[Place]) -> list[Visibility]:
         """For each place whether the user may see an event there, and what their membership was."""

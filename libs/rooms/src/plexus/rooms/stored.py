@@ -63,7 +63,8 @@ class StoredEvent:
     place; ``snap_before`` and ``snap_after`` are the snapshots of the state around it; ``room_before`` and
     ``room_after`` those of the room's current state around it, which is the same unless the room has forked;
     ``replaces`` is the num of the state event that had its place before; ``redacted_by`` is the num of the
-    redaction that has taken effect: then ``raw`` holds the redacted form.
+    redaction that has taken effect: then ``raw`` holds the redacted form. ``withheld``: this is a copy as if
+    it were redacted, for somebody who is not to see what its sender says.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class StoredEvent:
         "txn_device",
         "txn_id",
         "type",
+        "withheld",
     )
 
     def __init__(
@@ -138,6 +140,7 @@ class StoredEvent:
         self.prev_content: bytes | None = None
         self.redaction: StoredEvent | None = None
         self.noted: Noted | None = None
+        self.withheld = False
         self._event: Event | None = None
         self._prefix: bytes | None = None
         self._prefix_in_room: bytes | None = None
@@ -180,7 +183,7 @@ class StoredEvent:
 
     @property
     def is_redacted(self) -> bool:
-        return self.redacted_by is not None
+        return self.redacted_by is not None or self.withheld
 
     @property
     def place(self) -> Place:
@@ -225,7 +228,11 @@ class StoredEvent:
     def redacted(self) -> StoredEvent:
         """The same event without its content, as for somebody who is not to see what its sender says."""
         columns = [getattr(self, name) for name in _BUT_RAW]
-        return StoredEvent.of_row(self.ref, [*columns, redact_raw(self.version, self.raw)])
+        copy = StoredEvent.of_row(self.ref, [*columns, redact_raw(self.version, self.raw)])
+        copy.attach(replaces_state=self.replaces_state, redaction=self.redaction)
+        copy.noted = self.noted
+        copy.withheld = True
+        return copy
 
     def client_dict(
         self,
@@ -305,7 +312,7 @@ class StoredEvent:
         if self.replaces_state is not None:
             unsigned["replaces_state"] = self.replaces_state
         # A redacted event has lost its ``unsigned`` too, as far as it was made of contents.
-        if self.prev_content is not None and self.redacted_by is None:
+        if self.prev_content is not None and not self.is_redacted:
             unsigned["prev_content"] = orjson.loads(self.prev_content)
         if self.redaction is not None:
             unsigned["redacted_because"] = client_event(self.redaction.event)

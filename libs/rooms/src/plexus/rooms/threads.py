@@ -126,5 +126,5 @@ async def read_threads(
         if is_end or len(roots) == limit:
             break
         wanted *= 2
-    await reader.decorate(roots)
+    roots = await reader.shown(roots, {ref: eyes})
     return ThreadsPage(roots, None if is_end else at)

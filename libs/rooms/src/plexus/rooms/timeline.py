@@ -71,7 +71,10 @@ async def read_timeline(
         if len(events) >= limit or len(page) < wanted:
             break
     is_end = len(events) < limit and len(page) < wanted
-    await reader.decorate(events)
+    if eyes is None:
+        await reader.decorate(events)
+    else:
+        events = await reader.shown(events, {ref: eyes})
     memberships = [None if eyes is None else eyes.at(event.place).membership for event in events]
     return TimelinePage(events, first, None if is_end else at, memberships=memberships)
 

@@ -349,3 +349,4 @@ class Visibility(NamedTuple):
     visible: bool
     membership: str | None
     history_visibility: HistoryVisibility
+    joined: bool

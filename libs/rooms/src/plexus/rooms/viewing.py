@@ -45,10 +45,13 @@ class Viewing:
                 event = await self._events.anywhere(event_id)
             elif (ref := await self._refs.get(room_id)) is not None:
                 event = await self._events.by_id(ref, event_id)
-        if event is None or not (viewer is None or (await self._viewer(event.ref, viewer)).sees(event)):
+        eyes = None if event is None or viewer is None else await self._viewer(event.ref, viewer)
+        if event is None or not (eyes is None or eyes.sees(event)):
             raise NotFound("There is no such event, or you may not see it")
-        await self._events.decorate([event])
-        return event
+        if eyes is None:
+            await self._events.decorate([event])
+            return event
+        return (await self._events.shown([event], {event.ref: eyes}))[0]
 
     async def view(self, room_id: str, user_id: str) -> View:
         """What the user may see of the room's state; `Forbidden` if nothing, or there is no such room."""

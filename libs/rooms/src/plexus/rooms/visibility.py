@@ -143,7 +143,7 @@ class Viewer:
             may_see_own_membership(seen, before, after, joined_later=joined_later)
             for seen in {visibility, self._visibility(ordinal - 1)}
         )
-        return Visibility(visible, after, visibility)
+        return Visibility(visible, after, visibility, "join" in (before, after))
 
     def sees(self, event: StoredEvent) -> bool:
         """Whether the user may see this event. What has no place in the timeline is for nobody."""

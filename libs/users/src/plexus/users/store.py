@@ -10,6 +10,7 @@ from plexus.platform.lanes import USER, Fact, Group, UserFact
 from plexus.platform.postgres import ReadSession
 from plexus.platform.telemetry import published, traced_request, traceparent_of
 from plexus.protocol.identifiers import parse_user_id
+from plexus.users.erased import ErasedUsers
 from plexus.users.member_rules import MemberRules
 from plexus.users.passwords import PasswordHasher
 from plexus.users.token_cache import TokenCache
@@ -25,6 +26,7 @@ class UserStore:
         self.settings = platform.settings
         self.tokens = TokenCache(platform.clock, platform.settings.sessions.token_cache_entries)
         self.member_rules = MemberRules(platform.db, self.lane)
+        self.erased = ErasedUsers(platform.db, self.lane, self.is_local)
         self.hasher = PasswordHasher(platform.settings.passwords)
 
     def lane(self, user_id: str) -> int:
@@ -57,6 +59,7 @@ class UserStore:
     def publish(self, lane: int, facts: tuple[Fact, ...]) -> None:
         self.tokens.see(facts)
         self.member_rules.see(facts)
+        self.erased.see(facts)
         request = traced_request()
         span = None if request is None else published(request, USER, lane, len(facts))
         parent = None if span is None else traceparent_of(span)

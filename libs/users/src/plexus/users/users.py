@@ -98,10 +98,12 @@ class Users(
     def _follow(self, family: str, lane: int, facts: Sequence[Fact]) -> None:
         self.tokens.see(facts)
         self.member_rules.see(facts)
+        self.erased.see(facts)
 
     def _begin_generation(self, old: int, new: int) -> None:
         self.tokens.clear()
         self.member_rules.clear()
+        self.erased.clear()
 
     async def _confirm_tokens(self) -> None:
         while True:

@@ -78,6 +78,11 @@ class SyncEvent:
         return self.ordinal
 
     @property
+    def sub(self) -> int:
+        """It is a live event."""
+        return 0
+
+    @property
     def is_member(self) -> bool:
         return self.type == "m.room.member" and self.state_key is not None
 

@@ -24,6 +24,7 @@ from plexus.rooms import (
     RoomRef,
     StoredEvent,
     TimelinePage,
+    Viewer,
     Wanted,
     member_of,
 )
@@ -98,7 +99,7 @@ async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id
     """``getOneRoomEvent``: `NotFound` also for what the requester may not see."""
     found = await api.rooms.event(room_id, event_id, viewer=requester.user_id)
     reader = await bundling_reader(api, requester, [found])
-    return reader.event(found, await _membership_at(api, requester, found))
+    return reader.event(found, _membership_at(await _viewer(api, requester, found), found))
 
 
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
@@ -153,6 +154,8 @@ async def members(
             if earlier is not None:
                 view = replace(view, snapshot=earlier, is_current=False)
     found = await api.rooms.state_seen(view, Wanted(types=frozenset({MEMBER})))
+    if not view.is_current:
+        found = await _as_seen(api, view.viewer, view.ref, found)
     if membership is not None or not_membership is not None:
         # "the two parameters create an 'or' condition"
         others = set(get_args(Membership)) - {not_membership} if not_membership is not None else set()
@@ -211,7 +214,7 @@ async def messages(
     if page.end is not None:
         parts.append(b'"end":' + orjson.dumps(token_of(page.end)))
     if event_filter.lazy_load_members and page.events:
-        senders = await senders_of(api, view.ref, page.events)
+        senders = await senders_of(api, view.viewer, view.ref, page.events)
         parts.append(b'"state":' + reader.events(senders))
     return b",".join(parts) + b"}"
 
@@ -250,7 +253,9 @@ async def context(
     wanted = EVERYTHING
     if event_filter.lazy_load_members:
         wanted = Wanted(members=frozenset(event.sender for event in shown))
+    viewer = await _viewer(api, requester, found)
     state = await api.rooms.state_at(found.ref, last.room_after, wanted)
+    states = await _as_seen(api, viewer, found.ref, state.values())
     reader = await bundling_reader(api, requester, shown)
     first_place = before.end or before.start
     last_place = after.end or last.place
@@ -258,22 +263,23 @@ async def context(
         (
             b'{"start":' + orjson.dumps(token_of(first_place)),
             b',"end":' + orjson.dumps(token_of(last_place)),
-            b',"event":' + reader.event(found, await _membership_at(api, requester, found)),
+            b',"event":' + reader.event(found, _membership_at(viewer, found)),
             b',"events_before":' + reader.page(before),
             b',"events_after":' + reader.page(after),
-            b',"state":'
-            + reader.events(event for event in state.values() if passes is None or passes(event)),
+            b',"state":' + reader.events(event for event in states if passes is None or passes(event)),
             b"}",
         )
     )
 
 
-async def senders_of(api: ClientApi, ref: RoomRef, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+async def senders_of(
+    api: ClientApi, viewer: Viewer, ref: RoomRef, events: Sequence[StoredEvent]
+) -> list[StoredEvent]:
     """The member events of the senders, as of the newest event. "Lazy-loading room members"."""
     newest = max(events, key=lambda event: event.place)
     wanted = Wanted(types=frozenset({MEMBER}), members=frozenset(event.sender for event in events))
     state = await api.rooms.state_at(ref, newest.room_after, wanted)
-    return list(state.values())
+    return await _as_seen(api, viewer, ref, state.values())
 
 
 def predicate(event_filter: EventFilter, room_id: str) -> Callable[[StoredEvent], bool] | None:
@@ -289,8 +295,18 @@ def predicate(event_filter: EventFilter, room_id: str) -> Callable[[StoredEvent]
     return passes
 
 
-async def _membership_at(api: ClientApi, requester: Requester, event: StoredEvent) -> str | None:
-    if event.ordinal is None:
-        return None
-    viewers = await api.rooms.viewers([event.ref], requester.user_id)
-    return viewers[event.ref].at(event.place).membership
+async def _as_seen(
+    api: ClientApi, viewer: Viewer, ref: RoomRef, state: Iterable[StoredEvent]
+) -> list[StoredEvent]:
+    """Events of an earlier state, redacted where their senders are erased and the viewer came later."""
+    events = list(state)
+    withheld = await api.rooms.withheld({ref: viewer}, events)
+    return [event.redacted() if (ref, event.num) in withheld else event for event in events]
+
+
+async def _viewer(api: ClientApi, requester: Requester, event: StoredEvent) -> Viewer:
+    return (await api.rooms.viewers([event.ref], requester.user_id))[event.ref]
+
+
+def _membership_at(viewer: Viewer, event: StoredEvent) -> str | None:
+    return None if event.ordinal is None else viewer.at(event.place).membership

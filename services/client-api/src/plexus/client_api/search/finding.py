@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.search import queries
 from plexus.client_api.search.queries import Bounds, Key, Match, Pass, Wanted
-from plexus.rooms import Place, RoomRef, Viewer
+from plexus.rooms import Place, RoomRef, Viewer, Visibility
 
 FIRST_ROUND = 1_000
 """Documents that the first round looks at; each next one at four times as many."""
@@ -78,7 +78,7 @@ class Finder:
             # Older ones of the last round were not read.
             last = found.matches[-1].key
             final = last if final is None else max(final, last)
-        seen = [match for match in found.matches if self._sees(match.key)]
+        seen = await self._shown(found.matches)
         hits = [match for match in seen if final is None or match.key >= final]
         hits.sort(key=_by_key, reverse=True)
         return Found(hits, final, len(hits) if final is None else _estimate(found))
@@ -96,13 +96,23 @@ class Finder:
             else:
                 await asyncio.sleep(_LOOK_AGAIN)
 
+    async def _shown(self, matches: Sequence[Match]) -> list[Match]:
+        """Those that the user may see, without what erased users said before the user came."""
+        seen = [match for match in matches if self._sees(match.key)]
+        late = {match.sender for match in seen if not self._at(match.key).joined}
+        erased = await self._api.users.erased.among(late) if late else frozenset()
+        return [match for match in seen if match.sender not in erased or self._at(match.key).joined]
+
     def _sees(self, key: Key) -> bool:
         viewer = self.viewer_of(key)
         if not viewer.has_joined:
             return False
         left_at = viewer.left_at
         # "it won't include events in rooms that happened after you left", also where anybody may read them.
-        return (left_at is None or key.num <= left_at) and viewer.at(Place(key.num)).visible
+        return (left_at is None or key.num <= left_at) and self._at(key).visible
+
+    def _at(self, key: Key) -> Visibility:
+        return self.viewer_of(key).at(Place(key.num))
 
 
 def _by_key(hit: Match) -> Key:

@@ -91,7 +91,8 @@ async def _profiles(
     """Those of the senders, as of the event that matched: "historic profile information"."""
     requests = []
     for event, sides in zip(events, around, strict=True):
-        senders = frozenset(shown.sender for side in sides for shown in side.events) | {event.sender}
+        shown = [event, *(each for side in sides for each in side.events)]
+        senders = frozenset(each.sender for each in shown if not each.withheld)
         wanted = Wanted(types=frozenset({MEMBER}), members=senders)
         requests.append((event.ref, event.room_after, wanted))
     return [

@@ -154,26 +154,25 @@ class EventStream:
     async def _told(self, requester: Requester, view: UserView, ranges: Sequence[_Range]) -> list[bytes]:
         refs = [one.ref for one in ranges]
         pages = await self._rooms.timelines([TimelineRange(o.ref, o.after, o.upto, MOST) for o in ranges])
-        await self._rooms.decorate([event for page in pages for event in page.events])
         eyes = await self._rooms.viewers(refs, requester.user_id)
+        events = await self._rooms.shown([event for page in pages for event in page.events], eyes)
         ignored = frozenset() if view.rules is None else view.rules.ignored
         now_ms = self._sync.now_ms()
         told: list[bytes] = []
-        for ref, page in zip(refs, pages, strict=True):
-            for event in page.events:
-                is_own = event.type == "m.room.member" and event.state_key == requester.user_id
-                if event.state_key is None and event.sender in ignored:
-                    continue
-                seen = eyes[ref].at(event.place)
-                if seen.visible or is_own:
-                    told.append(
-                        event.client_bytes(
-                            now_ms=now_ms,
-                            user_id=requester.user_id,
-                            device_id=requester.device_id,
-                            membership=seen.membership or "leave",
-                        )
+        for event in events:
+            is_own = event.type == "m.room.member" and event.state_key == requester.user_id
+            if event.state_key is None and event.sender in ignored:
+                continue
+            seen = eyes[event.ref].at(event.place)
+            if seen.visible or is_own:
+                told.append(
+                    event.client_bytes(
+                        now_ms=now_ms,
+                        user_id=requester.user_id,
+                        device_id=requester.device_id,
+                        membership=seen.membership or "leave",
                     )
+                )
         return told
 
 

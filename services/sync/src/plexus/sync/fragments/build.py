@@ -87,10 +87,12 @@ class Builder:
         if not made:
             return []
         eyes = await self._rooms.viewers([work.ref for work, _ in made], viewer)
+        withheld = await self._rooms.withheld(eyes, [said for _, fragment in made for said in fragment.told])
+        rooms_withheld = {ref for ref, _ in withheld}
         fragments = []
         for work, fragment in made:
             seen = visible_to(eyes[work.ref], fragment.events)
-            if len(seen) == len(fragment.events):
+            if len(seen) == len(fragment.events) and work.ref not in rooms_withheld:
                 fragments.append(fragment.with_memberships([membership for _, membership in seen]))
             else:
                 fragments += await self.build([replace(work, viewer=viewer)])
@@ -110,6 +112,8 @@ class Builder:
         now_ms = self._clock.now_ms()
         for (fragment, _), events in zip(missing, found, strict=True):
             for user, event in events.items():
+                if event is not None and user in fragment.erased:
+                    event = event.redacted()
                 if fragment.pdus is not None and event is not None:
                     fragment.pdus[event.event_id] = event.raw
                 fragment.members[user] = (
@@ -123,7 +127,7 @@ class Builder:
         for draft, fragment, pdus in zip(drafts, fragments, lines, strict=True):
             if draft.work.shape.federation:
                 state = (*draft.state.values(), *draft.kept_out.values())
-                fragment.pdus = pdus | pdus_of(state)
+                fragment.pdus = pdus | pdus_of(map(draft.timeline.shown, state))
                 fragment.size += sum(map(len, fragment.pdus.values()))
 
     async def _read_states(self, drafts: Sequence[_Draft]) -> None:
@@ -186,7 +190,7 @@ class Builder:
         now_ms = self._clock.now_ms()
         room_id = work.ref.room_id
         state = [
-            event.client_bytes(now_ms=now_ms, with_room_id=False)
+            line.shown(event).client_bytes(now_ms=now_ms, with_room_id=False)
             for event in (draft.state | draft.kept_out).values()
             if _in_state(shape.state, event)
         ]
@@ -215,6 +219,7 @@ class Builder:
             left=frozenset(went),
             event_fields=shape.event_fields,
             bundles=bundles.get(work.ref, {}),
+            erased=line.erased,
         )
 
 

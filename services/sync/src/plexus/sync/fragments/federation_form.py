@@ -23,13 +23,20 @@ async def read_pdus(rooms: Rooms, wanted: Sequence[tuple[RoomRef, Sequence[SyncE
     """The PDUs of the timelines of some rooms, in one query."""
     found = await rooms.events([(ref, [event.ordinal for event in events]) for ref, events in wanted])
     return [
-        pdus_of(found[ref, event.ordinal] for event in events if (ref, event.ordinal) in found)
+        pdus_of(
+            _as_told(found[ref, event.ordinal], event) for event in events if (ref, event.ordinal) in found
+        )
         for ref, events in wanted
     ]
 
 
 def pdus_of(events: Iterable[StoredEvent]) -> Pdus:
     return {event.event_id: event.raw for event in events}
+
+
+def _as_told(stored: StoredEvent, told: SyncEvent) -> StoredEvent:
+    """Redacted also if it is only this viewer who is told a redacted copy."""
+    return stored.redacted() if told.is_redacted and not stored.is_redacted else stored
 
 
 def in_federation_form(event: bytes, pdus: Pdus) -> bytes:

@@ -7,13 +7,13 @@ device has not been sent yet; the heroes, for a user who is one of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 from plexus.protocol.filters import apply_event_fields
 from plexus.protocol.identifiers import NO_DEVICE
-from plexus.rooms import Bundle, RoomRef, RoomSummary, TimelineToken
+from plexus.rooms import Bundle, RoomRef, RoomSummary, StoredEvent, TimelineToken
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.bundled import with_bundles
 from plexus.sync.fragments.federation_form import Pdus, in_federation_form
@@ -42,7 +42,8 @@ class Fragment:
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
     loaded so far. ``joined`` and ``left`` are the users who came and went. ``bundles`` are told with the
-    events of these ordinals. ``pdus`` are there if they are to be shown instead.
+    events of these ordinals. ``erased`` are users of whose events its viewer gets redacted copies. ``pdus``
+    are there if they are to be shown instead.
     """
 
     ref: RoomRef
@@ -62,6 +63,7 @@ class Fragment:
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
     pdus: Pdus | None = None
     members: dict[str, bytes | None] = field(default_factory=dict)
+    erased: frozenset[str] = frozenset()
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
     _talkers: frozenset[str] = frozenset()
@@ -91,6 +93,13 @@ class Fragment:
         return any(event.state_key is None and event.sender in users for event in self.events) or any(
             not users.isdisjoint(bundle.senders) for bundle in self.bundles.values()
         )
+
+    @property
+    def told(self) -> Iterator[SyncEvent | StoredEvent]:
+        """All events of the timeline, and those told with them."""
+        yield from self.events
+        for bundle in self.bundles.values():
+            yield from bundle.events()
 
     @property
     def is_empty(self) -> bool:

@@ -9,7 +9,7 @@ Client-Server API, ``Timeline``; "Room History Visibility".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -48,7 +48,7 @@ class Timeline:
     ``start`` and ``end`` are those around the timeline. ``is_whole`` says that every event of the range is in
     ``events`` and that each builds on the one before, so that these events are all that changed the state.
     ``moves`` are member events that were left out. ``may_mislead`` says that state events in it may have lost
-    their force since: the room has forked.
+    their force since: the room has forked. ``erased`` are users of whose events there are redacted copies.
     """
 
     events: list[SyncEvent]
@@ -61,6 +61,12 @@ class Timeline:
     memberships: list[str] | None = None
     moves: list[SyncEvent] = field(default_factory=list)
     may_mislead: bool = False
+    erased: frozenset[str] = frozenset()
+
+    def shown(self, event: StoredEvent) -> StoredEvent:
+        """A state event as this timeline's viewer is to see it."""
+        is_withheld = event.type == "m.room.member" and event.state_key in self.erased
+        return event.redacted() if is_withheld else event
 
 
 class Timelines:
@@ -87,6 +93,9 @@ class Timelines:
             for work, line in zip(works, timelines, strict=True):
                 if work.viewer is not None:
                     _only_visible(eyes[work.ref], line)
+            await self._withhold(
+                eyes, [line for work, line in zip(works, timelines, strict=True) if work.viewer is not None]
+            )
         return timelines
 
     def _from_tail(self, work: Work) -> Timeline | None:
@@ -233,6 +242,19 @@ class Timelines:
         line.is_whole = False
         line.start = last_left_out.room_after
         line.prev_batch = Place(last_left_out.ordinal)
+
+    async def _withhold(self, eyes: Mapping[RoomRef, Viewer], lines: Sequence[Timeline]) -> None:
+        """Instead of what erased users have said before the viewer came, redacted copies."""
+        withheld = await self._rooms.withheld(eyes, [event for line in lines for event in line.events])
+        if not withheld:
+            return
+        stored = await self._rooms.events([(ref, [num]) for ref, num in withheld])
+        await self._rooms.decorate(stored.values())
+        for line in lines:
+            concerned = [event for event in line.events if (event.ref, event.num) in withheld]
+            line.erased = frozenset(event.sender for event in concerned)
+            copies = {event.num: SyncEvent(stored[event.ref, event.num].redacted()) for event in concerned}
+            line.events = [copies.get(event.num, event) for event in line.events]
 
     async def _snapshot(self, ref: RoomRef, ordinal: int) -> int:
         snapshot = await self._rooms.snapshot_at(ref, Place(ordinal))

@@ -410,7 +410,7 @@ class RoomResults:
         if draft.expands:
             result[codec.expanded_timeline] = True
         state = [
-            Fragment(event.client_bytes(now_ms=asked.now_ms, with_room_id=False))
+            Fragment(line.shown(event).client_bytes(now_ms=asked.now_ms, with_room_id=False))
             if event is not None
             else {"type": key[0], "state_key": key[1]}
             for key, event in draft.state.items()
