@@ -39,6 +39,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, mailbox: int) -> Iterator[Wo
         "PLEXUS_EMAIL__HOST": "127.0.0.1",
         "PLEXUS_EMAIL__PORT": str(mailbox),
         "PLEXUS_EMAIL__SECURITY": "none",
+        # One each time an operation needs one to work on.
+        "PLEXUS_DELAYED_EVENTS__MAX_SCHEDULED": "100000",
     }
     with PlexusServer(tmp_path_factory.mktemp("fuzz") / "data", settings) as server:
         world = World(server)

@@ -76,6 +76,7 @@ class Town:
         self.events: list[tuple[str, str]] = []
         self.versions: dict[str, int] = {}
         self.mail: dict[str, list[int]] = defaultdict(list)
+        self.posting = asyncio.Lock()
         self.met: dict[str, set[str]] = defaultdict(set)
         self.folds = [Fold(self.versions) for _ in people]
         self.count = 0
@@ -222,10 +223,12 @@ class Town:
 
     async def post(self, person: SyncPerson) -> None:
         """A message to a device."""
-        to = self.rng.choice(self.people)
-        self.mail[to.user_id].append(self.count)
-        contents = {to.user_id: {to.device_id: {"n": self.count}}}
-        await self.building.users.put_messages(person.user_id, "org.example.note", contents)
+        to, number = self.rng.choice(self.people), self.count
+        contents = {to.user_id: {to.device_id: {"n": number}}}
+        # One at a time: else nobody knows in which order they were written.
+        async with self.posting:
+            self.mail[to.user_id].append(number)
+            await self.building.users.put_messages(person.user_id, "org.example.note", contents)
 
     # --- how they sync
 

@@ -11,6 +11,10 @@ UPDATE rooms.room r SET active_ts = e.origin_server_ts, bump_ts = e.origin_serve
 
 CREATE FUNCTION rooms.note_activity() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- A room that is copied, from a backup or another server, brings its own.
+    IF TG_OP = 'INSERT' AND NEW.active_ts > 0 THEN
+        RETURN NEW;
+    END IF;
     -- Milliseconds, and never the same or less than before: the order of a room's own activity is kept.
     NEW.active_ts := greatest(NEW.active_ts + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint);
     IF TG_OP = 'INSERT' OR EXISTS (
