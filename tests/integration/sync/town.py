@@ -208,8 +208,9 @@ class Town:
             self.count,
             person.user_id.encode(),
         )
-        await self.building.users.upload_keys(person.user_id, person.device_id, keys)
+        # Others may be told before this is answered, and then fetch what has been written.
         self.versions[person.user_id] = self.versions.get(person.user_id, 0) + 1
+        await self.building.users.upload_keys(person.user_id, person.device_id, keys)
 
     async def keys(self, person: SyncPerson) -> None:
         """One-time and fallback keys come and go."""
