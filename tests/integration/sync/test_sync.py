@@ -544,7 +544,7 @@ async def test_a_change_of_devices_is_told_to_those_who_share_a_room(
     await bob.join(room_id)
     await alice.hear()
     tokens = {person.user_id: (await person.sync())["next_batch"] for person in (alice, bob, carol)}
-    quiet = {"presence": {"types": []}}
+    quiet: Json = {"presence": {"types": []}}
     waiting = asyncio.create_task(alice.sync(tokens[alice.user_id], timeout=20_000, filter=quiet))
     await asyncio.sleep(0.05)
     await building.device(bob)
