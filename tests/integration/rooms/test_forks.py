@@ -418,3 +418,30 @@ async def with_state(session: ReadSession, head: RoomHead) -> RoomHead:
         ("m.room.topic", ""),
     ]
     return await read_missing(session, head, Missing(entries=set(keys), chain=True), Found())
+
+
+async def test_a_place_that_was_refused_leaves_no_number(make_rooms: MakeRooms, ground: TestGround) -> None:
+    """A new place in the state is given its number anew if the write found the room locked, even though the
+    room has not moved on then.
+    """
+    story = await begin(make_rooms(), ground)
+    fork = end(story)
+    await story.arrive(story.topic(ROOT, "one", after=fork, ts=LATE))
+    await story.arrive(story.topic(ALICE, "two", after=fork, ts=LATE + 1))
+    joining = story.move("@zoe:beyond", "@zoe:beyond", "join", after=fork)
+    async with ground.db.write() as session:
+        await session.execute(
+            "SELECT FROM rooms.room WHERE lane = %s::smallint AND room_id = %s FOR UPDATE",
+            (story.ref.lane, story.ref.room_id),
+        )
+        arriving = asyncio.create_task(story.arrive(joining))
+        async with asyncio.timeout(10), ground.db.read(primary=True) as other:
+            while not await other.fetch(
+                "SELECT FROM pg_locks WHERE NOT granted AND pid IN"
+                " (SELECT pid FROM pg_stat_activity WHERE query LIKE '%%FOR NO KEY UPDATE')"
+            ):
+                await asyncio.sleep(0.01)
+    await arriving
+    await story.check()
+    # Another engine compares the states of the three branches by the numbers that are stored.
+    await make_rooms().send(story.ref.room_id, ALICE, message("hello"))

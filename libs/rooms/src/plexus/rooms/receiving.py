@@ -102,8 +102,12 @@ async def _locked(
 async def _place(
     session: ReadSession, actor: RoomActor, head: RoomHead, event: Event, before: Unresolved | None
 ) -> Placed:
-    """Place the event; what was read ``before`` serves again while the room has not moved on."""
-    reads = before.reads if before is not None and before.head.seen == head.seen else None
+    """Place the event; what was read ``before`` serves again while the room has not moved on: as a copy,
+    because a place whose write was refused must leave no number behind.
+    """
+    reads = None
+    if before is not None and before.reads is not None and before.head.seen == head.seen:
+        reads = before.reads.copy()
     placed = await place(session, head, event, actor.resolutions.known, reads=reads)
     if placed.write is not None:
         await actor.judge(placed.write)

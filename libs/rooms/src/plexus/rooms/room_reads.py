@@ -122,6 +122,15 @@ class RoomReads:
             self.events[pending.event_id] = Known(PENDING, pending)
             self.nums[pending.event_id] = PENDING
 
+    def copy(self) -> RoomReads:
+        """The same, to go on from. Whoever numbers what is not stored yet (`SnapshotStore`) notes the numbers
+        here, and they hold only if his write does.
+        """
+        other = RoomReads(self.ref, self.version, self.pending)
+        for name in ("pages", "key_nums", "events", "nums", "_names", "_ids", "_chains"):
+            setattr(other, name, dict(getattr(self, name)))
+        return other
+
     def chain(self, snap: int) -> Chain:
         """The way to a snapshot that was read."""
         return self._chains[snap]
