@@ -220,9 +220,14 @@ async def test_a_logout_does_not_keep_it_and_a_deactivation_does(
     assert await bodies(alice, room_id) == ["after the logout"]
     refused = await schedule(bob, room_id, 300, "after the end")
     await house.users.deactivate(bob.user_id, erase=False)
-    await asyncio.sleep(1)
-    found = await queries.get(house.platform.db, bob.user_id, refused)
-    assert found is not None and found.error is not None and b"M_USER_DEACTIVATED" in found.error
+    async with asyncio.timeout(5):
+        while True:
+            found = await queries.get(house.platform.db, bob.user_id, refused)
+            assert found is not None
+            if found.finalised_ts is not None:
+                break
+            await asyncio.sleep(0.02)
+    assert found.error is not None and b"M_USER_DEACTIVATED" in found.error
     assert await bodies(alice, room_id) == ["after the logout"]
 
 

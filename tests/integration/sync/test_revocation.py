@@ -67,6 +67,12 @@ async def test_a_logout_elsewhere_ends_a_held_poll_within_a_second(
 async def test_a_poll_ends_also_when_sync_hears_of_the_logout_before_the_token_cache(
     building: Building, elsewhere: Building, alice: SyncPerson
 ) -> None:
+    # The cache looks at the heads all the time, so now and then it is first all the same.
+    assert any([await sync_hears_first(building, elsewhere, alice) for _ in range(6)])
+
+
+async def sync_hears_first(building: Building, elsewhere: Building, alice: SyncPerson) -> bool:
+    """Whether sync heard of the logout first; if so it has ended the poll."""
     person = await building.device(alice)
     held = await poll(person)
     told: list[tuple[str, str]] = []
@@ -86,9 +92,10 @@ async def test_a_poll_ends_also_when_sync_hears_of_the_logout_before_the_token_c
         building.platform.fanout.publish(Group(log.generation(), USER, lane, facts))
         while building.replicas[0].sync.replica.cut().users[lane] < facts[-1].position:
             await asyncio.sleep(0.001)
-        assert (person.user_id, person.device_id) not in told
+        sync_was_first = (person.user_id, person.device_id) not in told
         assert (await asyncio.wait_for(held, 5)).error() == ENDED
         assert time.monotonic() - began < SOON
+        return sync_was_first
     finally:
         unwatch()
         follower = building.users._follower

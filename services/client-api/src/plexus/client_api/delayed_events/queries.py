@@ -32,7 +32,7 @@ SELECT {columns} FROM client_api.delayed_event d WHERE d.delay_id = %s AND d.use
 
 _SCHEDULED = _sql("""
 SELECT {columns} FROM client_api.delayed_event d
- WHERE d.user_id = %s AND d.finalised_ts IS NULL ORDER BY d.send_ts, d.delay_id
+ WHERE d.user_id = %s AND d.finalised_ts IS NULL ORDER BY d.send_ts, d.number
 """)
 
 _CANCEL = _sql("""
@@ -51,7 +51,7 @@ UPDATE client_api.delayed_event d SET lease_until = client_api.now_ms() + %s, tr
 """)
 
 _CLAIM_DUE = _sql("""
-SELECT {columns} FROM client_api.claim_delayed_events(%s, %s::integer) d ORDER BY d.send_ts, d.delay_id
+SELECT {columns} FROM client_api.claim_delayed_events(%s, %s::integer) d ORDER BY d.send_ts, d.number
 """)
 
 _DUE_IN = _sql("""
