@@ -102,7 +102,9 @@ class AsgiClient:
         if self.recorded and (record := recorder()) is not None:
             plain = body if isinstance(body, bytes) else None
             kind = answer.headers.get("content-type", "")
-            record.take(method, path, plain, answer.status, kind, answer.body)
+            # Which operation it is may hang on the query.
+            asked = f"{path}?{raw_query}" if raw_query else path
+            record.take(method, asked, plain, answer.status, kind, answer.body)
         return answer
 
     async def get(self, path: str, **query: Any) -> Answer:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+from plexus.platform.http.hot import Receive, Scope, Send
 
 from tests import coverage
-from tests.support import spec
+from tests.support import http, spec
 from tests.support.recording import Recorder
 
 SEND = "/_matrix/client/v3/rooms/!a%3Ab/send/m.room.message/1"
@@ -36,6 +37,22 @@ def test_what_is_as_specified_is_noted(known: spec.Spec, tmp_path: Path) -> None
     take(known, tmp_path, "POST", INVITE, {"user_id": "@a:b"}, 200, {})
     take(known, tmp_path, "GET", "/_matrix/nowhere", None, 404, {"errcode": "M_UNRECOGNIZED"})
     assert coverage.read(tmp_path) == {"sendMessage": {200, 400}, "inviteUser": {200}}
+
+
+async def test_a_client_notes_which_of_two_operations_it_asked_by_the_query(
+    known: spec.Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody_is_let_in(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", JSON.encode())]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"errcode":"M_MISSING_TOKEN","error":"no"}'})
+
+    monkeypatch.setattr(http, "recorder", lambda: Recorder(known, tmp_path))
+    client = http.AsgiClient(nobody_is_let_in)
+    await client.get("/_matrix/client/v3/events", room_id="!a:b")
+    assert coverage.read(tmp_path) == {"peekEvents": {401}}
+    await client.get("/_matrix/client/v3/events", room_id=None)
+    assert coverage.read(tmp_path) == {"peekEvents": {401}, "getEvents": {401}}
 
 
 @pytest.mark.parametrize(
