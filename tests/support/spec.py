@@ -43,6 +43,8 @@ class Operation:
     body_required: bool = False
     needs_query: frozenset[str] = frozenset()
     """The query parameters without which it is not this operation."""
+    query: frozenset[str] = frozenset()
+    """All its query parameters."""
     answers: dict[int, Schema] = field(default_factory=dict)
     """The JSON schema of each documented status that has one."""
     can_be_refused: bool = True
@@ -162,9 +164,9 @@ def _read(place: Path) -> Iterator[Operation]:
 def _operation(method: str, path: str, given: Mapping[str, Any], file: Path) -> Operation:
     made = Operation(given["operationId"], method, path)
     parameters = _resolved(given.get("parameters", []), file)
-    made.needs_query = frozenset(
-        one["name"] for one in parameters if one["in"] == "query" and one.get("required")
-    )
+    of_query = [one for one in parameters if one["in"] == "query"]
+    made.query = frozenset(one["name"] for one in of_query)
+    made.needs_query = frozenset(one["name"] for one in of_query if one.get("required"))
     body = _resolved(given.get("requestBody"), file)
     if body is not None and "application/json" in body.get("content", {}):
         made.body = body["content"]["application/json"].get("schema", {})
