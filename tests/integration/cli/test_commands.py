@@ -90,6 +90,34 @@ async def test_reports_are_listed_and_removed(plexus: PlexusServer) -> None:
     assert plexus_command(plexus, "report", "remove", number).returncode == 1
 
 
+async def test_a_notice_reaches_its_user_once(plexus: PlexusServer) -> None:
+    assert plexus_command(plexus, "user", "add", "lena", typed="a long pass phrase\n").returncode == 0
+    async with aiohttp.ClientSession() as session:
+        lena = await login(Client(session, plexus.base_url), "lena", "a long pass phrase")
+        since = (await lena.sync())["next_batch"]
+        words = ("notice", "lena", "We move on Sunday", "--key", "move")
+        said = [plexus_command(plexus, *words) for _ in range(2)]
+        assert [each.returncode for each in said] == [0, 0], said[0].stderr
+        assert said[0].stdout == said[1].stdout
+        event_id, _, room_id = said[0].stdout.split()
+        told = await lena.sync(since=since, timeout=10_000)
+        assert list(told["rooms"]["invite"]) == [room_id]
+        await lena.request("POST", f"client/v3/rooms/{room_id}/join", {})
+        page = await lena.request("GET", f"client/v3/rooms/{room_id}/messages?dir=b&limit=50")
+        notices = {
+            event["event_id"]: event["content"]["body"]
+            for event in page["chunk"]
+            if event["content"].get("msgtype") == "m.server_notice"
+        }
+        assert notices == {event_id: "We move on Sunday"}
+        typed = plexus_command(plexus, "notice", "@lena:localhost", "-", typed="Two\nlines\n")
+        assert typed.stdout.endswith(f" in {room_id}\n"), typed.stderr
+    for user in ("nobody-here", "@lena:elsewhere.org"):
+        refused = plexus_command(plexus, "notice", user, "hello")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "Traceback" not in refused.stderr
+
+
 async def test_accounts_on_a_stopped_server(fresh_plexus: PlexusServer) -> None:
     fresh_plexus.stop()
     added = plexus_command(fresh_plexus, "user", "add", "@dora:localhost", typed="a long pass phrase\n")

@@ -4,6 +4,7 @@ plexus up               start everything in one process
 plexus serve SERVICE…   start some services, as a process of a cluster
 plexus user …           accounts: add, token, reset-password, deactivate
 plexus report …         what users have reported: list, remove
+plexus notice …         the server says something to a user
 plexus db …             migrate, backup, restore, move
 plexus doctor           what is wrong, in plain words
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 
 import typer
-from plexus.cli import db, doctor, report, serve, up, user
+from plexus.cli import db, doctor, notice, report, serve, up, user
 
 commands = typer.Typer(
     help="Plexus, a Matrix homeserver.",
@@ -24,6 +25,7 @@ commands = typer.Typer(
 commands.command("up")(up.up)
 commands.command("serve")(serve.serve)
 commands.command("doctor")(doctor.doctor)
+commands.command("notice")(notice.notice)
 commands.add_typer(db.commands, name="db")
 commands.add_typer(user.commands, name="user")
 commands.add_typer(report.commands, name="report")

@@ -9,11 +9,12 @@ from plexus.protocol.errors import InvalidParam
 from pydantic import AfterValidator
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
+    """The text, unless it says nothing."""
     if not text.strip():
         raise InvalidParam("A notice says something")
     return text
 
 
 class Notice(Body):
-    body: Annotated[str, AfterValidator(_said)]
+    body: Annotated[str, AfterValidator(said)]
