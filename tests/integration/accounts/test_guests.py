@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from plexus.client_api import worker
 from plexus.rooms import NewEvent
 
-from tests.integration.accounts.conftest import CHEAP, sign_up
+from tests.integration.accounts.conftest import CHEAP, PASSWORD, OpenHouse, sign_up
 from tests.support.house import V3, House, Person, open_house
-from tests.support.http import seg
+from tests.support.http import Answer, seg
 from tests.support.postgres import TestDatabase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -184,3 +185,103 @@ async def test_guests_look_into_a_world_readable_room(alice: Person, guest: Pers
         assert (await guest.get(f"{of}/{path}")).status == 200
     assert (await guest.get(f"{of}/messages", dir="b")).ok()["chunk"][0]["event_id"] == event_id
     assert (await guest.put(f"{of}/send/m.room.message/1", {"body": "x"})).error() == (403, "M_FORBIDDEN")
+
+
+# --- guests become users
+
+
+async def become(house: House, guest: Person, **body: Any) -> Answer:
+    given = {
+        "username": localpart(guest),
+        "password": PASSWORD,
+        "guest_access_token": guest.token,
+        "auth": {"type": "m.login.dummy"},
+    }
+    return await house.client().post(f"{V3}/register", given | body)
+
+
+def localpart(person: Person) -> str:
+    return person.user_id[1:].partition(":")[0]
+
+
+async def until_no_guest(guest: Person) -> None:
+    async with asyncio.timeout(10):
+        while (await guest.get(f"{V3}/account/whoami")).ok()["is_guest"]:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_guest_becomes_a_user_who_has_what_the_guest_had(
+    house: House, alice: Person, guest: Person
+) -> None:
+    room_id = await room_for(alice, "can_join")
+    await guest.join(room_id)
+    made = (await become(house, guest, device_id="NEW")).ok()
+    assert (made["user_id"], made["device_id"]) == (guest.user_id, "NEW")
+    user = Person(house.gateway, made["access_token"])
+    whoami = (await user.get(f"{V3}/account/whoami")).ok()
+    assert whoami == {"user_id": guest.user_id, "device_id": "NEW", "is_guest": False}
+    await user.create_room()
+    await user.send(room_id, "still here")
+    # The guest's own session goes on as the user's, and the password is good for others.
+    await until_no_guest(guest)
+    assert (await guest.post(f"{V3}/createRoom", {})).status == 200
+    who = {"type": "m.id.user", "user": guest.user_id}
+    login = {"type": "m.login.password", "identifier": who, "password": PASSWORD}
+    assert (await house.client().post(f"{V3}/login", login)).ok()["user_id"] == guest.user_id
+    # They are no guest where guests are not wanted.
+    state = f"{alice.room(room_id)}/state/m.room.guest_access"
+    (await alice.put(state, {"guest_access": "forbidden"})).ok()
+    await house.client_api().guests.sweep()
+    assert (await memberships(alice, room_id))[guest.user_id] == "join"
+    # And nobody twice.
+    assert (await become(house, guest)).error() == (403, "M_FORBIDDEN")
+
+
+async def test_the_session_of_the_same_device_takes_the_place_of_the_guests(
+    house: House, guest: Person
+) -> None:
+    made = (await become(house, guest, device_id=guest.device_id)).ok()
+    assert made["device_id"] == guest.device_id
+    async with asyncio.timeout(10):
+        while (await guest.get(f"{V3}/account/whoami")).status == 200:
+            await asyncio.sleep(0.05)
+    assert [device.device_id for device in await house.users.devices(guest.user_id)] == [guest.device_id]
+
+
+async def test_without_a_login_the_guests_session_is_the_users(house: House, guest: Person) -> None:
+    assert (await become(house, guest, inhibit_login=True)).ok() == {"user_id": guest.user_id}
+    await until_no_guest(guest)
+    assert len(await house.users.devices(guest.user_id)) == 1
+
+
+async def test_who_becomes_no_user(house: House, alice: Person, guest: Person, name: str) -> None:
+    asked = await become(house, guest, auth=None)
+    assert (asked.status, asked.json["flows"]) == (401, [{"stages": ["m.login.dummy"]}])
+    for body, error in (
+        ({"username": None}, (400, "M_MISSING_PARAM")),
+        ({"username": name + "-other"}, (400, "M_INVALID_PARAM")),
+        ({"password": "short"}, (400, "M_WEAK_PASSWORD")),
+        ({"guest_access_token": "plx_nobody"}, (403, "M_FORBIDDEN")),
+        ({"guest_access_token": alice.token, "username": localpart(alice)}, (403, "M_FORBIDDEN")),
+    ):
+        assert (await become(house, guest, **body)).error() == error
+    await house.users.moderate(guest.user_id, locked=True)
+    async with asyncio.timeout(10):
+        while (await guest.get(f"{V3}/account/whoami")).status == 200:
+            await asyncio.sleep(0.05)
+    assert (await become(house, guest)).error() == (403, "M_FORBIDDEN")
+    account = await house.users.account(guest.user_id)
+    assert account is not None
+    assert (account.is_guest, account.password_hash) == (True, None)
+
+
+async def test_a_guest_pays_with_a_registration_token_where_others_do(
+    house: House, other_house: OpenHouse, guest: Person, name: str
+) -> None:
+    await house.users.make_registration_token(name, uses_allowed=1)
+    async with other_house(registration={"mode": "token"}) as other:
+        auth = {"type": "m.login.registration_token", "token": name}
+        assert (await become(other, guest, auth=auth)).ok()["user_id"] == guest.user_id
+        assert not await other.users.registration_token_is_valid(name)
+    async with other_house(registration={"mode": "closed"}) as closed:
+        assert (await become(closed, guest)).error() == (403, "M_FORBIDDEN")

@@ -30,7 +30,9 @@ def notice(
     from plexus.cli.store import on_platform
 
     said = sys.stdin.read() if text == "-" else text
-    sent = on_platform(data, lambda platform: send(platform, name, said, token_hex(16) if key is None else key))
+    sent = on_platform(
+        data, lambda platform: send(platform, name, said, token_hex(16) if key is None else key)
+    )
     say(f"{sent['event_id']} in {sent['room_id']}")
 
 

@@ -130,6 +130,41 @@ class AccountStore(UserStore):
             raise Forbidden("The registration token is not valid")
         return user_id, None if new is None else new.session(user_id)
 
+    async def upgrade_guest(
+        self,
+        user_id: str,
+        password: str,
+        *,
+        device: NewDevice | None = None,
+        registration_token: str | None = None,
+    ) -> Session | None:
+        """Make a guest an ordinary user, and open a session if a device is given. The guest's own session goes
+        on, as the user's, unless it is of that device. `WeakPassword`; `Forbidden` if there is no such guest
+        any more, or when the registration token is used up.
+        """
+        check_password_policy(self.settings.passwords, password)
+        password_hash = await self.hasher.hash(password)
+        lane = self.lane(user_id)
+        new = None if device is None else NewSession.make(lane, device, self.settings.sessions, self.clock)
+        [(result, position)] = await self.db.call(
+            "SELECT * FROM users.upgrade_guest(%s::smallint, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                lane,
+                user_id,
+                password_hash,
+                self.clock.now_ms(),
+                registration_token,
+                *(new.columns() if new is not None else (None,) * 5),
+                self.settings.sessions.max_devices,
+            ),
+        )
+        if result == "gone":
+            raise Forbidden("There is no such guest")
+        if result == "bad_token":
+            raise Forbidden("The registration token is not valid")
+        await self.tell(user_id, lane, position, [(UserFact.REVOKED, b"")])
+        return None if new is None else new.session(user_id)
+
     async def check_password(self, user: str, password: str, *, address: str | None = None) -> Account:
         """Who ``user`` (user ID or localpart) is, if the password is right.
 

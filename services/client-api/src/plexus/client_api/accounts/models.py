@@ -47,6 +47,7 @@ class Registration(WithDevice):
     username: Annotated[str | None, AfterValidator(_storable)] = None
     password: str | None = None
     inhibit_login: bool = False
+    guest_access_token: str | None = None
 
 
 class Login(WithDevice):

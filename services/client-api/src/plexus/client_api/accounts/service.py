@@ -22,11 +22,14 @@ from plexus.platform.http import Requester
 from plexus.protocol.errors import (
     Forbidden,
     GuestAccessForbidden,
+    InvalidParam,
     MatrixError,
     MissingParam,
     ThreepidAuthFailed,
+    UnknownToken,
     UserInUse,
     UserLocked,
+    UserSuspended,
 )
 from plexus.users import Binding, NewDevice, Session, check_password_policy
 from plexus.users.uia import (
@@ -42,6 +45,8 @@ from plexus.users.uia import (
 )
 
 Json = dict[str, Any]
+
+_NO_GUEST = "guest_access_token is not the access token of a guest"
 
 
 def session_json(session: Session) -> Json:
@@ -75,7 +80,8 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
         raise Forbidden("Registration is disabled")
     # Asking for the flows is free; trying to get through them is not.
     await api.platform.limits.check("registration", address, 0 if body.auth is None else 1)
-    if body.username is not None:
+    guest = None if body.guest_access_token is None else await _guest(api, body)
+    if guest is None and body.username is not None:
         if body.username == api.platform.settings.server_notices.localpart:
             raise UserInUse
         await api.users.check_available(body.username)
@@ -87,16 +93,40 @@ async def register(api: ClientApi, body: Registration, address: str) -> Json:
     email = results.get(EMAIL)
     if email is not None and not await api.users.end_email_validation(email["sid"]):
         raise ThreepidAuthFailed("This address has been used")
-    user_id, session = await api.users.register(
-        body.username,
-        body.password,
-        device=None if body.inhibit_login else body.new_device(),
-        registration_token=results.get(REGISTRATION_TOKEN),
-    )
+    device = None if body.inhibit_login else body.new_device()
+    token = results.get(REGISTRATION_TOKEN)
+    if guest is not None:
+        user_id = guest
+        session = await api.users.upgrade_guest(guest, body.password, device=device, registration_token=token)
+    else:
+        user_id, session = await api.users.register(
+            body.username, body.password, device=device, registration_token=token
+        )
     if email is not None:
         # An address that another account has got since stays with that one.
         await api.users.add_email(user_id, email["email"], email["validated_ts"])
     return {"user_id": user_id} if session is None else session_json(session)
+
+
+async def _guest(api: ClientApi, body: Registration) -> str:
+    """Which guest becomes a user, by ``guest_access_token``; ``username`` must be theirs. Client-Server API,
+    "Guest Access".
+    """
+    assert body.guest_access_token is not None
+    try:
+        requester = await api.users.authenticate(body.guest_access_token)
+    except (UnknownToken, UserLocked):
+        # Not their 401, which here means that there are stages left.
+        raise Forbidden(_NO_GUEST) from None
+    if not requester.is_guest:
+        raise Forbidden(_NO_GUEST)
+    if requester.is_suspended:
+        raise UserSuspended
+    if body.username is None:
+        raise MissingParam("username is missing")
+    if api.users.user_id_for(body.username) != requester.user_id:
+        raise InvalidParam("username is not the guest's")
+    return requester.user_id
 
 
 async def login(api: ClientApi, body: Login, address: str) -> Json:
