@@ -74,6 +74,8 @@ async def test_what_is_not_for_guests(house: House, alice: Person, guest: Person
         await guest.get(f"{V3}/account/3pid"),
         await guest.post("/_matrix/client/v1/login/get_token"),
         await guest.post(f"{V3}/account/deactivate"),
+        await guest.get(f"{V3}/user/{me}/account_data/m.direct"),
+        await guest.put(f"{V3}/presence/{me}/status", {"presence": "online"}),
     ):
         assert answer.error() == REFUSED
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from plexus.client_api.params import USER_ID_SCHEMA
 from plexus.platform.http import Requester, User
-from plexus.protocol.errors import Forbidden
+from plexus.protocol.errors import Forbidden, GuestAccessForbidden
 from plexus.protocol.identifiers import check_user_id
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -20,7 +20,11 @@ UserId = Annotated[
 
 
 async def require_own_user(requester: User, user_id: UserId) -> Requester:
-    """The requester, who is the user of the path; else `Forbidden`."""
+    """The requester, who is the user of the path; else `Forbidden`. No guest: what they have of their own is
+    their display name, which has a check of its own. Client-Server API, "Guest Access".
+    """
+    if requester.is_guest:
+        raise GuestAccessForbidden
     if user_id != requester.user_id:
         raise Forbidden("You may do this for yourself only")
     return requester

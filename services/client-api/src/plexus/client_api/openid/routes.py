@@ -7,7 +7,6 @@ from typing import Any
 from plexus.client_api.deps import Deps
 from plexus.client_api.own_user import OwnUser
 from plexus.platform.http import Body, make_router
-from plexus.protocol.errors import GuestAccessForbidden
 from plexus.users.short_tokens import OPENID_LIFE_MS
 
 router = make_router(tags=["OpenID"])
@@ -19,8 +18,6 @@ router = make_router(tags=["OpenID"])
 )
 async def request_open_id_token(api: Deps, requester: OwnUser, _: Body) -> dict[str, Any]:
     """A token that proves to others who one is, and nothing else."""
-    if requester.is_guest:
-        raise GuestAccessForbidden
     await api.platform.limits.check("account", requester.user_id)
     return {
         "access_token": await api.users.make_openid_token(requester.user_id),

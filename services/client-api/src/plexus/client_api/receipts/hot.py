@@ -9,7 +9,7 @@ from plexus.client_api.params import EVENT_ID_SCHEMA, ROOM_ID_SCHEMA
 from plexus.client_api.receipts.service import post_receipt
 from plexus.platform.http import HotRoute, Receive, Scope, Send, bearer, read_body, send_json
 from plexus.protocol.canonical_json import decode_request
-from plexus.protocol.errors import MissingToken
+from plexus.protocol.errors import GuestAccessForbidden, MissingToken
 from plexus.protocol.identifiers import check_event_id, check_room_id
 
 TEMPLATE = "/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}"
@@ -69,6 +69,8 @@ def post_receipt_route(api: ClientApi) -> HotRoute:
         if token is None:
             raise MissingToken
         requester = await authenticate(token, scope.get("client_addr"))
+        if requester.is_guest:
+            raise GuestAccessForbidden
         room_id = check_room_id(params["roomId"])
         event_id = check_event_id(params["eventId"])
         await check_limit("ephemeral", requester.user_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from plexus.client_api.deps import ClientApi, Deps
+from plexus.client_api.deps import ClientApi, Deps, FullUser
 from plexus.client_api.params import RoomId
 from plexus.client_api.receipts import service
 from plexus.client_api.receipts.hot import post_receipt_route
 from plexus.client_api.receipts.models import ReadMarkers
-from plexus.platform.http import HotRoute, User, make_router
+from plexus.platform.http import HotRoute, make_router
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Read Markers"])
 
@@ -18,7 +18,7 @@ def hot(api: ClientApi) -> list[HotRoute]:
 
 
 @router.post("/rooms/{roomId}/read_markers", operation_id="setReadMarker")
-async def set_read_marker(api: Deps, requester: User, room_id: RoomId, body: ReadMarkers) -> dict[str, str]:
+async def set_read_marker(api: Deps, requester: FullUser, room_id: RoomId, body: ReadMarkers) -> dict[str, str]:
     """Client-Server API, "Fully read markers"."""
     await api.platform.limits.check("ephemeral", requester.user_id)
     await service.set_read_marker(api, requester.user_id, room_id, body)

@@ -8,7 +8,7 @@ from fastapi import Body as JsonBody
 from fastapi import Path
 from plexus.client_api.delayed_events.models import Delay, Draft, read_delay
 from plexus.client_api.delayed_events.service import schedule
-from plexus.client_api.deps import ClientApi, Deps
+from plexus.client_api.deps import ClientApi, Deps, FullUser
 from plexus.client_api.params import EventId, EventType, RoomId, StateKey
 from plexus.client_api.sending import service
 from plexus.client_api.sending.hot import send_message_route
@@ -66,7 +66,7 @@ async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: 
 @router.put("/rooms/{roomId}/redact/{eventId}/{txnId}", operation_id="redactEvent")
 async def redact_event(
     api: Deps,
-    requester: User,
+    requester: FullUser,
     room_id: RoomId,
     event_id: EventId,
     txn_id: Annotated[str, Path(alias="txnId", description="The transaction ID.")],

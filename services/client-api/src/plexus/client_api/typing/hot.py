@@ -9,7 +9,7 @@ from plexus.client_api.params import ROOM_ID_SCHEMA, USER_ID_SCHEMA
 from plexus.client_api.typing.service import set_typing
 from plexus.platform.http import HotRoute, Receive, Scope, Send, bearer, read_body, send_json
 from plexus.protocol.canonical_json import decode_request
-from plexus.protocol.errors import Forbidden, MissingToken, UserSuspended
+from plexus.protocol.errors import Forbidden, GuestAccessForbidden, MissingToken, UserSuspended
 from plexus.protocol.identifiers import check_room_id, check_user_id
 
 TEMPLATE = "/_matrix/client/v3/rooms/{roomId}/typing/{userId}"
@@ -71,6 +71,8 @@ def set_typing_route(api: ClientApi) -> HotRoute:
         if token is None:
             raise MissingToken
         requester = await authenticate(token, scope.get("client_addr"))
+        if requester.is_guest:
+            raise GuestAccessForbidden
         room_id = check_room_id(params["roomId"])
         if check_user_id(params["userId"]) != requester.user_id:
             raise Forbidden("You may say this of yourself only")
