@@ -138,9 +138,9 @@ class AccountStore(UserStore):
         device: NewDevice | None = None,
         registration_token: str | None = None,
     ) -> Session | None:
-        """Make a guest an ordinary user, and open a session if a device is given. The guest's own session goes
-        on, as the user's, unless it is of that device. `WeakPassword`; `Forbidden` if there is no such guest
-        any more, or when the registration token is used up.
+        """Make a guest an ordinary user, and open a session if a device is given. The guest's own goes on, as
+        the user's, unless it is of that device. `WeakPassword`; `Forbidden` if there is no such guest any
+        more, or when the registration token is used up.
         """
         check_password_policy(self.settings.passwords, password)
         password_hash = await self.hasher.hash(password)

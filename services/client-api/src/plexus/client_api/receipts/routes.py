@@ -18,7 +18,9 @@ def hot(api: ClientApi) -> list[HotRoute]:
 
 
 @router.post("/rooms/{roomId}/read_markers", operation_id="setReadMarker")
-async def set_read_marker(api: Deps, requester: FullUser, room_id: RoomId, body: ReadMarkers) -> dict[str, str]:
+async def set_read_marker(
+    api: Deps, requester: FullUser, room_id: RoomId, body: ReadMarkers
+) -> dict[str, str]:
     """Client-Server API, "Fully read markers"."""
     await api.platform.limits.check("ephemeral", requester.user_id)
     await service.set_read_marker(api, requester.user_id, room_id, body)
