@@ -27,6 +27,23 @@ async def test_a_transaction_id_sends_once_for_each_device(house: House, alice: 
     assert redaction.ok()["event_id"] != first
 
 
+async def test_a_transaction_is_of_one_path(alice: Person) -> None:
+    """ "... the same as a previous request, and the path of the HTTP request is the same" """
+    room_id, other = await alice.create_room(), await alice.create_room()
+    targets = [await alice.send(room_id, text) for text in ("one", "two")]
+    room = alice.room(room_id)
+    paths = [
+        *(f"{room}/send/{kind}/same" for kind in ("m.room.message", "m.sticker", "org.example.a")),
+        f"{alice.room(other)}/send/m.room.message/same",
+        *(f"{room}/redact/{seg(target)}/same" for target in targets),
+    ]
+    sent = [(await alice.put(path, {})).ok()["event_id"] for path in paths]
+    assert len(set(sent)) == len(paths)
+    assert [(await alice.put(path, {})).ok()["event_id"] for path in paths] == sent
+    for target in targets:
+        assert (await alice.get(f"{room}/event/{seg(target)}")).ok()["content"] == {}
+
+
 async def test_transaction_ids_have_255_bytes_at_most(house: House, alice: Person) -> None:
     room_id = await alice.create_room()
     first = await alice.send(room_id, "one", seg("é" * 127 + "a"))

@@ -38,7 +38,7 @@ DELAY_ID: Final = "org.matrix.msc4140.delay_id"
 
 @dataclass(frozen=True, slots=True)
 class Txn:
-    """A client's transaction id. Its scope is the device and the endpoint (a short name such as ``send``).
+    """A client's transaction id. Its scope is the device and the endpoint (a name such as ``send``).
     Making one raises `InvalidParam` if the id is empty or cannot be kept: the spec sets no limit, ours is
     that of other identifiers.
 

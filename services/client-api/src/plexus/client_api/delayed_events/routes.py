@@ -30,7 +30,7 @@ async def schedule_delayed_event(
 ) -> dict[str, str]:
     """MSC4140, "Scheduling a delayed event"."""
     draft = Draft(room_id, event_type, body.state_key, body.content)
-    txn = txn_of(requester, "delayed_event", txn_id)
+    txn = txn_of(requester, "delayed_event", event_type, txn_id)
     return await service.schedule(api, requester, txn, draft, body.delay_ms)
 
 

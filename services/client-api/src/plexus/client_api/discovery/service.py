@@ -36,6 +36,9 @@ UNSTABLE_FEATURES: dict[str, bool] = {
     "org.matrix.simplified_msc3575": True,
     # Events that are sent later.
     "org.matrix.msc4140": True,
+    # Of later versions, under their stable names.
+    "org.matrix.msc4380.stable": True,
+    "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
 }
 """What works here and is in none of these versions, by the name that its proposal gives it."""
 

@@ -75,7 +75,7 @@ def send_message_route(api: ClientApi) -> HotRoute:
         requester = await authenticate(token, scope.get("client_addr"))
         room_id = check_room_id(params["roomId"])
         event_type = check_name(params["eventType"])
-        txn = txn_of(requester, "send", params["txnId"])
+        txn = txn_of(requester, "send", event_type, params["txnId"])
         delay = query(scope).get(DELAY) if DELAY_BYTES in scope["query_string"] else None
         if delay is not None:
             if requester.is_suspended:

@@ -73,7 +73,7 @@ async def redact_event(
     body: Redaction,
 ) -> dict[str, str]:
     """Client-Server API, "Redactions"."""
-    txn = service.txn_of(requester, "redact", txn_id)
+    txn = service.txn_of(requester, "redact", event_id, txn_id)
     await api.platform.limits.check("message", requester.user_id)
     event = service.redaction_event(event_id, {} if body.reason is None else {"reason": body.reason})
     if requester.is_suspended:

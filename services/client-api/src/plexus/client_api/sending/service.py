@@ -18,14 +18,17 @@ from plexus.protocol.identifiers import is_event_id, is_room_alias
 from plexus.rooms import NewEvent, Txn
 
 REDACTION = "m.room.redaction"
+MESSAGE = "m.room.message"
 VOUCHER = "join_authorised_via_users_server"
 
 
-def txn_of(requester: Requester, endpoint: str, txn_id: str) -> Txn:
-    """The scope of a transaction id: the device and the endpoint. Client-Server API, "Transaction
-    identifiers".
+def txn_of(requester: Requester, endpoint: str, told: str, txn_id: str) -> Txn:
+    """The scope of a transaction id: the device, and the path with all that it tells beside the room: the
+    type of an event, or the target of a redaction. Client-Server API, "Transaction identifiers".
     """
-    return Txn(requester.user_id, requester.device_id or "", endpoint, txn_id)
+    # Most are messages, and the row is kept small.
+    scope = endpoint if told == MESSAGE else f"{endpoint}/{told}"
+    return Txn(requester.user_id, requester.device_id or "", scope, txn_id)
 
 
 def message_event(event_type: str, content: dict[str, Any]) -> NewEvent:
