@@ -42,7 +42,7 @@ Whom an event notifies is judged before it is written (``notifying``), by the pu
 What is not here: HTTP, power levels of a new room (the client API's presets), what push rules somebody has.
 """
 
-from plexus.rooms.body import events_of, ref_in
+from plexus.rooms.body import events_of, events_of_facts, ref_in
 from plexus.rooms.bundles import Bundle, Parent
 from plexus.rooms.cards import Card
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
@@ -130,6 +130,7 @@ __all__ = [
     "Wanted",
     "Written",
     "events_of",
+    "events_of_facts",
     "member_of",
     "receipts_of",
     "ref_in",

@@ -7,7 +7,10 @@ A fact is published with its ``RoomBody`` (``proto/plexus/proto/lanes/v1/room_bo
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import orjson
+from plexus.platform.lanes import Fact
 from plexus.proto.lanes.v1 import room_body_pb2 as proto
 from plexus.protocol.events import Event
 from plexus.protocol.relations import THREAD
@@ -112,3 +115,18 @@ def events_of(ref: RoomRef, body: bytes) -> list[StoredEvent]:
             stored.attach(replaces_state=found.replaces_state, prev_content=found.prev_content)
         events.append(stored)
     return events
+
+
+def events_of_facts(
+    lane: int, facts: Iterable[Fact], types: Collection[str]
+) -> tuple[list[StoredEvent], list[Fact]]:
+    """Of facts about events: the events of these types that ride along, and the facts that come without."""
+    events: list[StoredEvent] = []
+    without: list[Fact] = []
+    for fact in facts:
+        ref = None if fact.body is None else ref_in(fact.subject, lane, fact.body)
+        if fact.body is None or ref is None:
+            without.append(fact)
+        else:
+            events += [event for event in events_of(ref, fact.body) if event.type in types]
+    return events, without

@@ -29,9 +29,9 @@ from plexus.users.uia_sessions import UiaSessionStore
 
 log = logging.getLogger(__name__)
 
-CONFIRM_SECONDS = 0.45
-"""How often the token cache is confirmed while tokens are asked for or requests are held: half of the time
-that an entry is good. Each reads the primary's heads, in every process that serves clients.
+CONFIRM_SECONDS = 0.6
+"""How often the token cache is confirmed while tokens are asked for or requests are held: two thirds of the
+time that an entry is good. Each reads the primary's heads, in every process that serves clients.
 """
 _IDLE_POLL = 5.0
 """Seconds. While tokens are in use the confirmation looks at the heads, far more often; while none are,

@@ -32,17 +32,18 @@ def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Serv
     """
     api = ClientApi(platform, rooms, users, IdentityServers(platform.settings, wire))
     unbinder = Unbinder(api.identity, users)
+    delivery = Delivery(platform, rooms, users, wire.client)
     parts = (
         RoomTasks(rooms, users, on_leaving=unbinder.unbind),
         Upgrades(rooms),
         Timers(api),
-        Delivery(platform, rooms, users, wire.client),
+        delivery,
     )
     sweep = PeriodicJob(platform.leadership, "guest-access", api.guests.sweep, every=SWEEP_EVERY)
     followers = (
         search_worker(platform, rooms),
         directory_worker(platform, rooms, users),
-        push_worker(platform, rooms, users),
+        push_worker(platform, rooms, users, on_queued=delivery.wake),
         sweep,
     )
 

@@ -1,16 +1,16 @@
 """A worker that follows lanes for ever: from where it stood, whoever of the replicas it was that stood there.
 
-1. Whoever holds the worker's lease reads its cursors, (generation, position) of each lane, and looks at the
-   heads a few times a second.
-2. The facts of all lanes that are behind are read in one query, and handed over lane by lane.
+1. Whoever holds the worker's lease reads its cursors: (generation, position) of each lane.
+2. What the fan-out brings is taken as it comes if it continues where the worker stands. What does not, and
+   what only the heads tell, at which it looks twice a second, is read: all lanes in one query. Between two
+   rounds lie `every` seconds, so that one round takes what has gathered meanwhile.
 3. The step that has an effect also moves the cursor, in one transaction and only from where the worker
    believes it to be: a zombie's step does nothing. So each fact takes effect once, though a step may be tried
-   again.
+   again. Facts that do not matter (`LaneWork.matters`) move it with the next ones that do, or after a while.
 4. In a new generation the cursors are cut back to where it began. A lane whose facts have been dropped before
    they were read (nothing ran for days) cannot be followed: `LaneWork.catch_up` makes its effect anew.
 
-It polls, and follows no fan-out: what it does may be late by `every`, and a poll takes all that has gathered
-at the price of one. Whoever must see a worker's effect waits for its cursor: `wait_for`.
+Whoever must see a worker's effect waits for its cursor: `wait_for`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from plexus.platform.lanes.facts import Fact, Heads
+from plexus.platform.lanes.brought import Brought
+from plexus.platform.lanes.facts import Fact, Group, Heads
+from plexus.platform.lanes.fanout import Subscription
 from plexus.platform.lanes.order import LaneKey
 from plexus.platform.periodic import holder_name
 from plexus.platform.ports import Lease
@@ -34,10 +37,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 6.0
+LEASE_SECONDS = 9.0
 """The lease is renewed at a third of it."""
 MOST_FACTS = 1000
 """Of a lane, in one step."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the heads."""
+UNHURRIED = 1.0
+"""Seconds until the next round when there was nothing that matters."""
+MOVE_EVERY = 5.0
+"""Seconds after which a cursor is moved by facts that do not matter."""
 _LOOK_AGAIN = 0.03
 
 _MAKE = """
@@ -65,7 +74,9 @@ SELECT count(*) FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (family
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Some facts of a lane, and the move of the cursor that goes with their effect."""
+    """Some facts of a lane, and the move of the cursor that goes with their effect. ``facts`` end at ``end``;
+    they need not begin at ``start``, for those that did not matter have been let go.
+    """
 
     family: str
     lane: int
@@ -76,7 +87,13 @@ class Step:
 
 
 class LaneWork(Protocol):
-    """What a worker does. Both say False if the cursor was not where the step begins: nothing was done."""
+    """What a worker does. ``apply`` and ``catch_up`` say False if the cursor was not where the step begins:
+    nothing was done.
+    """
+
+    async def matters(self, facts: Sequence[Fact]) -> bool:
+        """Whether these can have an effect."""
+        ...
 
     async def apply(self, step: Step) -> bool:
         """The effect of the facts and the move of the cursor, in one transaction."""
@@ -100,8 +117,13 @@ class LaneWorker:
         self._every = every
         self._holder = holder_name()
         self._generation = 0
-        self._positions: dict[LaneKey, int] = {}
+        self._saved: dict[LaneKey, int] = {}
+        self._moved: dict[LaneKey, float] = {}
+        self._brought = Brought({})
+        self._looked = 0.0
+        self._pause = 0.0
         self._lease: Lease | None = None
+        self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -114,45 +136,60 @@ class LaneWorker:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
+        self._forget()
         if self._lease is not None:
             try:
                 await self._platform.leadership.release(self._lease)
             except Unavailable:
                 log.info("the lease of %s runs out by itself: the database is away", self.name)
 
-    async def round(self) -> bool:
-        """Do what there is to do now; True if there may be more."""
-        if not self._positions:
+    async def round(self, *, look: bool = True) -> bool:
+        """Do what there is to do now; True if there may be more. ``look`` at the heads too."""
+        if not self._saved:
             await self._read_cursors()
-        heads = await self._platform.log.heads(max_age=self._every / 2)
-        if heads.generation != self._generation:
-            await self._change_generation(heads)
+        if (look or self._looked == 0) and not await self._look():
             return True
-        behind = {key: at for key, at in self._positions.items() if heads.of(key[0])[key[1]] > at}
-        if not behind:
-            return False
+        if (behind := self._brought.behind()) and not await self._read(behind):
+            return True
+        pauses = []
+        for key in self._brought.lanes():
+            facts = self._brought.facts(key, MOST_FACTS)
+            matters = await self._work.matters(facts)
+            pauses.append(self._every if matters else UNHURRIED)
+            if not matters and time.monotonic() - self._moved.get(key, -inf) < MOVE_EVERY:
+                self._brought.reach(key, facts[-1].position)
+                continue
+            step = Step(*key, self._generation, self._saved[key], facts[-1].position, facts)
+            if not self._note(step, done=await self._work.apply(step)):
+                return True
+        self._pause = min(pauses, default=0)
+        return bool(self._brought.behind() or self._brought.lanes())
+
+    async def _read(self, behind: Mapping[LaneKey, int]) -> bool:
+        """Read what the fan-out has not brought. False if the cursors are to be read again."""
         tails = await self._platform.log.tails(behind, limit=MOST_FACTS)
         if tails.generation != self._generation:
-            return True
-        more = False
-        for (family, lane), tail in tails.lanes.items():
-            at = behind[family, lane]
-            if at < tail.floor:
-                step = Step(family, lane, self._generation, at, tail.head, ())
-                done = await self._work.catch_up(step)
-            elif tail.facts:
-                end = tail.facts[-1].position
-                step = Step(family, lane, self._generation, at, end, tail.facts)
-                done = await self._work.apply(step)
-                more = more or end < tail.head
+            self._looked = 0
+            return False
+        for key, tail in tails.lanes.items():
+            if behind[key] < tail.floor:
+                step = Step(*key, self._generation, self._saved[key], tail.head, ())
+                if not self._note(step, done=await self._work.catch_up(step)):
+                    return False
             else:
-                continue
-            if not done:
-                log.info("worker %s: another has moved its cursor of %s%d", self.name, family, lane)
-                self._positions = {}
-                return True
-            self._positions[family, lane] = step.end
-        return more
+                self._brought.read(key, tail)
+        return True
+
+    def _note(self, step: Step, *, done: bool) -> bool:
+        if not done:
+            log.info("worker %s: another has moved its cursor of %s%d", self.name, step.family, step.lane)
+            self._forget()
+            return False
+        key = (step.family, step.lane)
+        self._saved[key] = step.end
+        self._moved[key] = time.monotonic()
+        self._brought.reach(key, step.end)
+        return True
 
     async def _run(self) -> None:
         while True:
@@ -163,26 +200,39 @@ class LaneWorker:
                     self._name_of_lease, self._holder, ttl_ms=round(LEASE_SECONDS * 1000)
                 )
                 if self._lease is None:
-                    self._positions = {}
+                    self._forget()
                     await leadership.idle(self._name_of_lease, LEASE_SECONDS / 3)
                     continue
                 until = time.monotonic() + LEASE_SECONDS / 3
                 while time.monotonic() < until:
-                    if not await self.round():
-                        await asyncio.sleep(self._every)
+                    if not await self.round(look=time.monotonic() >= self._looked + LOOK_EVERY):
+                        # Some facts gather, and then it is time as soon as there are any.
+                        await asyncio.sleep(self._pause)
+                        await self._brought.wait(self._looked + LOOK_EVERY - time.monotonic())
                 pause = 0
             except Unavailable as error:
                 log.warning("worker %s waits: %s", self.name, error)
             except Exception:
                 # What it follows must not stand still until the next start of a process.
                 log.exception("worker %s failed, and tries again", self.name)
-                self._positions = {}
+                self._forget()
             await asyncio.sleep(pause)
 
     @property
     def _name_of_lease(self) -> str:
         # A Lease of Kubernetes takes no underscore.
         return f"worker.{self.name.replace('_', '-')}"
+
+    async def _look(self) -> bool:
+        """Look at the heads. False if another generation has begun: the cursors are to be read again."""
+        heads = await self._platform.log.heads(max_age=min(LOOK_EVERY, 2 * self._every))
+        self._looked = time.monotonic()
+        if heads.generation != self._generation:
+            await self._change_generation(heads)
+            return False
+        for key in self._saved:
+            self._brought.note(key, heads.of(key[0])[key[1]])
+        return True
 
     async def _read_cursors(self) -> None:
         db = self._platform.db
@@ -191,13 +241,28 @@ class LaneWorker:
             rows = await session.fetch(_READ, (self.name,))
         # Those of one worker are moved to another generation in one statement.
         self._generation = min(row[2] for row in rows)
-        self._positions = {(row[0], row[1]): row[3] for row in rows if row[0] in self._families}
+        self._saved = {(row[0], row[1]): row[3] for row in rows if row[0] in self._families}
+        self._brought = Brought(self._saved)
+        self._looked = 0
+        self._subscription = self._platform.fanout.subscribe(self._families, self._on_group)
+
+    def _on_group(self, group: Group) -> None:
+        if group.generation == self._generation:
+            self._brought.offer((group.family, group.lane), group.facts)
+        else:
+            self._looked = 0
+
+    def _forget(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
+        self._saved = {}
 
     async def _change_generation(self, heads: Heads) -> None:
         old, log_ = self._generation, self._platform.log
         await log_.note_generation(heads.generation)
         cut = log_.cut_back(old)
-        upto = {key: 0 if cut is None else cut.heads_of(key[0])[key[1]] for key in self._positions}
+        upto = {key: 0 if cut is None else cut.heads_of(key[0])[key[1]] for key in self._saved}
         await self._platform.db.call(
             _CUT,
             (
@@ -210,7 +275,7 @@ class LaneWorker:
             ),
         )
         log.warning("worker %s: generation %d after %d", self.name, heads.generation, old)
-        self._positions = {}
+        self._forget()
 
 
 async def wait_for(

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 
 import orjson
@@ -25,7 +26,8 @@ from plexus.wire import AddressRefused, OutboundClient, RequestFailed
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 2.0
+"""Seconds between two looks, unless there is known to be something."""
 LEASE_MS = 60_000
 KEPT_MS = 86_400_000
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 2_000, 3_600_000
@@ -62,6 +64,7 @@ class Delivery:
         self._every = look_every
         self._slots = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._task: asyncio.Task[None] | None = None
+        self._queued = asyncio.Event()
         metrics = platform.telemetry.metrics
         self._sent = metrics.counter(
             "plexus.push.sent", "1", "Notifications that push gateways took."
@@ -72,6 +75,10 @@ class Delivery:
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._look(), name="push")
+
+    def wake(self) -> None:
+        """Something has been queued."""
+        self._queued.set()
 
     async def drain(self) -> None:
         """Begin nothing more. What is cut off is told by another when its lease is over."""
@@ -149,10 +156,13 @@ class Delivery:
     async def _look(self) -> None:
         while True:
             found = 0
+            self._queued.clear()
             try:
                 found = await self.send_due()
             except Unavailable as error:
                 log.warning("no look for what push gateways are to be told: %s", error)
             except Exception:
                 log.exception("telling push gateways failed, and is tried again")
-            await asyncio.sleep(0 if found == _AT_ONCE else self._every)
+            if found < _AT_ONCE:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._queued.wait(), self._every)

@@ -6,13 +6,13 @@ them now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 from plexus.client_api.pushing import queries
 from plexus.client_api.pushing.queries import WORKER, Queued
 from plexus.platform.context import Platform
-from plexus.platform.lanes import ROOM, RoomFact
+from plexus.platform.lanes import ROOM, Fact, RoomFact
 from plexus.platform.lanes.cursors import LaneWorker, Step
 from plexus.rooms import NotifyingEvent, RoomRef, Rooms
 from plexus.users import UserPushers, Users
@@ -24,15 +24,19 @@ EVERY = 0.25
 class Queueing:
     """`LaneWork` of the worker."""
 
-    def __init__(self, platform: Platform, rooms: Rooms, users: Users) -> None:
+    def __init__(self, platform: Platform, rooms: Rooms, users: Users, on_queued: Callable[[], None]) -> None:
         self._platform = platform
         self._rooms = rooms
         self._users = users
+        self._on_queued = on_queued
+
+    async def matters(self, facts: Sequence[Fact]) -> bool:
+        return any(fact.kind == RoomFact.EVENTS for fact in facts) and await self._users.has_pushers()
 
     async def apply(self, step: Step) -> bool:
         facts = [fact for fact in step.facts if fact.kind == RoomFact.EVENTS]
         rows: list[Queued] = []
-        if facts and await self._users.has_pushers():
+        if facts:
             refs = await self._rooms.refs(fact.subject for fact in facts)
             ranges: list[tuple[RoomRef, int, int]] = [
                 (refs[fact.subject], fact.lo, fact.hi) for fact in facts if fact.subject in refs
@@ -41,7 +45,10 @@ class Queueing:
             notified = {user_id for event in events for user_id in event.user_ids}
             pushers = await self._users.pushers_of(notified)
             rows = list(_rows(events, pushers))
-        return await queries.queue(self._platform.db, step, rows, self._platform.clock.now_ms())
+        done = await queries.queue(self._platform.db, step, rows, self._platform.clock.now_ms())
+        if rows:
+            self._on_queued()
+        return done
 
     async def catch_up(self, step: Step) -> bool:
         return await queries.queue(self._platform.db, step, (), self._platform.clock.now_ms())
@@ -61,5 +68,14 @@ def _rows(events: Iterable[NotifyingEvent], pushers: dict[str, UserPushers]) -> 
                 yield Queued(event.room, event.num, user_id, pusher.app_id, pusher.pushkey, dumped)
 
 
-def push_worker(platform: Platform, rooms: Rooms, users: Users, *, every: float = EVERY) -> LaneWorker:
-    return LaneWorker(platform, WORKER, (ROOM,), Queueing(platform, rooms, users), every=every)
+def push_worker(
+    platform: Platform,
+    rooms: Rooms,
+    users: Users,
+    *,
+    on_queued: Callable[[], None] = lambda: None,
+    every: float = EVERY,
+) -> LaneWorker:
+    """``on_queued`` is called when there is something to deliver."""
+    work = Queueing(platform, rooms, users, on_queued)
+    return LaneWorker(platform, WORKER, (ROOM,), work, every=every)

@@ -1,7 +1,7 @@
 """The worker "search": it follows the room lanes and makes documents of what can be found.
 
-Events bring documents, a redaction and a purge take them away. A document is made of the event as it is when
-it is read: one that has been redacted meanwhile brings none.
+Events bring documents, a redaction and a purge take them away. A document is made of the event that rides
+along with the fact, or as it is when it is read; then one that has been redacted meanwhile brings none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from plexus.client_api.search.documents import TYPES, kind_of, text_of
 from plexus.client_api.search.queries import Changes, Document
 from plexus.client_api.search.words import vector
 from plexus.platform.context import Platform
-from plexus.platform.lanes import ROOM, RoomFact
+from plexus.platform.lanes import ROOM, Fact, RoomFact
 from plexus.platform.lanes.cursors import LaneWorker, Step
-from plexus.rooms import RoomRef, Rooms, StoredEvent
+from plexus.rooms import RoomRef, Rooms, StoredEvent, events_of_facts
 
 WORKER = "search"
 CHUNK = 500
@@ -30,22 +30,28 @@ class Indexing:
         self._platform = platform
         self._rooms = rooms
 
+    async def matters(self, facts: Sequence[Fact]) -> bool:
+        # Whoever searches waits for the cursor.
+        return True
+
     async def apply(self, step: Step) -> bool:
-        refs = await self._rooms.refs(fact.subject for fact in step.facts)
-        changes = Changes()
-        ranges: list[tuple[RoomRef, int, int]] = []
-        for fact in step.facts:
-            ref = refs.get(fact.subject)
-            if ref is None:
-                continue  # purged since
-            if fact.kind == RoomFact.EVENTS:
-                ranges.append((ref, fact.lo, fact.hi))
-            elif fact.kind == RoomFact.REDACTED:
-                changes.gone.append((ref.room, fact.lo))
-            elif fact.kind == RoomFact.PURGE:
-                changes.purged.append((ref.room, fact.hi))
+        events, bare = events_of_facts(
+            step.lane, [fact for fact in step.facts if fact.kind == RoomFact.EVENTS], TYPES
+        )
+        others = [fact for fact in step.facts if fact.kind in (RoomFact.REDACTED, RoomFact.PURGE)]
+        refs = await self._rooms.refs(fact.subject for fact in (*bare, *others))
+        # A room that is not there has been purged since.
+        ranges = [(refs[fact.subject], fact.lo, fact.hi) for fact in bare if fact.subject in refs]
         if ranges:
-            changes.documents = self._documents(await self._rooms.events_in(_merged(ranges), TYPES))
+            events += await self._rooms.events_in(_merged(ranges), TYPES)
+        changes = Changes()
+        for fact in others:
+            ref = refs.get(fact.subject)
+            if ref is not None and fact.kind == RoomFact.REDACTED:
+                changes.gone.append((ref.room, fact.lo))
+            elif ref is not None:
+                changes.purged.append((ref.room, fact.hi))
+        changes.documents = self._documents(event for event in events if not changes.takes_away(event))
         return await queries.index(self._platform.db, step, step.end, changes)
 
     async def catch_up(self, step: Step) -> bool:
@@ -87,7 +93,7 @@ class Indexing:
                 made.append(
                     Document(event.ref.room, event.num, ts, event.sender, kind_of(event), has_url, words)
                 )
-        return made
+        return sorted(made, key=lambda document: (document.room, document.num))
 
 
 def _merged(ranges: Sequence[tuple[RoomRef, int, int]]) -> list[tuple[RoomRef, int, int]]:

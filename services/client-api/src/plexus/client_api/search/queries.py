@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from plexus.platform.lanes.cursors import Step
 from plexus.platform.postgres import Database
-from plexus.rooms import RoomRef, Viewer, viewer_of
+from plexus.rooms import RoomRef, StoredEvent, Viewer, viewer_of
 
 BUCKET = 1000
 """Documents of a full bucket. Of a word that stands in every message a search reads a few buckets, and of
@@ -67,6 +67,11 @@ class Changes:
     gone: list[tuple[int, int]] = field(default_factory=list)
     purged: list[tuple[int, int]] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
+
+    def takes_away(self, event: StoredEvent) -> bool:
+        """Whether the event's document would go in the step in which it comes."""
+        room, num = event.ref.room, event.num
+        return (room, num) in self.gone or any(room == at and num <= upto for at, upto in self.purged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from plexus.client_api.search.words import fold, vector
 from plexus.client_api.user_directory import queries
 from plexus.client_api.user_directory.queries import Changes, Entry
 from plexus.platform.context import Platform
-from plexus.platform.lanes import ROOM, USER, RoomFact, UserFact
+from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
 from plexus.platform.lanes.cursors import LaneWorker, Step
-from plexus.rooms import RoomRef, Rooms, StoredEvent
+from plexus.rooms import RoomRef, Rooms, StoredEvent, events_of_facts
 from plexus.users import Users
 
 WORKER = "user_directory"
@@ -40,14 +40,20 @@ class Indexing:
         self._rooms = rooms
         self._users = users
 
+    async def matters(self, facts: Sequence[Fact]) -> bool:
+        # Whoever looks for somebody waits for the cursor.
+        return True
+
     async def apply(self, step: Step) -> bool:
         if step.family == USER:
             changed = {fact.subject for fact in step.facts if _is_of_interest(fact.kind, fact.data)}
             return await self._write(step, changed, {}, step.end)
         facts = [fact for fact in step.facts if fact.kind == RoomFact.EVENTS]
-        refs = await self._rooms.refs(fact.subject for fact in facts)
-        ranges = [(refs[fact.subject], fact.lo, fact.hi) for fact in facts if fact.subject in refs]
-        events = await self._rooms.events_in(ranges, _TYPES) if ranges else []
+        events, bare = events_of_facts(step.lane, facts, _TYPES)
+        refs = await self._rooms.refs(fact.subject for fact in bare)
+        ranges = [(refs[fact.subject], fact.lo, fact.hi) for fact in bare if fact.subject in refs]
+        if ranges:
+            events += await self._rooms.events_in(ranges, _TYPES)
         return await self._take(step, events, step.end)
 
     async def catch_up(self, step: Step) -> bool:
