@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from plexus.platform.http.hot import Header
@@ -77,6 +78,7 @@ def _without_port(text: str) -> str:
     return text
 
 
+@lru_cache(_MAX_REMEMBERED)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         parsed = ip_address(text)
