@@ -270,6 +270,14 @@ def delayed(world: World) -> Call:
     return Call({"delayId": answer["delay_id"]}, account=world.dora)
 
 
+def followed_thread(world: World) -> Call:
+    room_id = world.room()
+    root = world.send(room_id, world.dora)
+    place = f"{quote(room_id, safe='')}/thread/{quote(root, safe='')}"
+    world.put(f"/_matrix/client/unstable/io.element.msc4306/rooms/{place}/subscription", {})
+    return Call({"roomId": room_id, "eventId": root}, account=world.dora)
+
+
 def stored_filter(world: World) -> Call:
     user = quote(world.dora.user_id, safe="")
     answer = world.post(f"/_matrix/client/v3/user/{user}/filter", {"room": {"timeline": {"limit": 5}}})
@@ -460,6 +468,9 @@ GOOD: dict[str, Callable[[World], Call]] = {
     "getRoomStateWithKey": state_of("m.room.name", {}),
     "getRoomStateWithEmptyKey": state_of("m.room.name", {}),
     "getEventByTimestamp": lambda world: Call(query={"ts": "0", "dir": "f"}),
+    "getThreadSubscription": followed_thread,
+    "deleteThreadSubscription": followed_thread,
+    "getThreadSubscriptions": lambda world: Call(query={"dir": "b"}),
     "getRoomEvents": lambda world: Call(query={"dir": "b"}),
     "setRoomAlias": fresh_alias,
     "deleteRoomAlias": made_alias,
@@ -479,7 +490,11 @@ GOOD: dict[str, Callable[[World], Call]] = {
         body={
             "conn_id": "fuzz",
             "lists": {"all": {"timeline_limit": 1, "required_state": {"include": [{}]}, "range": [0, 9]}},
-            "extensions": {"e2ee": {"enabled": True}, "receipts": {"enabled": True}},
+            "extensions": {
+                "e2ee": {"enabled": True},
+                "receipts": {"enabled": True},
+                "io.element.msc4308.thread_subscriptions": {"enabled": True, "limit": 1},
+            },
         }
     ),
     "slidingSyncUnstable": lambda world: Call(

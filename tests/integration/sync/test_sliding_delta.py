@@ -15,13 +15,17 @@ import pytest
 from tests.integration.sync.building import Replica, SyncPerson, open_building
 from tests.integration.sync.test_sliding import slide
 from tests.integration.sync.town import Town
-from tests.support.http import Json
+from tests.support.http import Json, seg
 from tests.support.postgres import TestDatabase
 
 LIMITS = [1, 2, 5, 20]
 """How many events the connections ask for, one after the other."""
 
-EXTENSIONS = {"account_data": {"enabled": True}}
+THREADS = "io.element.msc4308.thread_subscriptions"
+EXTENSIONS = {"account_data": {"enabled": True}, THREADS: {"enabled": True, "limit": 2}}
+UNSTABLE = "/_matrix/client/unstable"
+
+Thread = tuple[str, str]
 
 
 @dataclass
@@ -42,16 +46,35 @@ class SlidingFold:
     pos: str | None = None
     rooms: dict[str, SlidingRoom] = field(default_factory=dict)
     account_data: dict[str, Json] = field(default_factory=dict)
+    threads: dict[Thread, Json] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
     async def look(self, person: SyncPerson, last: int, timeout: int = 0) -> None:
         config = {"timeline_limit": self.limit, "required_state": {"include": [{}]}}
         lists = {"all": {**config, "range": [0, last]}}
-        self.take(
-            await slide(
-                person, self.pos, lists=lists, conn_id=self.conn_id, timeout=timeout, extensions=EXTENSIONS
-            )
+        before = self.pos
+        answer = await slide(
+            person, before, lists=lists, conn_id=self.conn_id, timeout=timeout, extensions=EXTENSIONS
         )
+        self.take(answer)
+        start = answer["extensions"][THREADS].get("prev_batch")
+        while start is not None:
+            page = await person.get(
+                f"{UNSTABLE}/io.element.msc4308/thread_subscriptions",
+                **{"dir": "b", "limit": "3", "from": start},
+                **({} if before is None else {"to": before}),
+            )
+            self.take_threads(page.ok())
+            start = page.json.get("end")
+
+    def take_threads(self, told: Json) -> None:
+        """ "The update with the higher bump_stamp is later and renders the update with the lower" void."""
+        for kind in ("subscribed", "unsubscribed"):
+            for room_id, threads in told.get(kind, {}).items():
+                for root, new in threads.items():
+                    old = self.threads.get((room_id, root))
+                    if old is None or old["bump_stamp"] < new["bump_stamp"]:
+                        self.threads[room_id, root] = {"kind": kind, **new}
 
     def take(self, answer: Json) -> None:
         self.pos = answer["pos"]
@@ -63,6 +86,7 @@ class SlidingFold:
                 self.complaints.append(f"{room_id} begins without initial")
                 continue
             self._take_room(room_id, told)
+        self.take_threads(answer["extensions"][THREADS])
         told = answer["extensions"].get("account_data", {})
         for event in told.get("global", ()):
             self.account_data[event["type"]] = event["content"]
@@ -96,6 +120,8 @@ def differences(folded: SlidingFold, fresh: SlidingFold) -> list[str]:
     found = list(folded.complaints)
     if folded.account_data != fresh.account_data:
         found.append(f"account data {folded.account_data} and {fresh.account_data}")
+    if folded.threads != fresh.threads:
+        found.append(f"threads {folded.threads} and {fresh.threads}")
     for room_id in folded.rooms.keys() - fresh.rooms.keys():
         # Left by oneself, or kept out of a room one never was in.
         if folded.rooms[room_id].facts["membership"] not in ("leave", "ban"):
@@ -126,6 +152,19 @@ class SlidingTown(Town):
     """The same users, who look through windows."""
 
     connections: list[SlidingFold]
+
+    async def act(self) -> None:
+        if self.events and self.rng.random() < 0.2:
+            await self.subscribe(self.rng.choice(self.people))
+        else:
+            await super().act()
+
+    async def subscribe(self, person: SyncPerson) -> None:
+        """To a thread, or from it. Who may not see its root is refused."""
+        room_id, root = self.rng.choice(self.events[-20:])
+        path = f"{UNSTABLE}/io.element.msc4306/rooms/{seg(room_id)}/thread/{seg(root)}/subscription"
+        answer = await (person.delete(path) if self.rng.random() < 0.4 else person.put(path, {}))
+        assert answer.status in (200, 404), answer
 
     async def look(self, index: int, replica: Replica) -> None:
         await self.connections[index].look(self.people[index].at(replica), self.rng.choice([0, 1, 3, 99]))
@@ -165,6 +204,7 @@ async def test_folding_every_answer_gives_what_a_new_connection_gives(
             if step % 40 == 39:
                 await town.check(town.some_replica())
         assert any(connection.rooms for connection in town.connections)
+        assert any(connection.threads for connection in town.connections)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -189,3 +229,4 @@ async def test_it_does_so_while_everybody_acts_and_polls_at_once(
             stop.set()
         await town.check(town.some_replica())
         assert any(connection.rooms for connection in town.connections)
+        assert any(connection.threads for connection in town.connections)

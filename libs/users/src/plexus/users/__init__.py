@@ -24,11 +24,13 @@ from plexus.users.models import (
     Profile,
     RoomTask,
     Session,
+    ThreadSubscription,
     ToDeviceMessage,
     UserChanges,
 )
 from plexus.users.passwords import check_password_policy
 from plexus.users.pushers import Pusher, UserPushers
+from plexus.users.thread_subscriptions import ThreadSubscriptions
 from plexus.users.threepids import Binding
 from plexus.users.token_cache import Watch
 from plexus.users.users import Users
@@ -47,6 +49,8 @@ __all__ = [
     "Pusher",
     "RoomTask",
     "Session",
+    "ThreadSubscription",
+    "ThreadSubscriptions",
     "ToDeviceMessage",
     "UserChanges",
     "UserPushers",

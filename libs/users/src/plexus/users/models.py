@@ -84,6 +84,19 @@ class UserChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadSubscription:
+    """A thread that a user follows, or does not follow any more, since the change at ``position`` in the
+    user's lane. ``event_id`` is its root.
+    """
+
+    room_id: str
+    event_id: str
+    subscribed: bool
+    automatic: bool
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class OneTimeKey:
     """A one-time or fallback key: ``key_id`` is the part after the colon, ``json`` its canonical JSON."""
 

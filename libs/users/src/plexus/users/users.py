@@ -24,6 +24,7 @@ from plexus.users.pushers import PusherStore
 from plexus.users.registration_tokens import RegistrationTokenStore
 from plexus.users.room_tasks import RoomTaskStore
 from plexus.users.short_tokens import ShortTokenStore
+from plexus.users.thread_subscriptions import ThreadSubscriptionStore
 from plexus.users.threepids import ThreepidStore
 from plexus.users.uia_sessions import UiaSessionStore
 
@@ -46,6 +47,7 @@ class Users(
     DeviceStore,
     AccountDataStore,
     ContactStore,
+    ThreadSubscriptionStore,
     PusherStore,
     ProfileStore,
     RoomTaskStore,

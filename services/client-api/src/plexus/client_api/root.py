@@ -33,6 +33,7 @@ from plexus.client_api.sending import routes as sending
 from plexus.client_api.server_notices import routes as server_notices
 from plexus.client_api.summaries import routes as summaries
 from plexus.client_api.tags import routes as tags
+from plexus.client_api.thread_subscriptions import routes as thread_subscriptions
 from plexus.client_api.threepids import routes as threepids
 from plexus.client_api.timestamps import routes as timestamps
 from plexus.client_api.typing import routes as typing
@@ -66,6 +67,7 @@ FEATURES = (
     presence,
     reading,
     relations,
+    thread_subscriptions,
     timestamps,
     directory,
     summaries,

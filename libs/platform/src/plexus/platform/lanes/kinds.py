@@ -46,3 +46,5 @@ class UserFact(IntEnum):
     KEY_COUNTS = 8
     """The number of one-time or fallback keys of the device in ``data`` changed."""
     DEACTIVATED = 9
+    THREAD_SUBSCRIPTION = 10
+    """The user follows the thread of the root in ``data``, or follows it no more."""

@@ -134,6 +134,9 @@ class AccountDataSettings(Section):
         default=20_000, description="Pieces of account data, those of rooms (tags are one a room) included."
     )
     max_bytes: Positive = Field(default=16_777_216, description="Bytes of their contents in all.")
+    max_thread_subscriptions: Positive = Field(
+        default=50_000, description="Threads that the account follows or has followed."
+    )
 
 
 class PushSettings(Section):

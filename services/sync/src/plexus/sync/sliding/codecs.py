@@ -32,6 +32,10 @@ MOST_SUBSCRIPTIONS = 100
 MOST_ELEMENTS = 200
 MOST_RANGES = 10
 MOST_NAMES = 1_000
+MOST_THREADS = 500
+"""Changes of thread subscriptions in one response."""
+THREAD_SUBSCRIPTIONS: Final = "io.element.msc4308.thread_subscriptions"
+"""In both spellings: it is a proposal of its own, which is not accepted yet."""
 _INT_MAX = 2**53 - 1
 _PRESENCE: Final = frozenset(("online", "offline", "unavailable"))
 _OPAQUE = re.compile(r"[0-9A-Za-z._~-]{1,255}")
@@ -177,12 +181,22 @@ def _extensions(extensions: dict[str, Any]) -> Extensions:
         account_data=_scope(_enabled(extensions, "account_data")),
         receipts=_scope(_enabled(extensions, "receipts")),
         typing=_scope(_enabled(extensions, "typing")),
+        thread_subscriptions=_most_threads(_enabled(extensions, THREAD_SUBSCRIPTIONS)),
     )
 
 
 def _enabled(extensions: dict[str, Any], key: str) -> dict[str, Any] | None:
     config = _object(extensions, key)
     return config if _flag(config, "enabled") else None
+
+
+def _most_threads(config: dict[str, Any] | None) -> int | None:
+    if config is None:
+        return None
+    limit = _integer(config, "limit")
+    if limit == 0:
+        raise InvalidParam("limit is greater than zero")
+    return min(limit or 100, MOST_THREADS)
 
 
 def _scope(config: dict[str, Any] | None) -> Scope | None:

@@ -4,7 +4,7 @@ What an extension tells of rooms it tells of those that the connection has been 
 told anew, the changes afterwards. A client may restrict that to some lists and rooms.
 
 MSC4186, "Extensions"; MSC3885 (to_device), MSC3884 (e2ee), MSC3959 (account_data), MSC3960 (receipts),
-MSC3961 (typing).
+MSC3961 (typing), MSC4308 (thread subscriptions).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 
 import orjson
 from orjson import Fragment
+from plexus.platform.lanes import UserFact
 from plexus.protocol.filters import EventFilter, Filter, RoomFilter
 from plexus.rooms import Rooms
 from plexus.sync.filters import Shape, SyncFilter
 from plexus.sync.replica import Replica, UserView
+from plexus.sync.sliding.codecs import THREAD_SUBSCRIPTIONS
 from plexus.sync.sliding.lists import Picked
 from plexus.sync.sliding.models import Extensions, Scope
 from plexus.sync.streams.account_data import AccountDataStream
@@ -34,6 +36,8 @@ from plexus.users import Users
 _NO_EVENTS = Filter(room=RoomFilter(timeline=EventFilter(limit=0)))
 NO_EVENTS = SyncFilter(_NO_EVENTS, Shape(_NO_EVENTS))
 """The streams need to know who came and went, and nothing else of the rooms."""
+
+_THREADS = frozenset({int(UserFact.THREAD_SUBSCRIPTION)})
 
 
 @dataclass(slots=True)
@@ -92,6 +96,8 @@ class ExtensionStreams:
             await self._add_receipts(extra, answer, _within(wanted.receipts, picked, sent), initial)
         if wanted.typing is not None:
             self._add_typing(extra, answer, _within(wanted.typing, picked, sent), initial)
+        if wanted.thread_subscriptions is not None:
+            await self._add_thread_subscriptions(extra, answer, facts, wanted.thread_subscriptions)
         return extra
 
     async def _add_e2ee(self, extra: Extra, answer: Answer, facts: UserFacts | None) -> None:
@@ -169,6 +175,23 @@ class ExtensionStreams:
         }
         extra.tells |= bool(rooms)
         extra.sections["typing"] = {"rooms": rooms} if rooms else {}
+
+    async def _add_thread_subscriptions(
+        self, extra: Extra, answer: Answer, facts: UserFacts | None, limit: int
+    ) -> None:
+        """Of all rooms. Nothing is read unless there is a fact of such a change."""
+        section: dict[str, Any] = {}
+        if facts is None or facts.any_of(_THREADS):
+            lane = answer.view.lane
+            after = 0 if answer.since is None else answer.since.users[lane]
+            found = await self._users.thread_subscription_changes(
+                answer.user_id, after, answer.cut.users[lane], limit
+            )
+            section = found.sections()
+            extra.tells |= bool(section)
+            if found.rest is not None:
+                section["prev_batch"] = found.rest
+        extra.sections[THREAD_SUBSCRIPTIONS] = section
 
 
 def _within(scope: Scope, picked: Picked, sent: Collection[str]) -> Collection[str]:

@@ -128,6 +128,8 @@ class Extensions:
     account_data: Scope | None = None
     receipts: Scope | None = None
     typing: Scope | None = None
+    thread_subscriptions: int | None = None
+    """At most so many changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!plexus/proto/lanes/v1/kinds.proto\x12\x15plexus.proto.lanes.v1*\xba\x01\n\x0cRoomFactKind\x12\x1e\n\x1aROOM_FACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15ROOM_FACT_KIND_EVENTS\x10\x01\x12\x1b\n\x17ROOM_FACT_KIND_REDACTED\x10\x02\x12\x1a\n\x16ROOM_FACT_KIND_RECEIPT\x10\x03\x12\x18\n\x14ROOM_FACT_KIND_PURGE\x10\x04\x12\x1c\n\x18ROOM_FACT_KIND_UNPARTIAL\x10\x05*\xbe\x02\n\x0cUserFactKind\x12\x1e\n\x1aUSER_FACT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bUSER_FACT_KIND_ACCOUNT_DATA\x10\x01\x12\x1d\n\x19USER_FACT_KIND_PUSH_RULES\x10\x02\x12\x1e\n\x1aUSER_FACT_KIND_DEVICE_LIST\x10\x03\x12\x1c\n\x18USER_FACT_KIND_TO_DEVICE\x10\x04\x12\x1a\n\x16USER_FACT_KIND_PROFILE\x10\x05\x12\x1a\n\x16USER_FACT_KIND_REVOKED\x10\x06\x12\x19\n\x15USER_FACT_KIND_INVITE\x10\x07\x12\x1d\n\x19USER_FACT_KIND_KEY_COUNTS\x10\x08\x12\x1e\n\x1aUSER_FACT_KIND_DEACTIVATED\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!plexus/proto/lanes/v1/kinds.proto\x12\x15plexus.proto.lanes.v1*\xba\x01\n\x0cRoomFactKind\x12\x1e\n\x1aROOM_FACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15ROOM_FACT_KIND_EVENTS\x10\x01\x12\x1b\n\x17ROOM_FACT_KIND_REDACTED\x10\x02\x12\x1a\n\x16ROOM_FACT_KIND_RECEIPT\x10\x03\x12\x18\n\x14ROOM_FACT_KIND_PURGE\x10\x04\x12\x1c\n\x18ROOM_FACT_KIND_UNPARTIAL\x10\x05*\xe6\x02\n\x0cUserFactKind\x12\x1e\n\x1aUSER_FACT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bUSER_FACT_KIND_ACCOUNT_DATA\x10\x01\x12\x1d\n\x19USER_FACT_KIND_PUSH_RULES\x10\x02\x12\x1e\n\x1aUSER_FACT_KIND_DEVICE_LIST\x10\x03\x12\x1c\n\x18USER_FACT_KIND_TO_DEVICE\x10\x04\x12\x1a\n\x16USER_FACT_KIND_PROFILE\x10\x05\x12\x1a\n\x16USER_FACT_KIND_REVOKED\x10\x06\x12\x19\n\x15USER_FACT_KIND_INVITE\x10\x07\x12\x1d\n\x19USER_FACT_KIND_KEY_COUNTS\x10\x08\x12\x1e\n\x1aUSER_FACT_KIND_DEACTIVATED\x10\t\x12&\n\"USER_FACT_KIND_THREAD_SUBSCRIPTION\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROOMFACTKIND']._serialized_start=61
   _globals['_ROOMFACTKIND']._serialized_end=247
   _globals['_USERFACTKIND']._serialized_start=250
-  _globals['_USERFACTKIND']._serialized_end=568
+  _globals['_USERFACTKIND']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

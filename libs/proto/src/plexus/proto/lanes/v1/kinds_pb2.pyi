@@ -75,6 +75,8 @@ class _UserFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UserFact
     USER_FACT_KIND_KEY_COUNTS: _UserFactKind.ValueType  # 8
     """The number of one-time or fallback keys of the device in data changed."""
     USER_FACT_KIND_DEACTIVATED: _UserFactKind.ValueType  # 9
+    USER_FACT_KIND_THREAD_SUBSCRIPTION: _UserFactKind.ValueType  # 10
+    """data: the event ID of the thread's root."""
 
 class UserFactKind(_UserFactKind, metaclass=_UserFactKindEnumTypeWrapper):
     """Facts of user lanes; the subject is the user id."""
@@ -94,4 +96,6 @@ USER_FACT_KIND_INVITE: UserFactKind.ValueType  # 7
 USER_FACT_KIND_KEY_COUNTS: UserFactKind.ValueType  # 8
 """The number of one-time or fallback keys of the device in data changed."""
 USER_FACT_KIND_DEACTIVATED: UserFactKind.ValueType  # 9
+USER_FACT_KIND_THREAD_SUBSCRIPTION: UserFactKind.ValueType  # 10
+"""data: the event ID of the thread's root."""
 Global___UserFactKind: _TypeAlias = UserFactKind  # noqa: Y015
