@@ -437,6 +437,30 @@ async def test_unread_rooms(alice: SyncPerson, bob: SyncPerson) -> None:
         assert set((await slide_unstable(bob, lists=lists, conn_id="some"))["rooms"]) == {room_id}
 
 
+async def test_counts_follow_receipts(alice: SyncPerson, bob: SyncPerson) -> None:
+    """What has been read on another device is not unread on this one; who else has read does not matter."""
+    near, far = [await alice.create_room(preset="public_chat") for _ in range(2)]
+    told = {}
+    for room_id in (near, far):
+        await bob.join(room_id)
+        told[room_id] = await alice.send(room_id, "hello")
+    config = {"required_state": [], "timeline_limit": 1}
+    lists, one = {"all": {**config, "ranges": [[0, 9]]}}, {near: config}
+    first = await slide_unstable(bob, lists=lists)
+    await alice.post(f"{alice.room(near)}/receipt/m.read/{told[near]}", {})
+    second = await slide_unstable(bob, first["pos"], room_subscriptions=one)
+    assert second["rooms"] == {}
+    for room_id in (near, far):
+        await bob.post(f"{bob.room(room_id)}/receipt/m.read/{told[room_id]}", {})
+    third = await slide_unstable(bob, second["pos"], room_subscriptions=one)
+    nothing = {"notification_count": 0, "highlight_count": 0}
+    assert third["rooms"] == {near: nothing}
+    # The other one was in no list meanwhile.
+    fourth = await slide_unstable(bob, third["pos"], lists=lists)
+    assert fourth["rooms"] == {far: nothing}
+    assert (await slide_unstable(bob, fourth["pos"], lists=lists))["rooms"] == {}
+
+
 async def test_what_relates_to_events_is_bundled_after_a_gap(alice: SyncPerson) -> None:
     """ "If `limited` is true then we include bundled aggregations for the event, as per `/v3/sync`"."""
     room_id = await alice.create_room()

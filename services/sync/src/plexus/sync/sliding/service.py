@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -135,12 +135,15 @@ class SlidingService:
             await self._results.add(asked, told, matches)
             if direct_before is not None:
                 _add_direct(told, picked, sent, direct, direct_before)
+            read = () if codec.is_stable else await self._read_since(answer)
+            if not codec.is_stable:
+                _add_read(told, picked, sent, read)
             extra = await self._extensions.add(
                 request.extensions, answer, picked, told.initial, sent.keys() | told.sent.keys()
             )
             await authenticate()
             if since is not None:
-                sent = _held_back(sent, picked, table, since)
+                sent = _held_back(sent, picked, table, since, read)
             if told.rooms or extra.tells or since is None or loop.time() >= deadline or self._sync.draining:
                 break
             since = cut
@@ -183,6 +186,13 @@ class SlidingService:
             if unread is not None and room_id in answer.view.joined:
                 result["notification_count"] = max(0, unread.total.notifications)
                 result["highlight_count"] = max(0, unread.total.highlights)
+
+    async def _read_since(self, answer: Answer) -> Collection[str]:
+        """The rooms in which the user has moved a receipt since their token."""
+        since = answer.since
+        if since is None or answer.cut.same_place(since):
+            return ()
+        return await self._sync.unread_stream.read_since(answer, since)
 
     async def _unread(self, answer: Answer) -> frozenset[str]:
         """The rooms in which the user has something to read."""
@@ -230,15 +240,32 @@ def _add_direct(
             told.rooms.setdefault(room_id, {})["is_dm"] = room_id in direct
 
 
-def _held_back(sent: Mapping[str, SentRoom], picked: Picked, table: Table, since: Cut) -> dict[str, SentRoom]:
-    """Note of each room that has news which are not told, up to where it was."""
+def _add_read(told: Told, picked: Picked, sent: Mapping[str, SentRoom], read: Collection[str]) -> None:
+    """Let rooms without news be told for their counts: the user has read there, or may have while the room
+    was held back.
+    """
+    for room_id, match in picked.matches.items():
+        room = sent.get(room_id)
+        if room is None or room_id in told.rooms or match.entry.membership.membership != "join":
+            continue
+        if room.told != LIVE or room_id in read:
+            told.rooms[room_id] = {}
+            told.sent[room_id] = room.config
+
+
+def _held_back(
+    sent: Mapping[str, SentRoom], picked: Picked, table: Table, since: Cut, read: Collection[str]
+) -> dict[str, SentRoom]:
+    """Note of each room that has news which are not told, up to where it was. What the user has read is news
+    of its counts.
+    """
     found = {}
     for room_id, room in sent.items():
         if room.told == LIVE and room_id not in picked.matches:
             entry = table.entries.get(room_id)
             if entry is not None:
                 told = since.rooms[entry.membership.ref.lane]
-                if max(entry.card.position, entry.membership.position) > told:
+                if room_id in read or max(entry.card.position, entry.membership.position) > told:
                     found[room_id] = SentRoom(told, room.config)
                     continue
         found[room_id] = room

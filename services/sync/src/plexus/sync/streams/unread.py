@@ -13,7 +13,7 @@ Client-Server API, "Receiving notifications"; ``GET /sync``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import orjson
 from plexus.platform.lanes import RoomFact
@@ -42,7 +42,7 @@ class UnreadStream:
         for ref in answer.quiet:
             if self._may_count(answer, ref, since):
                 rooms[ref.room_id] = None
-        for room_id in await self._read_since(answer, since):
+        for room_id in await self.read_since(answer, since):
             if room_id in answer.view.joined and answer.filter.wants_room(room_id):
                 rooms[room_id] = None
         await self.everything(answer, rooms)
@@ -65,7 +65,7 @@ class UnreadStream:
                     known, by_thread=answer.filter.filter.unread_thread_notifications
                 )
 
-    async def _read_since(self, answer: Answer, since: Cut) -> Iterable[str]:
+    async def read_since(self, answer: Answer, since: Cut) -> Collection[str]:
         """The rooms in which the user has moved a receipt since a cut."""
         span = self._replica.span(since, answer.cut)
         joined, subjects = answer.view.joined, self._replica.rooms.subjects
