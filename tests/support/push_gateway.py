@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,9 +25,20 @@ class PushGateway:
     rejects: set[str] = field(default_factory=set)
     status: int = 200
     asked: int = 0
+    held: int = 0
+    _gate: asyncio.Event | None = None
+
+    def hold(self) -> Callable[[], None]:
+        """Answer nobody until what is returned is called; ``held`` is how many wait."""
+        self._gate = gate = asyncio.Event()
+        return gate.set
 
     async def notify(self, request: web.Request) -> web.Response:
         self.asked += 1
+        if self._gate is not None:
+            self.held += 1
+            await self._gate.wait()
+            self.held -= 1
         if self.status != 200:
             return web.Response(status=self.status)
         notification = (await request.json())["notification"]

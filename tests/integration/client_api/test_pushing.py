@@ -155,6 +155,116 @@ async def test_what_does_not_notify_is_not_pushed(
     assert heard["devices"][0]["tweaks"] == {"sound": "bell"}
 
 
+async def badges(house: House) -> None:
+    """Everything that workers have to do, when the pause before a badge is over."""
+    worker = new_worker(house)
+    while await worker.round():
+        pass
+    await due_now(house)
+    await push(house)
+
+
+async def read(person: Person, room_id: str, event_id: str, type: str = "m.read") -> None:
+    (await person.post(f"{person.room(room_id)}/receipt/{type}/{seg(event_id)}", {})).ok()
+
+
+@pytest.mark.parametrize("type", ["m.read", "m.read.private"])
+async def test_who_reads_elsewhere_has_another_badge(
+    house: House, gateway: PushGateway, alice: Person, bob: Person, type: str
+) -> None:
+    """Push Gateway API: counts "may be sent along with a notification about an event or by themselves"."""
+    room_id = await shared_room(alice, bob)
+    await set_pusher(bob, gateway, "bobs", brand="x")
+    events = []
+    for text in ("one", "two", "three"):
+        events.append(await send(alice, room_id, text, bob))
+        await push(house)
+    assert [each["counts"] for each in gateway.notifications] == [{"unread": n} for n in (1, 2, 3)]
+    gateway.notifications.clear()
+    await read(bob, room_id, events[1], type)
+    await badges(house)
+    device = {"app_id": APP, "pushkey": "bobs", "data": {"brand": "x"}}
+    assert gateway.notifications == [{"prio": "low", "counts": {"unread": 1}, "devices": [device]}]
+    await read(bob, room_id, events[2], type)
+    await badges(house)
+    assert gateway.notifications[1:] == [{"prio": "low", "counts": {}, "devices": [device]}]
+    # There is nothing new in reading on.
+    await read(bob, room_id, await alice.send(room_id, "four"), type)
+    await badges(house)
+    await read(alice, room_id, events[2])
+    await badges(house)
+    assert "event_id" not in gateway.notifications[-1]
+    assert len(gateway.notifications) == 2
+
+
+async def test_who_answers_elsewhere_has_another_badge(
+    house: House, gateway: PushGateway, alice: Person, bob: Person
+) -> None:
+    rooms = [await shared_room(alice, bob) for _ in range(2)]
+    await set_pusher(bob, gateway, "bobs")
+    for room_id in rooms:
+        await send(alice, room_id, "hello", bob)
+    await push(house)
+    gateway.notifications.clear()
+    await send(bob, rooms[0], "hello yourself", alice)
+    await badges(house)
+    assert [each["counts"] for each in gateway.notifications] == [{"unread": 1}]
+
+
+async def test_a_gateway_that_is_away_is_told_the_newest_badge(
+    house: House, gateway: PushGateway, alice: Person, bob: Person
+) -> None:
+    room_id = await shared_room(alice, bob)
+    await set_pusher(bob, gateway, "bobs")
+    events = [await send(alice, room_id, text, bob) for text in ("one", "two")]
+    await push(house)
+    gateway.notifications.clear()
+    gateway.status = 502
+    for event_id in events:
+        await read(bob, room_id, event_id)
+        await badges(house)
+    gateway.status = 200
+    await badges(house)
+    await badges(house)
+    assert [each["counts"] for each in gateway.notifications] == [{}]
+    assert await house.count("client_api.push") == 0
+    # The pusher is gone, and nobody is told.
+    event_id = await send(alice, room_id, "three", bob)
+    await push(house)
+    gateway.notifications.clear()
+    (await bob.post(f"{V3}/pushers/set", {"app_id": APP, "pushkey": "bobs", "kind": None})).ok()
+    await read(bob, room_id, event_id)
+    await badges(house)
+    assert (gateway.notifications, await house.count("client_api.push")) == ([], 0)
+
+
+async def test_what_is_read_while_a_badge_is_told_is_told_too(
+    house: House, gateway: PushGateway, alice: Person, bob: Person
+) -> None:
+    room_id = await shared_room(alice, bob)
+    await set_pusher(bob, gateway, "bobs")
+    events = [await send(alice, room_id, text, bob) for text in ("one", "two")]
+    await push(house)
+    gateway.notifications.clear()
+    await read(bob, room_id, events[0])
+    worker = new_worker(house)
+    while await worker.round():
+        pass
+    await due_now(house)
+    release = gateway.hold()
+    telling = asyncio.create_task(new_delivery(house).send_due())
+    async with asyncio.timeout(10):
+        while not gateway.held:
+            await asyncio.sleep(0.01)
+    await read(bob, room_id, events[1])
+    while await worker.round():
+        pass
+    release()
+    await telling
+    await push(house)
+    assert [each["counts"] for each in gateway.notifications] == [{"unread": 1}, {}]
+
+
 async def test_an_invite_is_pushed_to_who_is_invited(
     house: House, gateway: PushGateway, alice: Person, bob: Person
 ) -> None:

@@ -38,6 +38,13 @@ SELECT q.i - 1, m.user_id
    AND right(m.user_id, length(%(suffix)s)) = %(suffix)s
 """
 
+_READERS = """
+SELECT DISTINCT r.user_id
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) AS q (lane, room)
+  JOIN rooms.receipt r ON r.lane = q.lane AND r.room = q.room
+   AND r.position > %(after)s::bigint AND r.position <= %(upto)s::bigint
+"""
+
 _ONE = """
 SELECT r.room_id, r.room_version, e.thread, e.*
   FROM rooms.room r
@@ -56,6 +63,7 @@ class NotifyingEvent:
 
     room: int
     num: int
+    sender: str
     rule_id: str | None
     actions: Sequence[Any]
     own: Mapping[str, Sequence[Any] | None]
@@ -101,7 +109,7 @@ class PushReader:
                     refs[key] = ref
                     rule = RULE_IDS.get(notify)
                     told = default_actions(notify) if rule is not None else ()
-                    found[key] = NotifyingEvent(ref.room, num, rule, told, own[key])
+                    found[key] = NotifyingEvent(ref.room, num, sender, rule, told, own[key])
                 if user_id is not None:
                     own[key][user_id] = None if actions is None else orjson.loads(actions)
             by_default = [(refs[key], event) for key, event in found.items() if event.rule_id is not None]
@@ -118,6 +126,19 @@ class PushReader:
                 for (_, event), users in zip(by_default, members, strict=True):
                     event.members = users
         return list(found.values())
+
+    async def readers(self, refs: Sequence[RoomRef], after: int, upto: int) -> set[str]:
+        """Whose receipts in these rooms have changed last at a position after the one and up to the other."""
+        if not refs:
+            return set()
+        asked = {
+            "lanes": int4([ref.lane for ref in refs]),
+            "rooms": int4([ref.room for ref in refs]),
+            "after": after,
+            "upto": upto,
+        }
+        async with self._ground.db.read(primary=True) as session:
+            return {user_id for (user_id,) in await session.fetch(_READERS, asked)}
 
     async def event(self, lane: int, room: int, num: int) -> tuple[StoredEvent, str | None] | None:
         """An event and the root of its thread; None if it was redacted or is gone."""

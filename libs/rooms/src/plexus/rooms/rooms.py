@@ -331,6 +331,12 @@ class Rooms:
         """An event by its numbers, with the root of its thread; None if it was redacted or is gone."""
         return await self._pushes.event(lane, room, num)
 
+    async def readers(self, refs: Sequence[RoomRef], after: int, upto: int) -> set[str]:
+        """Who has moved a receipt in these rooms of one lane, ``after < position <= upto``; not who has moved
+        it again since.
+        """
+        return await self._pushes.readers(refs, after, upto)
+
     async def read_further(
         self, refs: Sequence[RoomRef], user_id: str, since: Sequence[int]
     ) -> list[RoomRef]:

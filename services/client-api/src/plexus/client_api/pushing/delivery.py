@@ -16,7 +16,7 @@ from enum import Enum
 
 import orjson
 from plexus.client_api.pushing import queries
-from plexus.client_api.pushing.payload import payload
+from plexus.client_api.pushing.payload import badge, payload
 from plexus.client_api.pushing.queries import Push
 from plexus.platform.context import Platform
 from plexus.protocol.errors import Unavailable
@@ -109,7 +109,7 @@ class Delivery:
             for at, push in enumerate(pushes):
                 if asyncio.get_running_loop().time() > until:
                     return
-                told = await self._tell(push, pusher)
+                told, unread = await self._tell(push, pusher)
                 if told is _Told.FAILED:
                     self._failed.add()
                     now = self._platform.clock.now_ms()
@@ -122,19 +122,24 @@ class Delivery:
                     await self._users.delete_pusher(*push.pusher)
                     await queries.drop(self._db, push.pusher)
                     return
-                await queries.done(self._db, push)
+                await queries.done(self._db, push, unread, self._platform.clock.now_ms())
 
-    async def _tell(self, push: Push, pusher: Pusher) -> _Told:
+    async def _tell(self, push: Push, pusher: Pusher) -> tuple[_Told, int | None]:
+        """And the number of unread messages that was told, if one was."""
         if push.created_ts + KEPT_MS < self._platform.clock.now_ms():
-            return _Told.TAKEN
-        body = await payload(self._rooms, push, pusher)
-        if body is None:
-            return _Told.TAKEN
-        rejected = await self._notify(pusher, body)
+            return _Told.TAKEN, None
+        if push.is_badge:
+            known = await queries.told_unread(self._db, push.pusher)
+            made = await badge(self._rooms, push, pusher, known)
+        else:
+            made = await payload(self._rooms, push, pusher)
+        if made is None:
+            return _Told.TAKEN, None
+        rejected = await self._notify(pusher, made.body)
         if rejected is None:
-            return _Told.FAILED
+            return _Told.FAILED, None
         self._sent.add()
-        return _Told.REJECTED if pusher.pushkey in rejected else _Told.TAKEN
+        return _Told.REJECTED if pusher.pushkey in rejected else _Told.TAKEN, made.unread
 
     async def _notify(self, pusher: Pusher, body: bytes) -> Sequence[object] | None:
         """The pushkeys that the gateway rejects; None if it has not taken the notification."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,10 +11,25 @@ from plexus.rooms import MAIN_THREAD, Rooms, StoredEvent
 from plexus.users import Pusher
 
 
-async def payload(rooms: Rooms, push: Push, pusher: Pusher) -> bytes | None:
-    """The body of the request; None if there is nothing to tell any more: the event was redacted, or the user
-    has read it or left.
-    """
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The body of a request, and how many unread messages it tells of."""
+
+    body: bytes
+    unread: int
+
+
+async def badge(rooms: Rooms, push: Push, pusher: Pusher, known: int) -> Payload | None:
+    """Of a push without an event; None if the pusher knows the number."""
+    unread = await _unread(rooms, push.user_id)
+    if unread == known:
+        return None
+    notification = {"prio": "low", "counts": _counts(unread), "devices": [_device(pusher)]}
+    return Payload(orjson.dumps({"notification": notification}), unread)
+
+
+async def payload(rooms: Rooms, push: Push, pusher: Pusher) -> Payload | None:
+    """None if there is nothing to tell any more: the event was redacted, or the user has read it or left."""
     found = await rooms.notified_event(push.lane, push.room, push.num)
     if found is None:
         return None
@@ -24,23 +40,22 @@ async def payload(rooms: Rooms, push: Push, pusher: Pusher) -> bytes | None:
     if await rooms.membership(event.room_id, push.user_id) not in ("join", "invite"):
         return None
     tweaks = _tweaks(push)
+    unread = await _unread(rooms, push.user_id)
     notification: dict[str, Any] = {
         "event_id": event.event_id,
         "room_id": event.room_id,
         "prio": "high" if tweaks.get("highlight") or tweaks.get("sound") else "low",
-        "counts": await _counts(rooms, push.user_id),
-        "devices": [
-            {
-                "app_id": pusher.app_id,
-                "pushkey": pusher.pushkey,
-                "data": {name: value for name, value in pusher.data.items() if name != "url"},
-                "tweaks": tweaks,
-            }
-        ],
+        "counts": _counts(unread),
+        "devices": [{**_device(pusher), "tweaks": tweaks}],
     }
     if pusher.data.get("format") != "event_id_only":
         notification |= await _about(rooms, event, push.user_id)
-    return orjson.dumps({"notification": notification})
+    return Payload(orjson.dumps({"notification": notification}), unread)
+
+
+def _device(pusher: Pusher) -> dict[str, Any]:
+    data = {name: value for name, value in pusher.data.items() if name != "url"}
+    return {"app_id": pusher.app_id, "pushkey": pusher.pushkey, "data": data}
 
 
 def _tweaks(push: Push) -> dict[str, Any]:
@@ -51,12 +66,16 @@ def _tweaks(push: Push) -> dict[str, Any]:
     return tweaks
 
 
-async def _counts(rooms: Rooms, user_id: str) -> dict[str, int]:
-    """How much the user has not read in all their rooms. "Counts whose value is zero should be omitted."""
+def _counts(unread: int) -> dict[str, int]:
+    """As the API has it: "counts whose value is zero should be omitted"."""
+    return {"unread": unread} if unread else {}
+
+
+async def _unread(rooms: Rooms, user_id: str) -> int:
+    """How much the user has not read in all their rooms."""
     refs = [room.ref for room in await rooms.rooms_of(user_id)]
     unread = await rooms.unread(refs, user_id)
-    total = sum(each.total.notifications for each in unread.values())
-    return {"unread": total} if total else {}
+    return sum(each.total.notifications for each in unread.values())
 
 
 async def _about(rooms: Rooms, event: StoredEvent, user_id: str) -> dict[str, Any]:

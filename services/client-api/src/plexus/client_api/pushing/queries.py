@@ -1,14 +1,18 @@
-"""The table ``client_api.push``."""
+"""The tables ``client_api.push`` and ``client_api.badge``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plexus.platform.lanes.cursors import Step
 from plexus.platform.postgres import Database
 
 WORKER = "push"
+
+BADGE_PAUSE_MS = 1_000
+"""Who scrolls through a room sends a receipt a moment, and only the last number matters."""
 
 _QUEUE = """
 WITH moved AS (
@@ -23,6 +27,14 @@ WITH moved AS (
                   %(keys)s::text[], %(actions)s::text[]) AS q
      WHERE EXISTS (SELECT FROM moved)
     ON CONFLICT DO NOTHING
+), badges AS (
+    INSERT INTO client_api.push AS p (lane, room, num, user_id, app_id, pushkey, actions, created_ts, due_ts)
+    SELECT %(lane)s::smallint, 0, 0, b.user_id, b.app_id, b.pushkey, '[]', %(now)s, %(badge_due)s
+      FROM client_api.badge b
+     WHERE b.user_id = ANY (%(readers)s::text[]) AND EXISTS (SELECT FROM moved)
+    -- It may be under way, with a number from before: `done` will see that this is another one.
+    ON CONFLICT (lane, room, num, user_id, app_id, pushkey)
+    DO UPDATE SET created_ts = greatest(p.created_ts + 1, excluded.created_ts)
 )
 SELECT count(*) FROM moved
 """
@@ -37,13 +49,30 @@ RETURNING p.lane, p.room, p.num, p.user_id, p.app_id, p.pushkey, p.actions, p.cr
 """
 
 _DONE = """
-DELETE FROM client_api.push
- WHERE lane = %s::smallint AND room = %s::integer AND num = %s
-   AND user_id = %s AND app_id = %s AND pushkey = %s
-RETURNING 1
+WITH gone AS (
+    DELETE FROM client_api.push
+     WHERE lane = %(lane)s::smallint AND room = %(room)s::integer AND num = %(num)s AND user_id = %(user)s
+       AND app_id = %(app)s AND pushkey = %(key)s AND created_ts = %(created)s
+    RETURNING 1
+), told AS (
+    INSERT INTO client_api.badge AS b (user_id, app_id, pushkey, unread)
+    SELECT %(user)s, %(app)s, %(key)s, %(unread)s::integer WHERE %(unread)s::integer > 0
+    ON CONFLICT (user_id, app_id, pushkey)
+    DO UPDATE SET unread = excluded.unread WHERE b.unread <> excluded.unread
+), nothing AS (
+    DELETE FROM client_api.badge
+     WHERE user_id = %(user)s AND app_id = %(app)s AND pushkey = %(key)s AND %(unread)s::integer = 0
+)
+SELECT count(*) FROM gone
 """
 
-_DROP = "DELETE FROM client_api.push WHERE user_id = %s AND app_id = %s AND pushkey = %s RETURNING 1"
+_DROP = """
+WITH badge AS (DELETE FROM client_api.badge
+                WHERE user_id = %(user)s AND app_id = %(app)s AND pushkey = %(key)s)
+DELETE FROM client_api.push WHERE user_id = %(user)s AND app_id = %(app)s AND pushkey = %(key)s RETURNING 1
+"""
+
+_BADGE = "SELECT unread FROM client_api.badge WHERE user_id = %s AND app_id = %s AND pushkey = %s"
 
 _POSTPONE = """
 UPDATE client_api.push SET due_ts = %s
@@ -85,6 +114,11 @@ class Push:
     attempts: int
 
     @property
+    def is_badge(self) -> bool:
+        """Whether it is about no event, and tells only how much is unread."""
+        return self.num == 0
+
+    @property
     def key(self) -> tuple[int, int, int, str, str, str]:
         return self.lane, self.room, self.num, self.user_id, self.app_id, self.pushkey
 
@@ -93,8 +127,12 @@ class Push:
         return self.user_id, self.app_id, self.pushkey
 
 
-async def queue(db: Database, step: Step, rows: Sequence[Queued], now_ms: int) -> bool:
-    """Queue these and move the cursor; False, and nothing done, if it is not where the step begins."""
+async def queue(
+    db: Database, step: Step, rows: Sequence[Queued], readers: Collection[str], now_ms: int
+) -> bool:
+    """Queue these, and badges of those of these users whose pushers know of something unread, and move the
+    cursor; False, and nothing done, if it is not where the step begins.
+    """
     found = await db.call(
         _QUEUE,
         {
@@ -109,6 +147,8 @@ async def queue(db: Database, step: Step, rows: Sequence[Queued], now_ms: int) -
             "apps": [row.app_id for row in rows],
             "keys": [row.pushkey for row in rows],
             "actions": [row.actions for row in rows],
+            "readers": list(readers),
+            "badge_due": now_ms + BADGE_PAUSE_MS,
         },
     )
     return bool(found[0][0])
@@ -120,14 +160,27 @@ async def claim(db: Database, now_ms: int, lease_ms: int, limit: int) -> list[Pu
     return sorted([Push(*row) for row in await db.call(_CLAIM, asked)], key=lambda push: push.created_ts)
 
 
-async def done(db: Database, push: Push) -> None:
-    """It has been told, or there is nothing to tell."""
-    await db.call(_DONE, push.key)
+async def told_unread(db: Database, pusher: tuple[str, str, str]) -> int:
+    """How many unread messages the pusher was last told of."""
+    async with db.read(primary=True) as session:
+        row = await session.one(_BADGE, pusher)
+    return 0 if row is None else row[0]
+
+
+async def done(db: Database, push: Push, unread: int | None, now_ms: int) -> None:
+    """It has been told, with ``unread``, or there was nothing to tell: None. A badge for which more was read
+    meanwhile is due again.
+    """
+    asked = {**_named(push.pusher), "lane": push.lane, "room": push.room, "num": push.num}
+    asked |= {"created": push.created_ts, "unread": unread}
+    [(gone,)] = await db.call(_DONE, asked)
+    if not gone and push.is_badge:
+        await db.call(_RETRY, (now_ms, *push.key))
 
 
 async def drop(db: Database, pusher: tuple[str, str, str]) -> None:
     """The pusher is gone, and with it what it was to be told."""
-    await db.call(_DROP, pusher)
+    await db.call(_DROP, _named(pusher))
 
 
 async def retry(db: Database, pushes: Sequence[Push], now_ms: int, due_ms: int) -> None:
@@ -135,3 +188,8 @@ async def retry(db: Database, pushes: Sequence[Push], now_ms: int, due_ms: int) 
     for push in pushes:
         await db.call(_RETRY, (due_ms, *push.key))
     await db.call(_POSTPONE, (due_ms, *pushes[0].pusher, now_ms))
+
+
+def _named(pusher: tuple[str, str, str]) -> dict[str, Any]:
+    user_id, app_id, pushkey = pusher
+    return {"user": user_id, "app": app_id, "key": pushkey}

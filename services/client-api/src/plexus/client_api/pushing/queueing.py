@@ -20,6 +20,8 @@ from plexus.users import UserPushers, Users
 EVERY = 0.25
 """Seconds between two looks: what a push may be late by."""
 
+_TELLING = (RoomFact.EVENTS, RoomFact.RECEIPT)
+
 
 class Queueing:
     """`LaneWork` of the worker."""
@@ -31,27 +33,36 @@ class Queueing:
         self._on_queued = on_queued
 
     async def matters(self, facts: Sequence[Fact]) -> bool:
-        return any(fact.kind == RoomFact.EVENTS for fact in facts) and await self._users.has_pushers()
+        return any(fact.kind in _TELLING for fact in facts) and await self._users.has_pushers()
 
     async def apply(self, step: Step) -> bool:
-        facts = [fact for fact in step.facts if fact.kind == RoomFact.EVENTS]
+        facts = [fact for fact in step.facts if fact.kind in _TELLING]
         rows: list[Queued] = []
+        readers: set[str] = set()
         if facts:
             refs = await self._rooms.refs(fact.subject for fact in facts)
             ranges: list[tuple[RoomRef, int, int]] = [
-                (refs[fact.subject], fact.lo, fact.hi) for fact in facts if fact.subject in refs
+                (refs[fact.subject], fact.lo, fact.hi)
+                for fact in facts
+                if fact.kind == RoomFact.EVENTS and fact.subject in refs
             ]
+            read = {
+                refs[fact.subject] for fact in facts if fact.kind == RoomFact.RECEIPT and fact.subject in refs
+            }
+            readers = await self._rooms.readers(list(read), step.start, step.end)
             events = await self._rooms.notifying(ranges)
             notified = {user_id for event in events for user_id in event.user_ids}
             pushers = await self._users.pushers_of(notified)
             rows = list(_rows(events, pushers))
-        done = await queries.queue(self._platform.db, step, rows, self._platform.clock.now_ms())
+            # Who says something has read what was there, as far as counts go.
+            readers |= {event.sender for event in events}
+        done = await queries.queue(self._platform.db, step, rows, readers, self._platform.clock.now_ms())
         if rows:
             self._on_queued()
         return done
 
     async def catch_up(self, step: Step) -> bool:
-        return await queries.queue(self._platform.db, step, (), self._platform.clock.now_ms())
+        return await queries.queue(self._platform.db, step, (), (), self._platform.clock.now_ms())
 
 
 def _rows(events: Iterable[NotifyingEvent], pushers: dict[str, UserPushers]) -> Iterator[Queued]:
