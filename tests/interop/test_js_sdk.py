@@ -71,3 +71,8 @@ def test_conversation(plexus: PlexusServer | ClusterServer, tmp_path: Path, room
 @pytest.mark.timeout(400)
 def test_community(plexus: PlexusServer | ClusterServer, tmp_path: Path) -> None:
     assert told(plexus, tmp_path, "community.mjs") == COMMUNITY
+
+
+def test_the_login_page(plexus: PlexusServer | ClusterServer, tmp_path: Path) -> None:
+    """ "Login Fallback": the page's script calls ``window.matrixLogin.onLogin`` with the answer."""
+    assert told(plexus, tmp_path, "login.mjs") == ["the page", "a wrong password", "logged in"]

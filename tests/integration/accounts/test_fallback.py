@@ -119,3 +119,13 @@ async def test_what_is_no_page(house: House) -> None:
     missing = await house.client().get(f"{V3}/auth/m.login.dummy/fallback/web")
     assert missing.error() == (400, "M_MISSING_PARAM")
     assert (await fill_in(house, "m.login.dummy", "s", b"x" * 9_000)).error() == (413, "M_TOO_LARGE")
+
+
+async def test_the_page_that_logs_in(house: House) -> None:
+    """What its script does is tested where there is one to run it: ``tests/interop/js/login.mjs``."""
+    shown = await house.client().get("/_matrix/static/client/login/?device_id=PHONE")
+    assert shown.status == 200 and b'type="password"' in shown.body
+    assert shown.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in shown.headers["content-security-policy"]
+    refused = await house.client().post("/_matrix/static/client/login/", {})
+    assert refused.error() == (405, "M_UNRECOGNIZED")

@@ -1,4 +1,4 @@
-"""Client-Server API, "Fallback" of the user-interactive authentication."""
+"""Client-Server API, "Fallback" of the user-interactive authentication, and "Login Fallback"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Path, Query, Request
 from plexus.client_api.deps import ClientApi, Deps
-from plexus.client_api.fallback import pages, service
+from plexus.client_api.fallback import login_page, pages, service
 from plexus.client_api.own_user import Address
 from plexus.client_api.params import FORM
 from plexus.platform.http import make_router, read_body
@@ -43,6 +43,12 @@ async def complete_auth_fallback(
     except (BadJson, Forbidden, MissingParam) as failure:
         return _form(api, stage, failure.message, failure.status)
     return HTMLResponse(pages.done(), headers=pages.HEADERS)
+
+
+@router.get("/_matrix/static/client/login/", operation_id="showLoginFallback", response_model=None)
+async def show_login_fallback() -> Response:
+    """The page that logs in."""
+    return HTMLResponse(login_page.PAGE, headers=login_page.HEADERS)
 
 
 def _form(api: ClientApi, stage: str, failure: str | None = None, status: int = 200) -> Response:
