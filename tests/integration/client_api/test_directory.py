@@ -120,6 +120,37 @@ async def test_publishing(house: House, alice: Person, bob: Person) -> None:
     assert (await bob.put(unknown)).error() == (404, "M_NOT_FOUND")
 
 
+async def test_pages_of_rooms_of_some_types(alice: Person, bob: Person) -> None:
+    """ "room_types": "An optional list of room types to search for.", null for rooms without one."""
+    space, other = "m.space", "org.example.types"
+    made: dict[str | None, set[str]] = {None: set(), space: set(), other: set()}
+    for kind in (space, None, other, None, space, other):
+        content = {} if kind is None else {"type": kind}
+        room_id = await alice.create_room(visibility="public", name="of types", creation_content=content)
+        made[kind].add(room_id)
+
+    async def listed(*types: str | None) -> tuple[set[str], set[int]]:
+        """The rooms on pages of two, and the totals told; each page but the last is full."""
+        asked = {"limit": 2, "filter": {"generic_search_term": "of types", "room_types": types}}
+        page = (await bob.post(f"{V3}/publicRooms", asked)).ok()
+        rooms, totals = [*page["chunk"]], {page["total_room_count_estimate"]}
+        while "next_batch" in page:
+            assert len(page["chunk"]) == 2
+            page = (await bob.post(f"{V3}/publicRooms", {**asked, "since": page["next_batch"]})).ok()
+            rooms += page["chunk"]
+            totals.add(page["total_room_count_estimate"])
+        assert len(rooms) == len({room["room_id"] for room in rooms})
+        return {room["room_id"] for room in rooms}, totals
+
+    assert await listed(space) == (made[space], {2})
+    assert await listed(None, other) == (made[None] | made[other], {4})
+    assert await listed("org.example.nothing") == (set(), {0})
+    spaces = {"limit": 500, "filter": {"room_types": [space]}}
+    of_all = (await bob.post(f"{V3}/publicRooms", spaces)).ok()["chunk"]
+    assert made[space] <= {room["room_id"] for room in of_all}
+    assert {room["room_type"] for room in of_all} == {space}
+
+
 async def test_the_directory_in_pages(house: House, alice: Person) -> None:
     made = {await alice.create_room(visibility="public", name=f"page {number}") for number in range(5)}
     client = house.client()

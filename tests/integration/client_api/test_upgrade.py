@@ -479,6 +479,20 @@ async def test_tags_push_rules_and_direct_chats_follow(alice: Person, bob: Perso
     assert await own_rules(carol, "room") == []
 
 
+async def test_settings_follow_who_joins_by_setting_their_member_event(alice: Person, bob: Person) -> None:
+    old = await a_room(alice, bob, "11")
+    tags = {"tags": {"m.favourite": {}}}
+    await put_account_data(bob, tags_of(old), tags)
+    new = await upgrade(alice, old, "12")
+    join = {"membership": "join"}
+    await set_state(bob, new, "m.room.member", join, bob.user_id)
+    assert await account_data(bob, tags_of(new)) == tags
+    # And not again with each change of it.
+    await put_rule(bob, "room", old, {"actions": []})
+    await set_state(bob, new, "m.room.member", {**join, "displayname": "Bob"}, bob.user_id)
+    assert [rule["rule_id"] for rule in await own_rules(bob, "room")] == [old]
+
+
 async def test_what_the_user_has_set_in_the_new_room_stays(alice: Person, bob: Person) -> None:
     old = await a_room(alice, bob, "11")
     await put_account_data(bob, tags_of(old), {"tags": {"m.favourite": {}}})

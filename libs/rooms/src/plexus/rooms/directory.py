@@ -11,7 +11,7 @@ Client-Server API, "Room aliases" and "Published room directory".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from plexus.protocol.errors import InvalidParam
@@ -137,21 +137,31 @@ async def publish(ground: Ground, ref: RoomRef, published: bool) -> None:
 
 
 async def published_rooms(
-    ground: Ground, states: StateReader, *, limit: int, since: str | None, search: str | None
+    ground: Ground,
+    states: StateReader,
+    *,
+    limit: int,
+    since: str | None,
+    search: str | None,
+    types: Collection[str | None] | None,
 ) -> tuple[list[PublishedRoom], str | None, str | None, int]:
     """A page of the directory: rooms, next and previous batch, total. The state of all rooms on the page, or
-    of all that are searched, is read at once.
+    of all that are searched, is read at once. ``types`` are those of rooms that are wanted, None among them
+    for rooms without a type.
     """
     offset = _offset(since)
     async with ground.db.read() as session:
         rows = await session.fetch(_PUBLISHED, (MOST_LISTED,))
     total = len(rows)
-    if not search:
+    narrowed = bool(search) or types is not None
+    if not narrowed:
         rows = rows[offset : offset + limit]
     found = await states.states([(RoomRef(*row[:4]), row[4], _SHOWN) for row in rows])
     rooms = [_published(row[0], row[5], state) for row, state in zip(rows, found, strict=True)]
-    if search:
-        rooms = [room for room in rooms if _matches(room, search.casefold())]
+    if narrowed:
+        term = (search or "").casefold()
+        rooms = [room for room in rooms if types is None or room.room_type in types]
+        rooms = [room for room in rooms if not term or _matches(room, term)]
         total = len(rooms)
         rooms = rooms[offset : offset + limit]
     following = f"d{offset + limit}" if offset + limit < total else None

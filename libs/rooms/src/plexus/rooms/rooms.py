@@ -609,13 +609,18 @@ class Rooms:
         await directory.move_aliases(self._ground, old_room_id, room_id)
 
     async def published_rooms(
-        self, *, limit: int, since: str | None = None, search: str | None = None
+        self,
+        *,
+        limit: int,
+        since: str | None = None,
+        search: str | None = None,
+        types: Collection[str | None] | None = None,
     ) -> tuple[list[PublishedRoom], str | None, str | None, int]:
-        """A page of the public directory: rooms, next and previous batch, total. Two rounds of reading
-        whatever the number of rooms.
+        """A page of the public directory: rooms, next and previous batch, total; of some types only, if they
+        are given, None for rooms without one. Two rounds of reading whatever the number of rooms.
         """
         return await directory.published_rooms(
-            self._ground, self._states, limit=limit, since=since, search=search
+            self._ground, self._states, limit=limit, since=since, search=search, types=types
         )
 
     # --- upgrades

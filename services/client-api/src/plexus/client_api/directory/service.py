@@ -84,11 +84,12 @@ async def public_rooms(api: ClientApi, query: DirectoryQuery, server: str | None
     limit = min(query.limit if query.limit is not None else DEFAULT_PAGE, MAX_PAGE)
     search = query.filter.generic_search_term if query.filter else None
     rooms, following, previous, total = await api.rooms.published_rooms(
-        limit=max(limit, 1), since=query.since, search=search or None
+        limit=max(limit, 1),
+        since=query.since,
+        search=search or None,
+        types=query.filter.room_types if query.filter else None,
     )
-    types = query.filter.room_types if query.filter else None
-    shown = [room for room in rooms if types is None or room.room_type in types]
-    answer: dict[str, Any] = {"chunk": [_chunk(room) for room in shown], "total_room_count_estimate": total}
+    answer: dict[str, Any] = {"chunk": [_chunk(room) for room in rooms], "total_room_count_estimate": total}
     if following is not None:
         answer["next_batch"] = following
     if previous is not None:

@@ -55,9 +55,13 @@ async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: 
     await api.platform.limits.check("message", requester.user_id)
     event = await service.state_event(api, draft, is_guest=requester.is_guest)
     of_their_own = (event.type, event.state_key) == ("m.room.member", requester.user_id)
-    if of_their_own and event.content.get("membership") == "leave":
+    membership = event.content.get("membership") if of_their_own else None
+    if membership == "leave":
         await check_may_reject(api, draft.room_id, requester.user_id)
+    comes = membership == "join" and await api.rooms.membership(draft.room_id, requester.user_id) != "join"
     written = await api.rooms.send(draft.room_id, requester.user_id, event)
+    if comes:
+        await api.following.after_join(draft.room_id, requester.user_id)
     if (event.type, event.state_key) == ("m.room.guest_access", ""):
         await api.guests.begin(draft.room_id)
     return {"event_id": written.event_id}
