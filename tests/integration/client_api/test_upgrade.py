@@ -481,7 +481,7 @@ async def test_tags_push_rules_and_direct_chats_follow(alice: Person, bob: Perso
 
 async def test_settings_follow_who_joins_by_setting_their_member_event(alice: Person, bob: Person) -> None:
     old = await a_room(alice, bob, "11")
-    tags = {"tags": {"m.favourite": {}}}
+    tags: Json = {"tags": {"m.favourite": {}}}
     await put_account_data(bob, tags_of(old), tags)
     new = await upgrade(alice, old, "12")
     join = {"membership": "join"}
