@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.client_api.relating import edit, react, redact, reply_in_thread, say
-from tests.support.house import House, Person
+from tests.support.house import V3, House, Person
 from tests.support.http import Answer, Json, seg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -250,3 +250,18 @@ async def test_an_account_that_ends_follows_nothing(house: House, alice: Person,
     before = await house.count("users.thread_subscription")
     await house.users.deactivate(bob.user_id, erase=False)
     assert await house.count("users.thread_subscription") == before - 1
+
+
+async def test_by_default_they_do_not_decide_what_notifies(alice: Person, bob: Person) -> None:
+    """Clients that know nothing of subscriptions would hear no more of threads: the operator decides."""
+    flags = (await bob.get("/_matrix/client/versions")).ok()["unstable_features"]
+    assert "org.matrix.msc4306" not in flags
+    rules = f"{V3}/pushrules/global"
+    assert "postcontent" not in (await bob.get(f"{rules}/")).ok()
+    rule = f"{rules}/postcontent/.io.element.msc4306.rule.unsubscribed_thread"
+    for refused in (await bob.get(rule), await bob.put(f"{rule}/enabled", {"enabled": False})):
+        assert error(refused) == (400, "M_INVALID_PARAM")
+    room_id = await shared_room(alice, bob)
+    reply = await reply_in_thread(alice, room_id, await say(alice, room_id, "root"))
+    told = (await bob.get(f"{V3}/notifications")).ok()["notifications"]
+    assert reply in [each["event"]["event_id"] for each in told]

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plexus.protocol import PowerLevels, get_room_version
+from plexus.protocol.predefined_push_rules import THREAD_KINDS
 from plexus.protocol.push_conditions import compile_condition
-from plexus.protocol.push_evaluation import DEFAULT_PUSH_RULES, Outcome, PushRules, _outcome, compile_rules
+from plexus.protocol.push_evaluation import (
+    DEFAULT_PUSH_RULES,
+    THREAD_PUSH_RULES,
+    Outcome,
+    PushRules,
+    _outcome,
+    compile_rules,
+)
 from plexus.protocol.push_event import EventView
-from plexus.protocol.push_rules import EMPTY, KINDS, Overlay, merge
+from plexus.protocol.push_rules import EMPTY, Overlay, merge
 
 ALICE, BOB, CAROL, SENDER = "@alice:one", "@bob:one", "@carol:one", "@sender:two"
 ROOM = "!room:one"
@@ -23,11 +31,13 @@ def view(
     *,
     members: int = 5,
     powers: dict[str, Any] | None = None,
+    subscribers: frozenset[str] | None = None,
     **other: Any,
 ) -> EventView:
     event = {"type": type, "sender": SENDER, "room_id": ROOM, "event_id": "$e", "origin_server_ts": 1}
     levels = PowerLevels(get_room_version("12"), powers or {}, frozenset(("@creator:two",)))
-    return EventView({**event, "content": content or {}, **other}, member_count=members, levels=levels)
+    told = {**event, "content": content or {}, **other}
+    return EventView(told, member_count=members, levels=levels, subscribers=subscribers)
 
 
 def text(body: str, **content: Any) -> EventView:
@@ -436,6 +446,63 @@ def test_many_searches_look_at_the_beginning_of_a_long_text_only() -> None:
     assert not matches(topic, *crowd, other)
 
 
+# --- thread subscriptions, MSC4306 -------------------------------------------------------------------------
+
+
+def thread_subscription(subscribed: Any) -> dict[str, Any]:
+    return {"kind": "io.element.msc4306.thread_subscription", "subscribed": subscribed}
+
+
+@pytest.mark.parametrize(
+    ("subscribers", "subscribed", "holds"),
+    [
+        (frozenset({ALICE}), True, True),
+        (frozenset({ALICE}), False, False),
+        (frozenset({BOB}), True, False),
+        (frozenset({BOB}), False, True),
+        (None, True, False),
+        (None, False, False),
+        (frozenset({ALICE}), None, False),
+        (frozenset({ALICE}), 1, False),
+    ],
+)
+def test_the_condition_is_about_events_in_a_thread(
+    subscribers: frozenset[str] | None, subscribed: Any, holds: bool
+) -> None:
+    event = view({"body": "hi"}, subscribers=subscribers)
+    assert matches(event, thread_subscription(subscribed)) is holds
+
+
+def test_threads_notify_whom_they_should() -> None:
+    prefix = ".io.element.msc4306.rule"
+    reply = view({"body": "hi", **MENTION}, members=2, subscribers=frozenset({BOB}))
+    assert decides(THREAD_PUSH_RULES, reply, CAROL) == f"{prefix}.unsubscribed_thread"
+    assert decides(THREAD_PUSH_RULES, reply, BOB) == f"{prefix}.subscribed_thread"
+    assert decides(THREAD_PUSH_RULES, reply, ALICE) == ".m.rule.is_user_mention"
+    assert decides(THREAD_PUSH_RULES, text("hi"), BOB) == ".m.rule.message"
+    assert decides(DEFAULT_PUSH_RULES, reply, CAROL) == ".m.rule.room_one_to_one"
+    quiet, loud = [THREAD_PUSH_RULES.evaluate(reply, user) for user in (CAROL, BOB)]
+    assert quiet is not None and not quiet.notify
+    assert loud is not None and loud.actions == ("notify", {"set_tweak": "sound", "value": "default"})
+
+
+def test_they_come_after_keywords_and_before_rooms() -> None:
+    """ "Must come after any keyword mentions" and "before any room settings"; a room may be muted by either
+    of two ways, and an override is for all of it.
+    """
+    event = view({"body": "tea"}, subscribers=frozenset({BOB}))
+    keyword = EMPTY.put_rule("content", "tea", {"pattern": "tea", "actions": ["notify"]})
+    assert decides(compile_rules(keyword, threads=True), event, CAROL) == "tea"
+    for actions in ([], ["notify"]):
+        room = compile_rules(EMPTY.put_rule("room", ROOM, {"actions": actions}), threads=True)
+        assert decides(room, event, CAROL) == ".io.element.msc4306.rule.unsubscribed_thread"
+        assert decides(room, event, BOB) == ".io.element.msc4306.rule.subscribed_thread"
+    override = EMPTY.put_rule("override", "mute", {"actions": [], "conditions": []})
+    assert decides(compile_rules(override, threads=True), event, BOB) == "mute"
+    off = EMPTY.set_enabled("postcontent", ".io.element.msc4306.rule.unsubscribed_thread", False)
+    assert decides(compile_rules(off, threads=True), event, CAROL) == ".m.rule.message"
+
+
 # --- for all members at once -------------------------------------------------------------------------------
 
 
@@ -464,6 +531,7 @@ CONDITIONS = st.one_of(
     st.builds(event_match, st.just("content.body"), st.sampled_from(["tea", "t?a", "x*"])),
     st.just({"kind": "event_property_contains", "key": r"content.m\.mentions.user_ids", "value": BOB}),
     st.just({"kind": "room_member_count", "is": "<3"}),
+    st.builds(thread_subscription, st.booleans()),
     st.just({"kind": "org.unknown"}),
 )
 RULES = st.lists(
@@ -491,28 +559,30 @@ EVENTS = st.builds(
     st.sampled_from(["m.room.message", "m.room.member", "m.room.encrypted", "x"]),
     members=st.sampled_from([2, 9]),
     powers=st.sampled_from([{}, MAY_NOTIFY]),
+    subscribers=st.sampled_from([None, frozenset(), frozenset({BOB}), frozenset({ALICE, BOB, SENDER})]),
     state_key=st.sampled_from([ALICE, ""]),
 )
 
 
-@given(RULES, EVENTS)
-def test_the_verdict_is_what_each_member_gets(rules: list[Any], event: EventView) -> None:
+@given(RULES, EVENTS, st.booleans())
+def test_the_verdict_is_what_each_member_gets(rules: list[Any], event: EventView, threads: bool) -> None:
     overlay = EMPTY
     for n, (kind, conditions, actions, enabled) in enumerate(rules):
         overlay = overlay.put_rule(kind, str(n), {"conditions": conditions, "actions": actions})
         overlay = overlay.set_enabled(kind, str(n), enabled)
-    compiled = compile_rules(overlay)
+    compiled = compile_rules(overlay, threads=threads)
     verdict = compiled.verdict(event)
     for user in (ALICE, BOB, CAROL, SENDER):
-        assert verdict.of(user) == compiled.evaluate(event, user) == _slowly(overlay, event, user)
+        assert verdict.of(user) == compiled.evaluate(event, user) == _slowly(overlay, event, user, threads)
 
 
-def _slowly(overlay: Overlay, event: EventView, user: str) -> Outcome | None:
+def _slowly(overlay: Overlay, event: EventView, user: str, threads: bool) -> Outcome | None:
     """Each rule alone, in the order of the merged ruleset of this user."""
     if user == event.sender:
         return None
-    for kind in KINDS:
-        for rule in merge(overlay, user)[kind]:
+    ruleset = merge(overlay, user, threads=threads)
+    for kind in THREAD_KINDS:
+        for rule in ruleset.get(kind, ()):
             tests = [compile_condition(condition) for condition in rule["conditions"]]
             if rule["enabled"] and all(each is not None and each.test(event, user, None) for each in tests):
                 return _outcome(kind, rule)

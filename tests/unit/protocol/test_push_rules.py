@@ -47,6 +47,23 @@ def test_the_defaults_are_those_of_the_specification_in_its_order() -> None:
     assert all(rule["default"] for kind in KINDS for rule in default_rules(ALICE)[kind])
 
 
+def test_where_threads_are_subscribed_to_there_is_a_kind_more() -> None:
+    """MSC4306, "New Push Rules": "ordered between content and room"."""
+    ruleset = merge(EMPTY, ALICE, threads=True)
+    assert list(ruleset) == ["override", "content", "postcontent", "room", "sender", "underride"]
+    assert [(rule["rule_id"], rule["enabled"], rule["actions"]) for rule in ruleset["postcontent"]] == [
+        (".io.element.msc4306.rule.unsubscribed_thread", True, []),
+        (
+            ".io.element.msc4306.rule.subscribed_thread",
+            True,
+            ["notify", {"set_tweak": "sound", "value": "default"}],
+        ),
+    ]
+    assert list(merge(EMPTY, ALICE)) == list(KINDS)
+    with pytest.raises(InvalidParam):
+        EMPTY.put_rule("postcontent", "mine", {"actions": [], "conditions": []})
+
+
 def test_the_rules_about_the_user_name_the_user() -> None:
     invite = find_rule(EMPTY, ALICE, "override", ".m.rule.invite_for_me")
     assert invite["conditions"][2] == {"kind": "event_match", "key": "state_key", "pattern": ALICE}

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["override", "content", "room", "sender", "underride"]
+Kind: TypeAlias = Literal["override", "content", "postcontent", "room", "sender", "underride"]
 
 KINDS: Final[tuple[Kind, ...]] = ("override", "content", "room", "sender", "underride")
-"""In the order in which rules are tried."""
+"""Those of the specification, in the order in which rules are tried."""
+
+POSTCONTENT: Final = "postcontent"
+"""The kind of the default rules about threads, tried between ``content`` and ``room``. MSC4306."""
+
+THREAD_KINDS: Final[tuple[Kind, ...]] = ("override", "content", POSTCONTENT, "room", "sender", "underride")
+"""All there are where threads are subscribed to."""
 
 MASTER: Final = ".m.rule.master"
 """The one default rule that goes before the user's own rules."""
@@ -22,11 +28,14 @@ Rule: TypeAlias = dict[str, Any]
 Ruleset: TypeAlias = dict[str, list[Rule]]
 
 
-def default_rules(user_id: str) -> Ruleset:
-    """The default rules of this user by kind, each kind in order of importance."""
+def default_rules(user_id: str, *, threads: bool = False) -> Ruleset:
+    """The default rules of this user by kind, each kind in order of importance. ``threads``: with those by
+    which only threads that the user is subscribed to notify.
+    """
     return {
         "override": _override(user_id),
         "content": [],
+        **({POSTCONTENT: _postcontent()} if threads else {}),
         "room": [],
         "sender": [],
         "underride": _underride(),
@@ -90,6 +99,20 @@ def _override(user_id: str) -> list[Rule]:
                     "value": "m.replace",
                 }
             ],
+        ),
+    ]
+
+
+def _postcontent() -> list[Rule]:
+    """MSC4306, "New Push Rules"; "Unstable amendments"."""
+    prefix, kind = ".io.element.msc4306.rule", "io.element.msc4306.thread_subscription"
+    return [
+        _rule(f"{prefix}.unsubscribed_thread", [{"kind": kind, "subscribed": False}]),
+        _rule(
+            f"{prefix}.subscribed_thread",
+            [{"kind": kind, "subscribed": True}],
+            "notify",
+            _sound("default"),
         ),
     ]
 

@@ -155,6 +155,18 @@ def _sender_notification_permission(condition: Mapping[str, Any], most: int) -> 
     return Condition(lambda event, user_id, name: event.sender_may_notify(key))
 
 
+def _thread_subscription(condition: Mapping[str, Any], most: int) -> Condition | None:
+    """MSC4306: whether the event is in a thread, and the user is subscribed to it or is not."""
+    wanted = condition.get("subscribed")
+    if not isinstance(wanted, bool):
+        return None
+
+    def test(event: EventView, user_id: str | None, name: str | None) -> bool:
+        return event.subscribers is not None and (user_id in event.subscribers) is wanted
+
+    return Condition(test)
+
+
 def _is_comparable(condition: Mapping[str, Any]) -> bool:
     """Whether ``value`` is a string, an integer in range, a boolean or null."""
     value = condition.get("value", ...)
@@ -176,4 +188,5 @@ _COMPILERS: Final[Mapping[str, Callable[[Mapping[str, Any], int], Condition | No
     "contains_display_name": _contains_display_name,
     "room_member_count": _room_member_count,
     "sender_notification_permission": _sender_notification_permission,
+    "io.element.msc4306.thread_subscription": _thread_subscription,
 }

@@ -4,13 +4,13 @@
    with the same changes can share it, and `DEFAULT_PUSH_RULES` is that of all who changed nothing.
 2. For an event an `EventView` is made once.
 3. `PushRules.verdict` says what the rules give for any member, and for which users they give something else:
-   with the default rules those that are mentioned or invited. So an event in a room of 10,000 is judged once
-   for all members without rules of their own.
+   with the default rules those that are mentioned, invited, or subscribed to the event's thread. So an event
+   in a room of 10,000 is judged once for all members without rules of their own.
 4. `PushRules.evaluate` judges for one user.
 
-Kinds are tried in the order override, content, room, sender, underride; within a kind the first rule that
-matches decides. No rule, or one without the action ``notify``, means no notification. Nobody is notified of
-what they sent themselves.
+Kinds are tried in the order override, content, room, sender, underride, with postcontent after content where
+thread subscriptions decide; within a kind the first rule that matches decides. No rule, or one without the
+action ``notify``, means no notification. Nobody is notified of what they sent themselves.
 
 A room where a user has rules costs the look at these rules; rules that are for one other room only cost
 nothing, since clients mute a room by such a rule, and people mute hundreds.
@@ -20,7 +20,7 @@ Client-Server API, "Push Rules".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -70,6 +70,7 @@ class PushRules:
         "_is_off",
         "_most",
         "_override",
+        "_postcontent",
         "_rooms",
         "_senders",
         "_underride",
@@ -77,12 +78,13 @@ class PushRules:
         "is_personal",
     )
 
-    def __init__(self, overlay: Overlay) -> None:
-        ruleset = merge(overlay, THIS_USER)
+    def __init__(self, overlay: Overlay, *, threads: bool = False) -> None:
+        ruleset = merge(overlay, THIS_USER, threads=threads)
         off = [rule for rule in ruleset["override"] if rule["rule_id"] == MASTER and rule["enabled"]]
         self._is_off = _outcome("override", off[0]) if off else None
         self._most = SEARCH_BUDGET // max(1, _searches(ruleset))
         self._override = _Conditional("override", ruleset["override"], self._most)
+        self._postcontent = _Conditional("postcontent", ruleset.get("postcontent", ()), self._most)
         self._underride = _Conditional("underride", ruleset["underride"], self._most)
         self._content = tuple(
             (glob(rule["pattern"]), _outcome("content", rule))
@@ -128,6 +130,10 @@ class PushRules:
             for wanted, outcome in self._content:
                 if wanted.occurs_in(body, self._most):
                     return outcome
+        if event.subscribers is not None:
+            found = self._postcontent.first(event, user_id, name)
+            if found is not None:
+                return found
         found = self._rooms.get(event.room_id) or self._senders.get(event.sender)
         return found or self._underride.first(event, user_id, name)
 
@@ -190,22 +196,32 @@ def _default_rules(kind: Kind, dumped: bytes) -> _DefaultRules:
 def _for_each_named(event: EventView, judge: Callable[[str | None], Outcome | None]) -> Verdict:
     """``judge`` for somebody whom the event does not name (None), and for those it names.
 
-    Whom a rule means can only depend on being mentioned and being invited, so all who are mentioned need to
-    be judged once.
+    Whom a rule means can only depend on being mentioned, being invited and being subscribed to the thread, so
+    of all who are mentioned one needs to be judged, and of all who are subscribed.
     """
     everybody = judge(None)
     named: dict[str, Outcome | None] = {}
-    mentioned = [user for user in event.mentioned if isinstance(user, str)]
     invited = event.invited
-    for user in mentioned:
-        if user != invited:
-            outcome = judge(user)
-            if outcome is not everybody:
-                named = dict.fromkeys(mentioned, outcome)
-            break
+    for users in _alike(event):
+        for user in users:
+            if user != invited:
+                outcome = judge(user)
+                if outcome is not everybody:
+                    named |= dict.fromkeys(users, outcome)
+                break
     if invited is not None:
         named[invited] = judge(invited)
     return Verdict(everybody, named)
+
+
+def _alike(event: EventView) -> Sequence[Collection[str]]:
+    """Whom the event mentions and who is subscribed to its thread: those of whom the same holds together."""
+    mentioned = [user for user in event.mentioned if isinstance(user, str)] if event.mentioned else []
+    subscribers = event.subscribers
+    if not subscribers:
+        return (mentioned,)
+    named = frozenset(mentioned)
+    return (named - subscribers, named & subscribers, subscribers - named)
 
 
 def _first_of(rules: _Compiled, event: EventView, user_id: str | None, name: str | None) -> Outcome | None:
@@ -282,10 +298,15 @@ def _outcome(kind: Kind, rule: Rule) -> Outcome:
     )
 
 
-def compile_rules(overlay: Overlay) -> PushRules:
-    """The rules of a user with these changes. Costs some hundred microseconds, so keep it."""
-    return PushRules(overlay)
+def compile_rules(overlay: Overlay, *, threads: bool = False) -> PushRules:
+    """The rules of a user with these changes; ``threads`` as in `default_rules`. Costs some hundred
+    microseconds, so keep it.
+    """
+    return PushRules(overlay, threads=threads)
 
 
 DEFAULT_PUSH_RULES: Final = compile_rules(EMPTY)
 """The rules of everybody who changed nothing."""
+
+THREAD_PUSH_RULES: Final = compile_rules(EMPTY, threads=True)
+"""The same where threads are subscribed to."""

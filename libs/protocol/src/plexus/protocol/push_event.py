@@ -27,12 +27,30 @@ class EventView:
     """``event`` is in the client's format with its room ID (`format.client_event`).
 
     A ``key`` is the dot-separated path of a property. ``member_count`` counts the joined members, ``levels``
-    are the room's power levels, both at the event.
+    are the room's power levels, both at the event. ``subscribers`` are those who are subscribed to the thread
+    that the event is in; None if it is in none, or threads are not subscribed to.
     """
 
-    __slots__ = ("_entries", "_event", "_folded", "_levels", "kept", "member_count", "room_id", "sender")
+    __slots__ = (
+        "_entries",
+        "_event",
+        "_folded",
+        "_levels",
+        "kept",
+        "member_count",
+        "room_id",
+        "sender",
+        "subscribers",
+    )
 
-    def __init__(self, event: Mapping[str, Any], *, member_count: int, levels: PowerLevels) -> None:
+    def __init__(
+        self,
+        event: Mapping[str, Any],
+        *,
+        member_count: int,
+        levels: PowerLevels,
+        subscribers: frozenset[str] | None = None,
+    ) -> None:
         self._event = event
         self._levels = levels
         self._folded: dict[str, str | None] = {}
@@ -40,6 +58,7 @@ class EventView:
         self.sender: str = event["sender"]
         self.room_id: str = event["room_id"]
         self.member_count = member_count
+        self.subscribers = subscribers
         self.kept: dict[object, Any] = {}
         """What a set of rules has found out about this event, by the set."""
 

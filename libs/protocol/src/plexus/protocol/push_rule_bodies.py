@@ -15,7 +15,7 @@ from typing import Any
 
 from plexus.protocol.errors import BadJson, InvalidParam, MissingParam
 from plexus.protocol.identifiers import MAX_ID_BYTES
-from plexus.protocol.predefined_push_rules import KINDS, Kind
+from plexus.protocol.predefined_push_rules import POSTCONTENT, THREAD_KINDS, Kind
 
 MAX_PATTERN_CHARS = 1000
 MAX_CONDITIONS = 50
@@ -27,10 +27,20 @@ _WITH_CONDITIONS: frozenset[Kind] = frozenset(("override", "underride"))
 
 
 def read_kind(kind: str) -> Kind:
-    for known in KINDS:
+    for known in THREAD_KINDS:
         if kind == known:
             return known
     raise InvalidParam(f"{kind!r} is not a kind of push rule")
+
+
+def read_own_kind(kind: str) -> Kind:
+    """The kind of a rule that a user makes. MSC4306: "clients MUST NOT be able to create custom rules" of
+    ``postcontent``.
+    """
+    known = read_kind(kind)
+    if known == POSTCONTENT:
+        raise InvalidParam(f"Rules of the kind {POSTCONTENT} are the server's")
+    return known
 
 
 def read_rule_id(rule_id: str) -> str:

@@ -25,6 +25,7 @@ from plexus.protocol.errors import InvalidParam, MatrixError, NotFound
 from plexus.protocol.predefined_push_rules import (
     KINDS,
     MASTER,
+    THREAD_KINDS,
     Kind,
     Rule,
     Ruleset,
@@ -34,6 +35,7 @@ from plexus.protocol.push_rule_bodies import (
     read_actions,
     read_enabled,
     read_kind,
+    read_own_kind,
     read_parameters,
     read_rule_id,
 )
@@ -56,7 +58,7 @@ MAX_RULES = 2000
 """Rules of one kind that a user may have. Ours: they are kept, and run for every event."""
 
 _DEFAULT_IDS: frozenset[tuple[Kind, str]] = frozenset(
-    (kind, rule["rule_id"]) for kind in KINDS for rule in default_rules("@_:_")[kind]
+    (kind, rule["rule_id"]) for kind in THREAD_KINDS for rule in default_rules("@_:_", threads=True)[kind]
 )
 
 
@@ -81,7 +83,7 @@ class Overlay:
         A new rule is enabled and, without ``before`` and ``after``, the most important of its kind; a
         changed one stays where it is and as it was enabled.
         """
-        known = read_kind(kind)
+        known = read_own_kind(kind)
         rule_id = read_rule_id(rule_id)
         parameters = read_parameters(known, body)
         own = self.rules.get(known, ())
@@ -150,11 +152,11 @@ class Overlay:
 EMPTY = Overlay()
 
 
-def merge(overlay: Overlay, user_id: str) -> Ruleset:
-    """The user's whole ruleset, as under ``global`` in ``m.push_rules``."""
-    ruleset = default_rules(user_id)
-    for kind in KINDS:
-        defaults = ruleset[kind]
+def merge(overlay: Overlay, user_id: str, *, threads: bool = False) -> Ruleset:
+    """The user's whole ruleset, as under ``global`` in ``m.push_rules``. ``threads``: see `default_rules`."""
+    ruleset: Ruleset = {}
+    for name, defaults in default_rules(user_id, threads=threads).items():
+        kind = read_kind(name)
         for rule in defaults:
             key = (kind, rule["rule_id"])
             rule["enabled"] = overlay.enabled.get(key, rule["enabled"])
@@ -165,9 +167,9 @@ def merge(overlay: Overlay, user_id: str) -> Ruleset:
     return ruleset
 
 
-def find_rule(overlay: Overlay, user_id: str, kind: str, rule_id: str) -> Rule:
+def find_rule(overlay: Overlay, user_id: str, kind: str, rule_id: str, *, threads: bool = False) -> Rule:
     """``getPushRule``: one rule of the merged ruleset, or `NotFound`."""
-    for rule in merge(overlay, user_id)[read_kind(kind)]:
+    for rule in merge(overlay, user_id, threads=threads).get(read_kind(kind), ()):
         if rule["rule_id"] == rule_id:
             return rule
     raise NotFound("The push rule was not found")

@@ -2,8 +2,8 @@
 
 The default rules are asked once for all; so is each set of rules that several members share. What comes of it
 are the number of the default rule by which an event notifies, and a `Notice` for whom it is otherwise: who is
-mentioned, highlighted or invited, and whose own rules say something else. So a message in a room of many
-costs one look at it, and as many rows as there are members for whom it is special.
+mentioned, highlighted, invited or subscribed to its thread, and whose own rules say something else. So a
+message in a room of many costs one look at it, and as many rows as there are members for whom it is special.
 
 Judged with what this process knows of the rules: one that has just been changed elsewhere may come too late
 for an event of the same moment.
@@ -13,7 +13,7 @@ Client-Server API, "Push Notifications", "Receiving notifications".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +23,9 @@ from plexus.protocol.format import client_event
 from plexus.protocol.identifiers import server_of
 from plexus.protocol.power_levels import PowerLevels
 from plexus.protocol.predefined_push_rules import KINDS, default_rules
-from plexus.protocol.push_evaluation import DEFAULT_PUSH_RULES, Outcome, PushRules, Verdict
+from plexus.protocol.push_evaluation import Outcome, PushRules, Verdict
 from plexus.protocol.push_event import EventView
+from plexus.protocol.relations import THREAD
 from plexus.protocol.room_versions import ROOM_VERSIONS
 from plexus.rooms.audience import (
     JOIN,
@@ -90,11 +91,21 @@ class Notifier:
         """
         changed = self._changed(write)
         audience = await self._audience(write, audience, changed)
-        judged = _Judging(write, audience, changed, self._ground.settings.server_name)
+        subscribers = await self._subscribers(write) if self._rules.threads and write.relations else {}
+        own = self._ground.settings.server_name
+        judged = _Judging(write, audience, changed, own, self._rules, subscribers)
         for at, row in enumerate(write.events):
             judged.add(at, row)
         write.notify = judged.notify if any(judged.notify) else []
         return after(audience, write, changed)
+
+    async def _subscribers(self, write: RoomWrite) -> dict[int, frozenset[str]]:
+        """Who is subscribed to the thread of each event that is in one."""
+        roots = {each.at: each.parent for each in write.relations if each.rel_type == THREAD}
+        if not roots:
+            return {}
+        found = await self._rules.subscribers(write.ref.room_id, set(roots.values()))
+        return {at: found[root] for at, root in roots.items()}
 
     def _changed(self, write: RoomWrite) -> list[_Changed]:
         own = self._ground.settings.server_name
@@ -136,9 +147,17 @@ class _Judging:
     """The events of one write, in order."""
 
     def __init__(
-        self, write: RoomWrite, audience: Audience, changed: Sequence[_Changed], server_name: str
+        self,
+        write: RoomWrite,
+        audience: Audience,
+        changed: Sequence[_Changed],
+        server_name: str,
+        rules: MemberRules,
+        subscribers: Mapping[int, frozenset[str]],
     ) -> None:
         self.notify: list[int] = []
+        self._default = rules.default
+        self._subscribers = subscribers
         self._write = write
         self._server_name = server_name
         self._audience = audience
@@ -196,8 +215,13 @@ class _Judging:
             content = None if self._levels is None else self._levels.content
             version = ROOM_VERSIONS[self._write.ref.room_version]
             self._power = PowerLevels.of(version, content, self._create)
-        view = EventView(client_event(event), member_count=self._joined, levels=self._power)
-        verdict = DEFAULT_PUSH_RULES.verdict(view)
+        view = EventView(
+            client_event(event),
+            member_count=self._joined,
+            levels=self._power,
+            subscribers=self._subscribers.get(at),
+        )
+        verdict = self._default.verdict(view)
         everybody = verdict.everybody
         number = 0 if everybody is None or not everybody.notify else _NUMBERS.get(everybody.rule_id, 0)
         highlight = bool(number) and everybody is not None and everybody.highlight

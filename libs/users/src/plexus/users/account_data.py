@@ -12,7 +12,7 @@ import orjson
 from plexus.platform.lanes import UserFact
 from plexus.protocol.errors import Forbidden, TooLarge, Unavailable
 from plexus.users.models import AccountData, UserChanges
-from plexus.users.push_rules import PUSH_RULES, PushRuleStore, push_rules_content
+from plexus.users.push_rules import PUSH_RULES, PushRuleStore
 
 _TRIES = 10
 
@@ -109,9 +109,9 @@ class AccountDataStore(PushRuleStore):
         """
         async with self.read() as session:
             rows = await session.fetch(_ALL, {"lane": self.lane(user_id), "user_id": user_id})
-        found = [_account_data(user_id, row) for row in rows]
+        found = [self._account_data(user_id, row) for row in rows]
         if not any(each.type == PUSH_RULES and not each.room_id for each in found):
-            found.append(AccountData("", PUSH_RULES, push_rules_content(user_id, None), 0))
+            found.append(AccountData("", PUSH_RULES, self.push_rules_content(user_id, None), 0))
         return found
 
     async def sync_changes(self, user_id: str, after: int, upto: int) -> UserChanges:
@@ -122,14 +122,13 @@ class AccountDataStore(PushRuleStore):
             rows = await session.fetch(
                 _CHANGED, {"lane": self.lane(user_id), "user_id": user_id, "after": after, "upto": upto}
             )
-        return UserChanges([_account_data(user_id, row) for row in rows])
+        return UserChanges([self._account_data(user_id, row) for row in rows])
 
-
-def _account_data(user_id: str, row: tuple[Any, ...]) -> AccountData:
-    room_id, event_type, content, position = row
-    if room_id is None:
-        return AccountData("", PUSH_RULES, push_rules_content(user_id, content), position)
-    return AccountData(room_id, event_type, content, position)
+    def _account_data(self, user_id: str, row: tuple[Any, ...]) -> AccountData:
+        room_id, event_type, content, position = row
+        if room_id is None:
+            return AccountData("", PUSH_RULES, self.push_rules_content(user_id, content), position)
+        return AccountData(room_id, event_type, content, position)
 
 
 # Push rules stand in a table of their own; a row without a room is theirs.

@@ -26,7 +26,8 @@ _TRIES = 10
 class PushRuleStore(UserStore):
     async def push_rules(self, user_id: str) -> dict[str, Any]:
         """``{"global": {"override": [...], ...}}``: the defaults with the user's changes."""
-        return {"global": merge(await self.push_overlay(user_id), user_id)}
+        overlay = await self.push_overlay(user_id)
+        return {"global": merge(overlay, user_id, threads=self.settings.push.thread_subscriptions)}
 
     async def push_overlay(self, user_id: str) -> Overlay:
         return (await self._stored(user_id))[0]
@@ -57,8 +58,8 @@ class PushRuleStore(UserStore):
             )
         return (EMPTY, 0) if row is None else (Overlay.from_json(orjson.loads(row[0])), row[1])
 
-
-def push_rules_content(user_id: str, stored: bytes | None) -> bytes:
-    """The content of the ``m.push_rules`` event for a sync."""
-    overlay = EMPTY if stored is None else Overlay.from_json(orjson.loads(stored))
-    return orjson.dumps({"global": merge(overlay, user_id)})
+    def push_rules_content(self, user_id: str, stored: bytes | None) -> bytes:
+        """The content of the ``m.push_rules`` event for a sync."""
+        overlay = EMPTY if stored is None else Overlay.from_json(orjson.loads(stored))
+        threads = self.settings.push.thread_subscriptions
+        return orjson.dumps({"global": merge(overlay, user_id, threads=threads)})

@@ -25,7 +25,9 @@ class UserStore:
         self.clock = platform.clock
         self.settings = platform.settings
         self.tokens = TokenCache(platform.clock, platform.settings.sessions.token_cache_entries)
-        self.member_rules = MemberRules(platform.db, self.lane)
+        self.member_rules = MemberRules(
+            platform.db, self.lane, threads=platform.settings.push.thread_subscriptions
+        )
         self.erased = ErasedUsers(platform.db, self.lane, self.is_local)
         self.hasher = PasswordHasher(platform.settings.passwords)
 

@@ -140,7 +140,14 @@ class AccountDataSettings(Section):
 
 
 class PushSettings(Section):
-    """Push gateways."""
+    """Push gateways, and what notifies."""
+
+    thread_subscriptions: bool = Field(
+        default=False,
+        description="Whether a message in a thread notifies only who is subscribed to the thread or "
+        "mentioned (MSC4306). Clients that know nothing of subscriptions then hear no more of threads, so it "
+        "is for deployments whose clients do.",
+    )
 
     plain_http: bool = Field(
         default=False, description="Whether a pusher's gateway may be at an ``http`` address: for tests."

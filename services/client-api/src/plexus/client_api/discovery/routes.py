@@ -12,9 +12,12 @@ router = make_router(tags=["Server administration"])
 
 
 @router.get("/_matrix/client/versions", operation_id="getVersions")
-async def get_versions(_: OptionalUser) -> dict[str, Any]:
+async def get_versions(api: Deps, _: OptionalUser) -> dict[str, Any]:
     """Client-Server API, "API Versions": the same for everybody, with or without a token."""
-    return {"versions": list(service.SPEC_VERSIONS), "unstable_features": dict(service.UNSTABLE_FEATURES)}
+    return {
+        "versions": list(service.SPEC_VERSIONS),
+        "unstable_features": service.unstable_features(api.platform.settings),
+    }
 
 
 @router.get("/.well-known/matrix/client", operation_id="getWellknown")

@@ -43,6 +43,13 @@ UNSTABLE_FEATURES: dict[str, bool] = {
 """What works here and is in none of these versions, by the name that its proposal gives it."""
 
 
+def unstable_features(settings: Settings) -> dict[str, bool]:
+    """These, and what the operator decides."""
+    # A client that sees this flag relies on the push rules of thread subscriptions.
+    threads = {"org.matrix.msc4306": True} if settings.push.thread_subscriptions else {}
+    return {**UNSTABLE_FEATURES, **threads}
+
+
 def well_known_client(settings: Settings) -> dict[str, Any]:
     """``getWellknown``: where the server is, and what the operator adds; `NotFound` if told elsewhere."""
     if not settings.discovery.serve_client:
