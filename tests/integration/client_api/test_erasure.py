@@ -72,6 +72,43 @@ async def test_who_joined_before_still_sees_and_who_joins_later_does_not(
     assert [event["content"] for event in joins] == [{"membership": "leave"}, {"membership": "join"}]
 
 
+async def test_who_came_before_the_erasure_still_sees_what_was_said_before_they_came(
+    house: House, alice: Person, bob: Person, carol: Person
+) -> None:
+    """ "Users which had visibility on those events prior to the erasure are still able to see unredacted
+    copies."
+    """
+    dave, erin = [await house.person(name + alice.user_id[1:].split(":")[0]) for name in ("dave", "erin")]
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    said = await say(alice, room_id, "my secret")
+    for person in (carol, dave):
+        await person.join(room_id)
+    (await dave.post(f"{dave.room(room_id)}/leave")).ok()
+    await erase(house.users, alice)
+    await erin.join(room_id)
+    # That she is banned when all is over does not make it later.
+    (await bob.post(f"{bob.room(room_id)}/ban", {"user_id": alice.user_id})).ok()
+    await dave.join(room_id)
+    for person, sees in ((bob, True), (carol, True), (dave, True), (erin, False)):
+        assert ("body" in (await one(person, room_id, said))["content"]) is sees
+        page = by_id((await messages(person, room_id))["chunk"])
+        assert ("body" in page[said]["content"]) is sees
+
+
+async def test_in_a_room_that_she_had_left_nobody_knows_who_came_before_the_erasure(
+    house: House, alice: Person, bob: Person, carol: Person
+) -> None:
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    said = await say(alice, room_id, "another secret")
+    (await alice.post(f"{alice.room(room_id)}/leave")).ok()
+    await carol.join(room_id)
+    await erase(house.users, alice)
+    assert "body" in (await one(bob, room_id, said))["content"]
+    assert (await one(carol, room_id, said))["content"] == {}
+
+
 async def test_what_she_wrote_in_relations_and_threads(
     house: House, alice: Person, bob: Person, carol: Person
 ) -> None:

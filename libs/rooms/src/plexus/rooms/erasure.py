@@ -2,8 +2,9 @@
 
 Who was joined when an event was sent keeps seeing it as it is, so members pay nothing: only where somebody is
 shown events of a time at which they were not joined is anybody asked who is erased. Who that is comes through
-a port. The state of the room stays what it is, but for the member events in which the erased user speaks of
-themselves.
+a port. When the erasure came the room knows: an account that is closed leaves it. Who joined before that had
+seen the event, and sees it still. The state of the room stays what it is, but for the member events in which
+the erased user speaks of themselves.
 
 Client-Server API, ``POST /account/deactivate``, ``erase``.
 """
@@ -13,9 +14,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from plexus.rooms.ground import Ground
+from plexus.rooms.packing import int4
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import Place, RoomRef
-from plexus.rooms.visibility import Viewer
+from plexus.rooms.visibility import NOW, Viewer
+
+# Until when somebody was in the room. What came after, a ban say, tells nothing of the erasure.
+_LEFT = """
+SELECT q.i - 1, max(m.to_ordinal)
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[], %(users)s::text[])
+       WITH ORDINALITY AS q (lane, room, user_id, i)
+  JOIN rooms.membership m
+    ON m.lane = q.lane AND m.room = q.room AND m.user_id = q.user_id AND m.membership = 1
+ GROUP BY q.i
+"""
 
 
 class ErasedUsers(Protocol):
@@ -51,7 +64,8 @@ class Said(Protocol):
 
 
 class Erasure:
-    def __init__(self, users: ErasedUsers) -> None:
+    def __init__(self, ground: Ground, users: ErasedUsers) -> None:
+        self._ground = ground
         self._users = users
 
     async def withheld(
@@ -62,7 +76,27 @@ class Erasure:
         if not late:
             return set()
         erased = await self._users.among({event.sender for event in late})
-        return {(event.ref, event.num) for event in late if event.sender in erased}
+        late = [event for event in late if event.sender in erased]
+        if not late:
+            return set()
+        left = await self._left({(event.ref, event.sender) for event in late})
+        return {
+            (event.ref, event.num)
+            for event in late
+            if not _had_seen(eyes[event.ref], event, left.get((event.ref, event.sender)))
+        }
+
+    async def _left(self, who: Collection[tuple[RoomRef, str]]) -> dict[tuple[RoomRef, str], int]:
+        """The ordinals at which users were last made to leave rooms; nothing of who is still in one."""
+        asked = list(who)
+        params = {
+            "lanes": int4([ref.lane for ref, _ in asked]),
+            "rooms": int4([ref.room for ref, _ in asked]),
+            "users": [user_id for _, user_id in asked],
+        }
+        async with self._ground.db.read() as session:
+            rows = await session.fetch(_LEFT, params)
+        return {asked[i]: ordinal for i, ordinal in rows if ordinal != NOW}
 
     async def shown(self, eyes: Mapping[RoomRef, Viewer], events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """These events, decorated before, as a viewer is to see them."""
@@ -74,6 +108,16 @@ class Erasure:
 
 def _is_own_word(event: Said) -> bool:
     return event.state_key is None or (event.type == "m.room.member" and event.state_key == event.sender)
+
+
+def _had_seen(eyes: Viewer, event: Said, left: int | None) -> bool:
+    """Whether the viewer came between the event and the end of its sender."""
+    if left is None or event.ordinal is None:
+        return False
+    return any(
+        interval.membership == "join" and event.ordinal < interval.start < left
+        for interval in eyes.memberships
+    )
 
 
 def _came_later(eyes: Viewer, event: Said) -> bool:

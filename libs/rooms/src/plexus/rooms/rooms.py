@@ -71,7 +71,7 @@ class Rooms:
     ) -> None:
         self._ground = ground
         self._refs = Refs(ground)
-        self._erasure = Erasure(erased or NobodyErased())
+        self._erasure = Erasure(ground, erased or NobodyErased())
         self._events = EventReader(ground, self._erasure)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
