@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,6 +55,11 @@ class Load:
         return sum(watcher.failures for watcher in self.watchers) + sum(
             ledger.failures for ledger in self.ledgers
         )
+
+    @property
+    def complaints(self) -> dict[str, int]:
+        """What syncs failed with, and how often."""
+        return dict(Counter(f"{type(w).__name__}: {why}" for w in self.watchers for why in w.failed))
 
     async def strike(
         self,
@@ -120,30 +125,39 @@ async def storm(
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         ledgers = await make_ledgers(session, base_url, senders)
         watchers = await make_watchers(session, base_url, ledgers, members)
-        load = Load(ledgers, watchers)
-        stop_sends, stop_syncs = asyncio.Event(), asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            sending = [group.create_task(ledger.send_until(stop_sends, "storm", pause)) for ledger in ledgers]
-            for watcher in watchers:
-                group.create_task(watcher.run(stop_syncs))
-            try:
-                await asyncio.sleep(1)
-                yield load
-                stop_sends.set()
-                await asyncio.gather(*sending)
-                for ledger in ledgers:
-                    await ledger.retry_all()
-                deliveries = await check_told(ledgers, watchers, patience)
-            finally:
-                # The polls that are held end by a last message to everybody.
-                stop_sends.set()
-                stop_syncs.set()
-                for room_id in dict.fromkeys(ledger.room_id for ledger in ledgers):
-                    sender = next(ledger for ledger in ledgers if ledger.room_id == room_id)
-                    await sender.send("the end")
-        await check(ledgers)
-        print(
-            f"{load.answered} sends answered, {deliveries} deliveries, each once and in order; "
-            f"{load.failures} requests failed on the way",
-            flush=True,
-        )
+        async with going_on(ledgers, watchers, pause, patience) as load:
+            yield load
+
+
+@asynccontextmanager
+async def going_on(
+    ledgers: list[Ledger], watchers: list[Watcher], pause: float, patience: float
+) -> AsyncIterator[Load]:
+    """The load of these senders and watchers, who have begun, and the proof at its end."""
+    load = Load(ledgers, watchers)
+    stop_sends, stop_syncs = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        sending = [group.create_task(ledger.send_until(stop_sends, "storm", pause)) for ledger in ledgers]
+        for watcher in watchers:
+            group.create_task(watcher.run(stop_syncs))
+        try:
+            await asyncio.sleep(1)
+            yield load
+            stop_sends.set()
+            await asyncio.gather(*sending)
+            for ledger in ledgers:
+                await ledger.retry_all()
+            deliveries = await check_told(ledgers, watchers, patience)
+        finally:
+            # The polls that are held end by a last message to everybody.
+            stop_sends.set()
+            stop_syncs.set()
+            for room_id in dict.fromkeys(ledger.room_id for ledger in ledgers):
+                sender = next(ledger for ledger in ledgers if ledger.room_id == room_id)
+                await sender.send("the end")
+    await check(ledgers)
+    print(
+        f"{load.answered} sends answered, {deliveries} deliveries, each once and in order; "
+        f"{load.failures} requests failed on the way",
+        flush=True,
+    )

@@ -35,23 +35,35 @@ class Watcher:
     """By room the event told last, of any type: where a gap begins."""
     heard_at: dict[str, float] = field(default_factory=dict)
     """By event id the monotonic time when it came."""
-    failures: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Why requests had no answer, or 5xx."""
+    poll_ms: int = POLL_MS
+
+    @property
+    def failures(self) -> int:
+        return len(self.failed)
+
+    async def begin(self) -> None:
+        """Take the first token: what is sent from now on must be told."""
+        self._take(await self.client.sync(filter=FILTER), {})
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                answer = await self.client.sync(self.since, timeout_ms=POLL_MS, filter=FILTER)
-                gaps = await self._gaps(answer)
-            except (aiohttp.ClientError, TimeoutError):
-                self.failures += 1
+                await self._poll()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.failed.append(repr(error))
                 await asyncio.sleep(AGAIN)
             except MatrixError as error:
                 if error.status < 500:
                     raise
-                self.failures += 1
+                self.failed.append(str(error))
                 await asyncio.sleep(AGAIN)
-            else:
-                self._take(answer, gaps)
+
+    async def _poll(self) -> None:
+        """Ask once, and note what was told. Nothing is noted of an answer that did not come whole."""
+        answer = await self.client.sync(self.since, timeout_ms=self.poll_ms, filter=FILTER)
+        self._take(answer, await self._gaps(answer))
 
     async def _gaps(self, answer: Json) -> dict[str, list[Json]]:
         """What limited timelines leave out, oldest first, back to the event told last."""
@@ -60,29 +72,83 @@ class Watcher:
             timeline = room["timeline"]
             if not timeline.get("limited") or room_id not in self.last:
                 continue
-            missing: list[Json] = []
-            start = timeline["prev_batch"]
-            while start is not None:
-                path = f"client/v3/rooms/{quote(room_id, safe='')}/messages"
-                page = await self.client.request("GET", path, query={"dir": "b", "limit": 200, "from": start})
-                ids = [event["event_id"] for event in page["chunk"]]
-                if self.last[room_id] in ids:
-                    missing += page["chunk"][: ids.index(self.last[room_id])]
-                    break
-                missing += page["chunk"]
-                start = page.get("end")
-            found[room_id] = missing[::-1]
+            found[room_id] = await self._gap(room_id, timeline["prev_batch"])
         return found
 
+    async def _gap(self, room_id: str, start: str | None) -> list[Json]:
+        """What lies between the event told last in a room and this place, oldest first."""
+        missing: list[Json] = []
+        while start is not None:
+            path = f"client/v3/rooms/{quote(room_id, safe='')}/messages"
+            page = await self.client.request("GET", path, query={"dir": "b", "limit": 200, "from": start})
+            ids = [event["event_id"] for event in page["chunk"]]
+            if self.last[room_id] in ids:
+                missing += page["chunk"][: ids.index(self.last[room_id])]
+                break
+            missing += page["chunk"]
+            start = page.get("end")
+        return missing[::-1]
+
     def _take(self, answer: Json, gaps: dict[str, list[Json]]) -> None:
-        now = time.monotonic()
         self.since = answer["next_batch"]
         for room_id, room in answer.get("rooms", {}).get("join", {}).items():
-            for event in [*gaps.get(room_id, ()), *room["timeline"]["events"]]:
-                self.last[room_id] = event["event_id"]
-                if event["type"] == "m.room.message":
-                    self.told[room_id].append(event["event_id"])
-                    self.heard_at.setdefault(event["event_id"], now)
+            self._note(room_id, [*gaps.get(room_id, ()), *room["timeline"]["events"]])
+
+    def _note(self, room_id: str, events: list[Json]) -> None:
+        now = time.monotonic()
+        for event in events:
+            self.last[room_id] = event["event_id"]
+            if event["type"] == "m.room.message":
+                self.told[room_id].append(event["event_id"])
+                self.heard_at.setdefault(event["event_id"], now)
+
+
+@dataclass
+class SlidingWatcher(Watcher):
+    """The same by sliding sync: all rooms in one list. A connection that has to begin anew fails the test."""
+
+    async def begin(self) -> None:
+        await self._slide(0)
+
+    async def _poll(self) -> None:
+        await self._slide(self.poll_ms)
+
+    async def _slide(self, timeout_ms: int) -> None:
+        wanted = {"required_state": {}, "timeline_limit": 50, "range": [0, 99]}
+        body = {"lists": {"all": wanted}, "timeout": timeout_ms}
+        if self.since is not None:
+            body["pos"] = self.since
+        answer = await self.client.request("POST", "client/v4/sync", body, timeout=timeout_ms / 1000 + 60)
+        rooms = answer["rooms"]
+        gaps = {
+            room_id: await self._gap(room_id, room["prev_batch"])
+            for room_id, room in rooms.items()
+            if room.get("limited") and room_id in self.last
+        }
+        self.since = answer["pos"]
+        for room_id, room in rooms.items():
+            self._note(room_id, [*gaps.get(room_id, ()), *room.get("timeline", ())])
+
+
+@dataclass
+class EventsWatcher(Watcher):
+    """The same by the event stream of old."""
+
+    async def begin(self) -> None:
+        await super().begin()
+        await self._stream(0)
+
+    async def _poll(self) -> None:
+        await self._stream(self.poll_ms)
+
+    async def _stream(self, timeout_ms: int) -> None:
+        query = {"from": self.since, "timeout": timeout_ms}
+        answer = await self.client.request(
+            "GET", "client/v3/events", query=query, timeout=timeout_ms / 1000 + 60
+        )
+        self.since = answer["end"]
+        for event in answer["chunk"]:
+            self._note(event["room_id"], [event])
 
 
 async def make_watchers(
@@ -101,7 +167,7 @@ async def make_watchers(
             await client.join(rooms[number % len(rooms)])
         watchers.append(Watcher(client))
     for watcher in watchers:
-        watcher._take(await watcher.client.sync(filter=FILTER), {})
+        await watcher.begin()
     return watchers
 
 

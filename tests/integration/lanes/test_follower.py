@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest_asyncio
 from plexus.platform.lanes import (
@@ -257,6 +258,58 @@ async def test_an_asynchronous_handler_gets_one_call_at_a_time(
     assert most == 1
     for lane in (7, 8):
         assert seen.positions(ROOM, lane) == list(range(start[lane] + 1, start[lane] + 11))
+
+
+async def test_what_comes_while_the_handler_is_busy_takes_bounded_memory_and_is_delivered(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    seen, going_on = Seen(), asyncio.Event()
+
+    async def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
+        await going_on.wait()
+        seen(family, lane, facts)
+
+    limit = 20_000
+    follower = follow(handler, waiting_bytes=limit, idle_poll=0.2)
+    await follower.start()
+    start = {lane: follower.position(ROOM, lane) for lane in (7, 8)}
+    for n in range(60):
+        group = await write(db, lanes, 7 + n % 2)
+        body = replace(group.facts[0], body=bytes(1_000))
+        lanes.fanout.publish(replace(group, facts=(body,)))
+        assert follower.waiting_bytes <= limit
+    assert follower.waiting_bytes > limit / 4
+    assert follower.stats.dropped > 20
+    await until(lambda: follower.behind > 1)
+    going_on.set()
+    await until(lambda: all(follower.position(ROOM, lane) == start[lane] + 30 for lane in (7, 8)))
+    for lane in (7, 8):
+        assert seen.positions(ROOM, lane) == list(range(start[lane] + 1, start[lane] + 31))
+    assert follower.waiting_bytes == 0
+    await until(lambda: follower.behind == 0)
+
+
+async def test_a_lane_that_stands_still_is_behind_by_the_time_that_it_stands(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    fails = True
+
+    def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
+        if lane == 9 and fails:
+            raise RuntimeError("not now")
+
+    follower = follow(handler, idle_poll=0.2)
+    await follower.start()
+    assert follower.behind == 0
+    began = time.monotonic()
+    await write(db, lanes, 9)
+    await until(lambda: follower.behind > 1.5)
+    assert follower.behind <= time.monotonic() - began + 0.4
+    # Whatever happens in other lanes meanwhile.
+    lanes.fanout.publish(await write(db, lanes, 10))
+    assert follower.behind > 1.5
+    fails = False
+    await until(lambda: follower.behind == 0)
 
 
 async def test_facts_whose_handler_failed_come_again(

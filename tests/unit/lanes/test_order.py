@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import example, given
 from hypothesis import strategies as st
 from plexus.platform.lanes import Fact
-from plexus.platform.lanes.order import LaneOrder
+from plexus.platform.lanes.order import LaneOrder, size_of
 
 KEY = ("r", 0)
 
@@ -50,6 +50,21 @@ def test_a_hole_is_noted_once_and_forgotten_when_it_closes() -> None:
     assert order.due(12.0) == {KEY: 6}
     assert offer(order, run(5, 4), now=13.0) == [7, 8]
     assert order.due(99.0) == {}
+
+
+def test_what_waits_behind_a_hole_takes_bounded_memory() -> None:
+    body = bytes(1_000)
+    facts = [[Fact(position, 1, "!a:x", body=body)] for position in range(2, 12)]
+    order = LaneOrder({KEY: 0}, limit=5_000)
+    for each in facts:
+        assert offer(order, each) == []
+    assert order.waiting == 4 * size_of(facts[0]) <= 5_000
+    # Again, and more of it: counted once.
+    assert offer(order, facts[0]) == []
+    assert order.waiting == 4 * size_of(facts[0])
+    assert offer(order, run(1, 1)) == [1, 2, 3, 4, 5]
+    assert order.waiting == 0
+    assert order.due(0) == {KEY: 5}
 
 
 def test_known_to_be_behind() -> None:

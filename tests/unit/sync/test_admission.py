@@ -117,3 +117,32 @@ async def test_a_turn_is_not_lost_with_a_client_that_leaves() -> None:
     await settle()
     await last.finish()
     assert (into.running, into.waiting) == (0, 0)
+
+
+async def test_none_is_begun_while_the_replica_is_behind_the_lanes() -> None:
+    behind = False
+
+    def check_lag() -> None:
+        if behind:
+            raise Unavailable("This replica is behind")
+
+    refused = CounterCell()
+    into = Admission(SyncSettings(initial_concurrency=1), refused, check_lag)
+    first, waits = Sync(into, "@a:x"), Sync(into, "@b:x")
+    await settle()
+    behind = True
+    late = Sync(into, "@c:x")
+    await settle()
+    with pytest.raises(Unavailable):
+        await late.task
+    # What is being made goes on; who waited for a turn is sent away when it comes.
+    await first.finish()
+    with pytest.raises(Unavailable):
+        await waits.task
+    assert refused.value == 2
+    assert (into.running, into.waiting) == (0, 0)
+    behind = False
+    again = Sync(into, "@b:x")
+    await settle()
+    assert again.begun
+    await again.finish()

@@ -79,6 +79,7 @@ class Users(
             name="users",
             on_generation=self._begin_generation,
             idle_poll=_IDLE_POLL,
+            waiting_bytes=platform.settings.facts.waiting_mb * 1024 * 1024,
         )
         observe_follower(platform.telemetry.metrics, self._follower)
         self._confirming: asyncio.Task[None] | None = None

@@ -7,13 +7,16 @@ the queue full, or waits in vain, is answered 503 with a time to come back, and 
 A device asks again when its request has taken too long for it, and nobody reads the older answer. So a newer
 initial sync of a device ends its older one: at once where it waits, between two batches of rooms where it is
 being made. A user has no more than ``initial_per_user`` at a time.
+
+While the replica is behind the lanes it begins none: what it would tell is old, and making it would put it
+further behind.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from plexus.platform.settings import SyncSettings
@@ -52,9 +55,14 @@ class Place:
 
 
 class Admission:
-    """``refused`` counts those who were sent away."""
+    """``refused`` counts those who were sent away. ``check_lag`` raises `Unavailable` while the replica is
+    behind.
+    """
 
-    def __init__(self, settings: SyncSettings, refused: CounterCell) -> None:
+    def __init__(
+        self, settings: SyncSettings, refused: CounterCell, check_lag: Callable[[], None] = lambda: None
+    ) -> None:
+        self._check_lag = check_lag
         self._most = settings.initial_concurrency
         self._most_waiting = settings.initial_waiting
         self._patience = settings.initial_wait_seconds
@@ -80,6 +88,7 @@ class Admission:
             await self._take_turn(place)
             try:
                 place.check()
+                self._check_behind()
                 yield place
             finally:
                 self._pass_on()
@@ -89,7 +98,15 @@ class Admission:
             if not mine:
                 del self._places[user_id]
 
+    def _check_behind(self) -> None:
+        try:
+            self._check_lag()
+        except Unavailable:
+            self._refused.add()
+            raise
+
     def _enter(self, user_id: str, place: Place) -> None:
+        self._check_behind()
         mine = self._places.get(user_id, [])
         for older in mine:
             if place.replaces(older):

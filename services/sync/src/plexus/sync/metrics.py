@@ -5,6 +5,7 @@ from __future__ import annotations
 from plexus.platform.telemetry import Telemetry
 from plexus.sync.admission import Admission
 from plexus.sync.replica import Replica
+from plexus.sync.turns import Turns
 
 
 class Metrics:
@@ -32,14 +33,17 @@ class Metrics:
         ).labels()
         metrics.gauge("plexus.sync.held", lambda: replica.held, "1", "Long polls held.")
         metrics.gauge("plexus.sync.views", lambda: len(replica.interest.views), "1", "Users kept in memory.")
-        metrics.gauge("plexus.sync.tail", lambda: replica.rooms.bytes, "By", "Recent facts of rooms.")
+        metrics.gauge("plexus.sync.tail", lambda: replica.tail_bytes, "By", "Recent facts.")
         metrics.gauge(
             "plexus.sync.fragments", lambda: replica.fragments.bytes, "By", "Sections of rooms kept."
         )
         metrics.gauge("plexus.sync.fragments.hits", lambda: replica.fragments.hits, "1", "Sections found.")
         metrics.gauge("plexus.sync.fragments.misses", lambda: replica.fragments.misses, "1", "Sections made.")
 
-    def observe(self, admission: Admission) -> None:
+    def observe(self, admission: Admission, turns: Turns) -> None:
+        self._metrics.gauge(
+            "plexus.sync.turns.waiting", lambda: turns.waiting, "1", "Requests that wait to be looked into."
+        )
         self._metrics.gauge(
             "plexus.sync.full.running", lambda: admission.running, "1", "Initial syncs in work."
         )

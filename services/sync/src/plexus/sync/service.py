@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
 
@@ -47,6 +48,7 @@ from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.typing import TypingStream
 from plexus.sync.streams.unread import UnreadStream
 from plexus.sync.streams.user_facts import user_facts
+from plexus.sync.turns import Turns
 from plexus.users import NO_RULES, Users, Watch
 from plexus.users.presence import STATES
 
@@ -77,12 +79,14 @@ class SyncService:
         self._access = users.tokens
         self._stop_watching: Callable[[], None] | None = None
         self._arrivals = count()
+        self.draining = False
+        self.turns = Turns(self._settings.turns)
         self.replica = Replica(platform, rooms)
         self.metrics = Metrics(platform.telemetry, self.replica)
         self._filters = FilterCache(users.filter)
         self._tokens = Tokens(platform.log, self.replica, self._settings.reach_seconds)
-        self.admission = Admission(self._settings, self.metrics.refused)
-        self.metrics.observe(self.admission)
+        self.admission = Admission(self._settings, self.metrics.refused, self.replica.check_lag)
+        self.metrics.observe(self.admission, self.turns)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self.unread_stream = UnreadStream(self.replica, rooms)
         self.room_stream = RoomStream(self.replica, rooms, builder)
@@ -110,7 +114,12 @@ class SyncService:
         self._stop_watching = self._access.watch(watch)
 
     async def drain(self) -> None:
-        """Answer all held polls with what they have. Those that come later are not held."""
+        """Answer all held polls with what they have. Those that come later are not held.
+
+        Between the failure of readiness and this all goes on as before: a poll that was answered at once
+        meanwhile would come back here at once, as the gateway has not noticed yet.
+        """
+        self.draining = True
         self.replica.wake_all()
 
     async def stop(self) -> None:
@@ -125,9 +134,10 @@ class SyncService:
 
         Who asks is told by ``authenticate``, again whenever the token may have become void meanwhile.
         """
-        requester = await authenticate()
-        self.note_presence(requester, request.set_presence, request.timeout)
-        sync_filter = await self._filters.get(requester.user_id, request.filter)
+        async with self.turns:
+            requester = await authenticate()
+            self.note_presence(requester, request.set_presence, request.timeout)
+            sync_filter = await self._filters.get(requester.user_id, request.filter)
         await self.reach_writes(requester.user_id)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
         asker = _Asker(
@@ -173,10 +183,6 @@ class SyncService:
     def now_ms(self) -> int:
         return self._platform.clock.now_ms()
 
-    @property
-    def draining(self) -> bool:
-        return self._platform.drain.draining
-
     async def since(self, token: str) -> Since:
         """What a token stands for. `InvalidParam` for what is none."""
         return await self._tokens.since(token)
@@ -191,7 +197,7 @@ class SyncService:
 
     async def reach_writes(self, user_id: str) -> None:
         """Wait until this view has seen what the user wrote: up to their marks, or if those are not known up
-        to everything that is written by now.
+        to everything that is written by now. `Unavailable` if a replica that is behind does not come so far.
         """
         marks = await self._platform.marks.get(user_id)
         if marks is None:
@@ -199,8 +205,8 @@ class SyncService:
             heads = await self._platform.log.heads(primary=True)
             await self.replica.begins(heads.generation, self._settings.reach_seconds)
             marks = {(family, lane): p for family in FAMILIES for lane, p in enumerate(heads.of(family))}
-        if marks:
-            await self.replica.reach(marks, self._settings.reach_seconds)
+        if marks and not await self.replica.reach(marks, self._settings.reach_seconds):
+            self.replica.check_lag()
 
     async def _incremental(self, asker: _Asker, since: Since, request: SyncRequest) -> Response | None:
         """What happened since a token, once there is something; None if that cannot be told any more."""
@@ -212,14 +218,15 @@ class SyncService:
             if after.generation != self.replica.generation:
                 since = await self._tokens.since(after.token(since.to_device, after.shows))
                 continue
-            view = await self.view(asker.requester.user_id, asker.requester.lane)
-            self._begin_members(asker, view, token)
-            answer = self._answer(asker, view, since, after)
-            await self._add_changes(answer, after)
-            await asker.authenticate()
+            async with self.turns if poll is None else nullcontext():
+                view = await self.view(asker.requester.user_id, asker.requester.lane)
+                self._begin_members(asker, view, token)
+                answer = self._answer(asker, view, since, after)
+                await self._add_changes(answer, after)
+                await asker.authenticate()
             if answer.tells_something or loop.time() >= deadline or self.draining:
                 if poll is not None and answer.tells_something:
-                    self._delivered(poll, loop.time())
+                    self.delivered(poll)
                 return self._finish(asker, answer)
             since = Since(answer.cut, answer.to_device)
             # What was seen while the token was read has woken nobody: then look again. Revocations are in the
@@ -227,16 +234,26 @@ class SyncService:
             if self.replica.is_abreast(answer.cut, view):
                 del answer
                 poll = Poll(asker.requester.device_id, loop.create_future(), asker.kind, asker.arrival)
-                await self.replica.hold(view, poll, deadline)
+                await self.hold(view, poll, deadline)
                 if poll.superseded:
-                    self.metrics.ended.add()
                     deadline = 0
         return None
 
-    def _delivered(self, poll: Poll, now: float) -> None:
+    def count_answer(self, since: Cut, cut: Cut) -> None:
+        """A sync tells what is new between these, from the tail or not."""
+        in_tail = self.replica.span(since, cut).in_tail
+        (self.metrics.tail if in_tail else self.metrics.database).add()
+
+    async def hold(self, view: UserView, poll: Poll, deadline: float) -> None:
+        """`Replica.hold`, counted."""
+        await self.replica.hold(view, poll, deadline)
+        if poll.superseded:
+            self.metrics.ended.add()
+
+    def delivered(self, poll: Poll) -> None:
         """A held poll is answered with what woke it."""
         if poll.woken:
-            self.metrics.wakes.record(now - poll.woken)
+            self.metrics.wakes.record(asyncio.get_running_loop().time() - poll.woken)
         if poll.cause is not None:
             self._platform.telemetry.deliver(poll.cause.span, "deliver", poll.cause.woken_ns, {})
 
@@ -247,8 +264,7 @@ class SyncService:
                 self._typing.changes(answer, since)
                 await self._presence.changes(answer, since)
             return
-        in_tail = self.replica.span(since, answer.cut).in_tail
-        (self.metrics.tail if in_tail else self.metrics.database).add()
+        self.count_answer(since, answer.cut)
         facts = user_facts(self.replica, answer, since)
         await self.room_stream.changes(answer, since)
         await self._receipts.changes(answer, since)

@@ -11,6 +11,10 @@
 4. A generation that is new to us: the positions are cut back to where it began, `on_generation` is called so
    that the owner drops tails and caches, and the facts come again from there.
 
+What arrives and cannot be delivered yet, because it lies beyond a hole or the handler is busy, waits in
+memory up to a number of bytes. More is dropped: the lane is then behind, and reads it from PostgreSQL in
+pieces.
+
 A lane whose floor has risen above its position cannot be continued: `on_generation` is called too, with the
 same generation twice, and the lane goes on from its floor.
 """
@@ -31,7 +35,7 @@ from typing import Literal, Protocol
 from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import LaneFanout, Subscription
 from plexus.platform.lanes.log import LaneLog
-from plexus.platform.lanes.order import LaneKey, LaneOrder
+from plexus.platform.lanes.order import LaneKey, LaneOrder, size_of
 from plexus.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ _FAN_OUT_HEALS_AFTER = 1.0
 _FAN_OUT_SILENT_AFTER = 1.0
 _RETRY_AFTER = 1.0
 _MOST_ARRIVED = 10_000
+WAITING_BYTES = 64 * 1024 * 1024
 
 
 class HasLanes(Protocol):
@@ -56,11 +61,14 @@ class HasLanes(Protocol):
 
 @dataclass(slots=True)
 class FollowerStats:
-    """Counted since the start. ``broken`` must stay 0: it counts holes in the log itself."""
+    """Counted since the start. ``broken`` must stay 0: it counts holes in the log itself. ``dropped`` are
+    groups that came while the handler was busy and found no room.
+    """
 
     delivered: int = 0
     read: int = 0
     overtaken: int = 0
+    dropped: int = 0
     polls: int = 0
     generations: int = 0
     failures: int = 0
@@ -74,7 +82,8 @@ class Follower:
 
     ``start`` is "head" (what is committed from now on) or positions by (family, lane) in the newest
     generation; lanes not named begin at their head. ``on_generation(old, new)`` is called before facts of
-    ``new`` come; ``on_trace(group)`` when a traced group arrives, before its facts are delivered.
+    ``new`` come; ``on_trace(group)`` when a traced group arrives, before its facts are delivered. Half of
+    ``waiting_bytes`` is for what waits behind holes, half for what comes while the handler is busy.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class Follower:
         patience: float = 0.2,
         idle_poll: float = 1.0,
         busy_poll: float = 0.1,
+        waiting_bytes: int = WAITING_BYTES,
     ) -> None:
         self.name = name
         self.families = tuple(families)
@@ -106,8 +116,10 @@ class Follower:
         self._patience = patience
         self._idle_poll = idle_poll
         self._busy_poll = busy_poll
-        self._order = LaneOrder({})
+        self._waiting_bytes = waiting_bytes // 2
+        self._order = LaneOrder({}, self._waiting_bytes)
         self._arrived: deque[Group] = deque()
+        self._arrived_bytes = 0
         self._inflight: tuple[Awaitable[None], LaneKey, int] | None = None
         self._held = True  # nothing is delivered from the fan-out's call-back while this holds
         self._new_generation = False
@@ -116,6 +128,9 @@ class Follower:
         self._read_upto: dict[LaneKey, int] = {}
         self._heads: dict[LaneKey, int] = {}
         self._heads_read = 0.0
+        self._goal: tuple[float, dict[LaneKey, int]] | None = None
+        """Heads that were not reached yet when last looked at, and as of when they are."""
+        self._abreast = math.inf
         self._waiters: dict[LaneKey, list[tuple[int, int, asyncio.Future[bool]]]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
@@ -127,9 +142,10 @@ class Follower:
         self._subscription = self._fanout.subscribe(self.families, self._on_group)
         self.generation = self._log.generation()
         heads = await self._log.heads()
-        now = time.monotonic()
+        now = self._abreast = time.monotonic()
         head = self._take_heads(heads)
-        self._order = LaneOrder({key: self._start.get(key, position) for key, position in head.items()})
+        positions = {key: self._start.get(key, position) for key, position in head.items()}
+        self._order = LaneOrder(positions, self._waiting_bytes)
         for key, position in head.items():
             self._order.note_behind(key, position, now - self._hole_wait)
         if heads.generation != self.generation:
@@ -166,6 +182,21 @@ class Follower:
         """Seconds since PostgreSQL's heads were last read; 0 before the start."""
         return time.monotonic() - self._heads_read if self._heads_read else 0.0
 
+    @property
+    def behind(self) -> float:
+        """For how many seconds this follower is behind PostgreSQL: all that was committed longer ago is
+        delivered. 0 while nothing is known to be missing; what is not looked for, because the handler is busy
+        or PostgreSQL away, counts as missing after two rounds.
+        """
+        reached = self._goal is None or self._reaches(self._goal)
+        age = max(0.0, time.monotonic() - self._abreast)
+        return 0.0 if reached and age <= 2 * self._idle_poll + 0.5 else age
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory for what has arrived and cannot be delivered yet."""
+        return self._arrived_bytes + self._order.waiting
+
     async def wait_for(self, family: str, lane: int, position: int, timeout: float) -> bool:
         """Wait until the lane has reached ``position``: True, or False after ``timeout`` seconds or when a
         new generation came in between. Reads PostgreSQL if the fan-out does not bring it soon.
@@ -196,8 +227,12 @@ class Follower:
     def _on_group(self, group: Group) -> None:
         self._heard = time.monotonic()
         if self._held:
-            if len(self._arrived) < _MOST_ARRIVED:
+            size = size_of(group.facts)
+            if len(self._arrived) < _MOST_ARRIVED and self._arrived_bytes + size <= self._waiting_bytes:
                 self._arrived.append(group)
+                self._arrived_bytes += size
+            else:
+                self.stats.dropped += 1
         else:
             self._accept(group)
 
@@ -300,7 +335,9 @@ class Follower:
         self._wake.clear()
         await self._finish_inflight()
         while self._arrived and not self._stopping:
-            self._accept(self._arrived.popleft())
+            group = self._arrived.popleft()
+            self._arrived_bytes -= size_of(group.facts)
+            self._accept(group)
             await self._finish_inflight()
         self._held = self._stopping
 
@@ -332,13 +369,23 @@ class Follower:
         now = time.monotonic()
         arriving = now < self._heard + _FAN_OUT_SILENT_AFTER
         since = now + self._patience - self._hole_wait if arriving else now
-        for key, head in self._take_heads(heads).items():
+        for key, head in self._take_heads(heads, max_age).items():
             self._order.note_behind(key, head, since, patiently=arriving)
 
-    def _take_heads(self, heads: Heads) -> dict[LaneKey, int]:
+    def _take_heads(self, heads: Heads, max_age: float = 0.0) -> dict[LaneKey, int]:
         self._heads = {(f, lane): head for f in self.families for lane, head in enumerate(heads.of(f))}
         self._heads_read = time.monotonic()
+        if self._goal is None or self._reaches(self._goal):
+            self._goal = (self._heads_read - max_age, self._heads)
         return self._heads
+
+    def _reaches(self, goal: tuple[float, Mapping[LaneKey, int]]) -> bool:
+        """Whether all of it is delivered; then that is as far as we are known to be abreast."""
+        as_of, heads = goal
+        if any(head > self._order.position[key] for key, head in heads.items()):
+            return False
+        self._abreast = as_of
+        return True
 
     async def _read(self, due: Mapping[LaneKey, int]) -> bool:
         """Read what these lanes lack; True if there was something, so the fan-out does not bring all."""
@@ -400,10 +447,11 @@ class Follower:
         for key, position in self._order.position.items():
             head = heads.of(key[0])[key[1]]
             positions[key] = head if cut is None else min(position, cut.heads_of(key[0])[key[1]])
-        self._order = LaneOrder(positions)
+        self._order = LaneOrder(positions, self._waiting_bytes)
         self._read_upto.clear()
         self.generation = heads.generation
         now = time.monotonic()
+        self._goal = None
         for key, head in self._take_heads(heads).items():
             self._order.note_behind(key, head, now - self._hole_wait)
         self._refuse_waiters()

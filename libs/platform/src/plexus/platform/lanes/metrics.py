@@ -8,7 +8,7 @@ from plexus.platform.lanes.follower import Follower
 from plexus.platform.lanes.segments import Segments
 from plexus.platform.telemetry.metrics import Attributes, Metrics
 
-_COUNTS = ("delivered", "read", "overtaken", "polls", "generations", "failures", "broken")
+_COUNTS = ("delivered", "read", "overtaken", "dropped", "polls", "generations", "failures", "broken")
 
 
 def observe_follower(metrics: Metrics, follower: Follower) -> None:
@@ -22,6 +22,18 @@ def observe_follower(metrics: Metrics, follower: Follower) -> None:
     name = (("follower", follower.name),)
     lag, age = "plexus.lanes.follower.lag", "plexus.lanes.follower.heads_age"
     metrics.gauge(lag, lambda: {name: follower.lag}, "{fact}", "Behind PostgreSQL, as of the last look.")
+    metrics.gauge(
+        "plexus.lanes.follower.behind",
+        lambda: {name: follower.behind},
+        "s",
+        "All that was committed longer ago is delivered; 0 if nothing is known to be missing.",
+    )
+    metrics.gauge(
+        "plexus.lanes.follower.waiting",
+        lambda: {name: follower.waiting_bytes},
+        "By",
+        "Facts that have arrived and cannot be delivered yet.",
+    )
     metrics.gauge(age, lambda: {name: follower.heads_age}, "s", "Since the last look at PostgreSQL's heads.")
 
 

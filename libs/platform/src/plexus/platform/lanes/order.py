@@ -12,6 +12,13 @@ from plexus.platform.lanes.facts import Fact
 LaneKey = tuple[str, int]
 
 _MOST_PARKED = 1_000
+_OVERHEAD = 200
+"""Bytes that a fact costs besides its data and body, roughly."""
+
+
+def size_of(facts: Sequence[Fact]) -> int:
+    """What facts that wait cost in memory, in bytes, roughly."""
+    return sum(_OVERHEAD + len(fact.data) + (0 if fact.body is None else len(fact.body)) for fact in facts)
 
 
 class _Behind(NamedTuple):
@@ -21,10 +28,14 @@ class _Behind(NamedTuple):
 
 
 class LaneOrder:
-    """``position`` of a lane is the last one delivered. Facts come in any order, any number of times."""
+    """``position`` of a lane is the last one delivered. Facts come in any order, any number of times. Of
+    those that wait behind a hole at most ``limit`` bytes are kept, ``waiting`` at the moment.
+    """
 
-    def __init__(self, positions: Mapping[LaneKey, int]) -> None:
+    def __init__(self, positions: Mapping[LaneKey, int], limit: int = 64 * 1024 * 1024) -> None:
         self.position = dict(positions)
+        self.limit = limit
+        self.waiting = 0
         self._parked: dict[LaneKey, dict[int, Sequence[Fact]]] = {}
         self._behind: dict[LaneKey, _Behind] = {}
 
@@ -40,8 +51,11 @@ class LaneOrder:
         if first <= position:
             return facts[position + 1 - first :]
         parked = self._parked.setdefault(key, {})
-        if len(parked) < _MOST_PARKED and len(facts) > len(parked.get(first, ())):
+        before = parked.get(first, ())
+        more = size_of(facts) - size_of(before)
+        if len(parked) < _MOST_PARKED and len(facts) > len(before) and self.waiting + more <= self.limit:
             parked[first] = facts
+            self.waiting += more
         self.note_behind(key, facts[-1].position, now)
         return ()
 
@@ -60,7 +74,9 @@ class LaneOrder:
             position = self.position[key]
             if first > position + 1:
                 break
-            facts = parked.pop(first)[position + 1 - first :]
+            whole = parked.pop(first)
+            self.waiting -= size_of(whole)
+            facts = whole[position + 1 - first :]
             if facts:
                 return facts
         if not parked:

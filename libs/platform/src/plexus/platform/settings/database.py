@@ -39,6 +39,11 @@ class FactSettings(Section):
     segments_ahead: Annotated[int, Field(ge=1)] = Field(
         default=2, description="Partitions made before they are needed; fewer than one raises an alert."
     )
+    waiting_mb: Annotated[int, Field(ge=1)] = Field(
+        default=64,
+        description="Memory for facts that have arrived and cannot be taken yet, for one follower; more are "
+        "dropped, and read from PostgreSQL when it is their turn.",
+    )
 
 
 class DatabaseSettings(Section):

@@ -236,6 +236,20 @@ class SyncSettings(Section):
     reach_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1, description="How long a sync waits for what the user wrote or saw through another process."
     )
+    turns: Positive = Field(
+        default=16,
+        description="Requests that one process looks into at a time when they come; others wait their turn. "
+        "When a replica leaves, its users come to the others in one moment.",
+    )
+    lag_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=10,
+        description="A process that is so far behind PostgreSQL answers initial syncs 503, and whoever would "
+        "not be told what they have written themselves.",
+    )
+    lag_unready_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30,
+        description="A process that is so far behind is not ready, so that gateways ask others.",
+    )
     tail_mb: Positive = Field(default=64, description="Memory for recent events, for one process.")
     cache_mb: Positive = Field(
         default=64, description="Memory for rooms' sections that members share, for one process."

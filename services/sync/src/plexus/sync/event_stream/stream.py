@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -46,7 +47,8 @@ class EventStream:
 
     async def events(self, authenticate: Authenticate, request: EventsRequest) -> bytes:
         """A page of the stream. `Forbidden` for a room that the user may not see; guests have to name one."""
-        requester = await authenticate()
+        async with self._sync.turns:
+            requester = await authenticate()
         if requester.is_guest and request.room_id is None:
             raise GuestAccessForbidden
         await self._sync.reach_writes(requester.user_id)
@@ -55,13 +57,17 @@ class EventStream:
         arrival = self._sync.arrive()
         since = await self._since(request)
         start = since
+        poll: Poll | None = None
         while True:
-            view = await self._sync.view(requester.user_id, requester.lane)
-            cut = self._replica.cut()
-            ref = None if request.room_id is None else await self._visible(request.room_id, requester)
-            told, end = await self._between(requester, view, since, cut, ref)
-            await authenticate()
+            async with self._sync.turns if poll is None else nullcontext():
+                view = await self._sync.view(requester.user_id, requester.lane)
+                cut = self._replica.cut()
+                ref = None if request.room_id is None else await self._visible(request.room_id, requester)
+                told, end = await self._between(requester, view, since, cut, ref)
+                await authenticate()
             if told or loop.time() >= deadline or self._sync.draining:
+                if poll is not None and told:
+                    self._sync.delivered(poll)
                 return b'{"start":"%b","chunk":[%b],"end":"%b"}' % (
                     (request.start or _token(start)).encode(),
                     b",".join(told),
@@ -73,7 +79,7 @@ class EventStream:
             if self._replica.is_abreast(cut, view):
                 poll = Poll(requester.device_id, loop.create_future(), ("events", request.room_id), arrival)
                 with self._replica.interest.looking_into(request.room_id, view):
-                    await self._replica.hold(view, poll, deadline)
+                    await self._sync.hold(view, poll, deadline)
                 if poll.superseded:
                     deadline = 0
 

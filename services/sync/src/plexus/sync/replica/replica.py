@@ -13,6 +13,7 @@ from collections.abc import Mapping, Set
 from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, USER, Follower
 from plexus.platform.lanes.metrics import observe_follower
+from plexus.protocol.errors import Unavailable
 from plexus.rooms import Rooms
 from plexus.sync.ephemeral.moments import Moments
 from plexus.sync.ephemeral.typing import TypingBook, TypingChannel
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _MEMBERSHIPS = frozenset({"join", "invite", "knock", "leave", "ban"})
 _MB = 1024 * 1024
+LAG_RETRY_MS = 5_000
+"""When to come back to a replica that is behind, or to another one."""
 
 
 class Replica:
@@ -65,6 +68,7 @@ class Replica:
             name="sync",
             on_generation=self._on_generation,
             on_trace=self._arrivals.arrived if platform.telemetry.tracing else None,
+            waiting_bytes=platform.settings.facts.waiting_mb * _MB,
         )
         observe_follower(platform.telemetry.metrics, self._follower)
         self._span: Span | None = None
@@ -87,7 +91,24 @@ class Replica:
         await self._follower.stop()
 
     def not_ready(self) -> list[str]:
-        return [] if self._started else ["sync does not follow the lanes yet"]
+        if not self._started:
+            return ["sync does not follow the lanes yet"]
+        behind = self._follower.behind
+        if behind > self._settings.lag_unready_seconds:
+            return [f"sync is {behind:.0f} seconds behind the lanes"]
+        return []
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it lags so much that it should tell nobody what may be old without their knowing, nor take
+        on what costs much: what it has is for its follower.
+        """
+        return self._follower.behind > self._settings.lag_seconds
+
+    def check_lag(self) -> None:
+        """`Unavailable` if this replica `is_behind`."""
+        if self.is_behind:
+            raise Unavailable("This replica is behind, try again", retry_after_ms=LAG_RETRY_MS)
 
     @property
     def generation(self) -> int:
@@ -100,6 +121,11 @@ class Replica:
     @property
     def users(self) -> FamilyTail:
         return self._feed.users
+
+    @property
+    def tail_bytes(self) -> int:
+        """What the tails take, by their own count."""
+        return self.rooms.bytes + self.users.bytes
 
     @property
     def held(self) -> int:
@@ -216,6 +242,7 @@ class Replica:
         for row in rows:
             ahead[ROOM, row.lane] = max(row.position, ahead.get((ROOM, row.lane), 0))
         if not await self.reach(ahead, self._patience):
+            self.check_lag()
             log.warning("a view was loaded ahead of the lanes, which did not follow in time")
         if self.interest.views.get(view.user_id) is view:
             self.bodies.know(row.ref for row in rows)

@@ -75,7 +75,8 @@ def sliding_routes(
             if token is None:
                 raise MissingToken
             authenticate = partial(authenticator.authenticate, token, scope.get("client_addr"))
-            requester = await authenticate()
+            async with service.turns:
+                requester = await authenticate()
             body = await read_body(receive, settings.http.max_body_bytes)
             request = codec.parse(query(scope), decode_request(body) if body else {}, requester.user_id)
             request = replace(request, timeout=min(request.timeout, settings.sync.max_timeout_seconds))

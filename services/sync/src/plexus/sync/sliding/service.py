@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -52,6 +53,7 @@ class SlidingService:
         self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections, tables: int
     ) -> None:
         self._sync = sync
+        self.turns = sync.turns
         self._users = users
         self._connections = connections
         self._direct_of: WeakKeyDictionary[UserView, tuple[int, frozenset[str]]] = WeakKeyDictionary()
@@ -84,7 +86,8 @@ class SlidingService:
             since = await self._sync.since(token)
         except InvalidParam:
             raise UnknownPos from None
-        connection = await self._connections.get(key, state)
+        async with self.turns:
+            connection = await self._connections.get(key, state)
         if since.cut is None:
             raise UnknownPos
         return connection, since.cut
@@ -105,51 +108,60 @@ class SlidingService:
         members.begin(request.pos)
         sent = dict(connection.rooms)
         direct_before = self._directs.get(connection.key) if since is not None else None
+        poll: Poll | None = None
+        if since is None:
+            self._sync.metrics.initial.add()
         while True:
-            view = await self._sync.view(requester.user_id, requester.lane)
-            table = await self._tables.of(view)
-            cut = table.cut
-            if since is not None and since.generation != cut.generation:
-                since = (await self._sync.since(since.token(0))).cut
-                if since is None:
-                    raise UnknownPos
-                continue
-            direct = await self._direct(view)
-            answer = self._answer(requester, request, view, since, cut)
-            unread = await self._unread(answer) if request.by_unread else frozenset()
-            picked = await self._picker.pick(request, table, sent, direct, unread, requester.user_id)
-            told = Told()
-            asked = Asked(
-                user_id=requester.user_id,
-                device_id=requester.device_id,
-                since=since,
-                cut=cut,
-                now_ms=self._sync.now_ms(),
-                ignored=(view.rules or NO_RULES).ignored,
-                direct=direct,
-                direct_before=direct_before,
-                members=members,
-                codec=codec,
-            )
-            matches = [(match, sent.get(room_id)) for room_id, match in picked.matches.items()]
-            await self._results.add(asked, told, matches)
-            if direct_before is not None:
-                _add_direct(told, picked, sent, direct, direct_before)
-            read = () if codec.is_stable else await self._read_since(answer)
-            if not codec.is_stable:
-                _add_read(told, picked, sent, read)
-            extra = await self._extensions.add(
-                request.extensions, answer, picked, told.initial, sent.keys() | told.sent.keys()
-            )
-            await authenticate()
+            async with self.turns if poll is None else nullcontext():
+                view = await self._sync.view(requester.user_id, requester.lane)
+                table = await self._tables.of(view)
+                cut = table.cut
+                if since is not None and since.generation != cut.generation:
+                    since = (await self._sync.since(since.token(0))).cut
+                    if since is None:
+                        raise UnknownPos
+                    continue
+                if since is not None and not cut.same_place(since):
+                    self._sync.count_answer(since, cut)
+                direct = await self._direct(view)
+                answer = self._answer(requester, request, view, since, cut)
+                unread = await self._unread(answer) if request.by_unread else frozenset()
+                picked = await self._picker.pick(request, table, sent, direct, unread, requester.user_id)
+                told = Told()
+                asked = Asked(
+                    user_id=requester.user_id,
+                    device_id=requester.device_id,
+                    since=since,
+                    cut=cut,
+                    now_ms=self._sync.now_ms(),
+                    ignored=(view.rules or NO_RULES).ignored,
+                    direct=direct,
+                    direct_before=direct_before,
+                    members=members,
+                    codec=codec,
+                )
+                matches = [(match, sent.get(room_id)) for room_id, match in picked.matches.items()]
+                await self._results.add(asked, told, matches)
+                if direct_before is not None:
+                    _add_direct(told, picked, sent, direct, direct_before)
+                read = () if codec.is_stable else await self._read_since(answer)
+                if not codec.is_stable:
+                    _add_read(told, picked, sent, read)
+                extra = await self._extensions.add(
+                    request.extensions, answer, picked, told.initial, sent.keys() | told.sent.keys()
+                )
+                await authenticate()
             if since is not None:
                 sent = _held_back(sent, picked, table, since, read)
-            if told.rooms or extra.tells or since is None or loop.time() >= deadline or self._sync.draining:
+            tells = bool(told.rooms or extra.tells)
+            if tells or since is None or loop.time() >= deadline or self._sync.draining:
+                if poll is not None and tells:
+                    self._sync.delivered(poll)
                 break
             since = cut
             if self._sync.replica.is_abreast(cut, view):
                 poll = Poll(requester.device_id, loop.create_future(), kind, arrival)
-                await self._sync.replica.hold(view, poll, deadline)
+                await self._sync.hold(view, poll, deadline)
                 if poll.superseded:
                     deadline = 0
         if not codec.is_stable:

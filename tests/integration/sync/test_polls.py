@@ -1,0 +1,180 @@
+"""Held requests of every kind: which of them end for a newer one, and all when their replica leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.sync.building import SYNC, Building, SyncPerson, open_building
+from tests.support.house import V3
+from tests.support.http import Json
+from tests.support.postgres import TestDatabase
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STABLE = "/_matrix/client/v4/sync"
+UNSTABLE = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+HOLD = 20_000
+SLIDING: Json = {"required_state": {}, "timeline_limit": 10, "range": [0, 9]}
+SLIDING_UNSTABLE: Json = {"required_state": [], "timeline_limit": 10, "ranges": [[0, 9]]}
+
+
+class Poller:
+    """One way of syncing, by one device. ``variant``: another filter, or another connection."""
+
+    def __init__(self, kind: str, person: SyncPerson, variant: int = 0) -> None:
+        self.kind = kind
+        self.person = person
+        self.variant = variant
+
+    async def begin(self) -> str:
+        """A token from which on there is nothing to tell."""
+        answer = await self._ask(None, 0)
+        if self.kind == "events":
+            return (await self.person.get(f"{V3}/sync")).ok()["next_batch"]  # type: ignore[no-any-return]
+        return self.token(answer)
+
+    async def hold(self, token: str, ms: int = HOLD) -> asyncio.Task[Json]:
+        """A request that is held, as nothing happens."""
+        poll = asyncio.create_task(self._ask(token, ms))
+        await asyncio.sleep(0.1)
+        return poll
+
+    def token(self, answer: Json) -> str:
+        return str(answer[{"sync": "next_batch", "events": "end"}.get(self.kind, "pos")])
+
+    def told(self, answer: Json, room_id: str) -> list[str]:
+        if self.kind == "events":
+            events = [event for event in answer["chunk"] if event.get("room_id") == room_id]
+        elif self.kind == "sync":
+            room = answer["rooms"].get("join", {}).get(room_id, {})
+            events = room.get("timeline", {}).get("events", [])
+        else:
+            events = answer["rooms"].get(room_id, {}).get("timeline", [])
+        return [event["event_id"] for event in events]
+
+    async def _ask(self, token: str | None, ms: int) -> Json:
+        body: Json = {"conn_id": f"c{self.variant}"} | ({} if token is None else {"pos": token})
+        if self.kind == "sliding":
+            return (await self.person.post(STABLE, body | {"lists": {"all": SLIDING}, "timeout": ms})).ok()
+        if self.kind == "unstable":
+            query = f"?timeout={ms}" + ("" if token is None else f"&pos={token}")
+            return (
+                await self.person.post(UNSTABLE + query, body | {"lists": {"all": SLIDING_UNSTABLE}})
+            ).ok()
+        if self.kind == "events":
+            return (
+                await self.person.get(f"{V3}/events", timeout=ms, **{"from": token} if token else {})
+            ).ok()
+        wanted = f'{{"room":{{"timeline":{{"limit":{10 + self.variant}}}}}}}'
+        query_: dict[str, Any] = {"since": token} if token else {}
+        return (await self.person.get(SYNC, filter=wanted, timeout=ms, **query_)).ok()
+
+
+KINDS = ("sync", "sliding", "unstable", "events")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_newer_poll_of_a_device_ends_its_older_one(
+    building: Building, alice: SyncPerson, bob: SyncPerson, kind: str
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    await bob.hear()
+    mine = Poller(kind, bob)
+    others = [Poller(kind, await building.device(bob))]
+    if kind != "events":
+        others.append(Poller(kind, bob, variant=1))
+    begun = [(poller, await poller.begin()) for poller in others]
+    token = await mine.begin()
+    stay = [(poller, await poller.hold(since)) for poller, since in begun]
+    older = await mine.hold(token)
+    assert not older.done()
+    newer = await mine.hold(token)
+    answer = await asyncio.wait_for(older, 2)
+    assert mine.told(answer, room_id) == []
+    assert not newer.done()
+
+    event_id = await alice.send(room_id, "to all who wait")
+    for poller, poll in [(mine, newer), *stay]:
+        assert poller.told(await asyncio.wait_for(poll, 5), room_id) == [event_id]
+    # Nothing is lost with the one that was ended.
+    again = await (await mine.hold(mine.token(answer), 0))
+    assert mine.told(again, room_id) == [event_id]
+
+
+@pytest.mark.parametrize("kind", ["sync", "sliding", "unstable"])
+async def test_a_device_may_hold_a_few_polls_and_the_oldest_ends(alice: SyncPerson, kind: str) -> None:
+    """As many as ``sync.polls_per_device``, whatever they are for."""
+    pollers = [Poller(kind, alice, variant) for variant in range(6)]
+    tokens = [await poller.begin() for poller in pollers]
+    polls = [await poller.hold(token, 3_000) for poller, token in zip(pollers, tokens, strict=True)]
+    done, held = await asyncio.wait(polls, timeout=0.5)
+    assert done == set(polls[:2])
+    for poll in held:
+        poll.cancel()
+    await asyncio.wait(held)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def strict(database: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Building]:
+    """Where a user may hold three polls."""
+    limits = {"polls_per_user": 3}
+    async with open_building(
+        database, tmp_path_factory.mktemp("strict"), sync=limits, presence={"enabled": False}
+    ) as opened:
+        yield opened
+
+
+async def test_a_user_may_hold_a_few_polls_and_the_oldest_ends(strict: Building) -> None:
+    """As many as ``sync.polls_per_user``, whatever they are, and from whichever device."""
+    first = await strict.person("holds-many")
+    pollers = [Poller("sync", first)]
+    pollers += [
+        Poller(kind, await strict.device(first)) for kind in ("sliding", "events", "unstable", "sync")
+    ]
+    tokens = [await poller.begin() for poller in pollers]
+    polls = [await poller.hold(token) for poller, token in zip(pollers, tokens, strict=True)]
+    done, held = await asyncio.wait(polls, timeout=0.5)
+    assert done == set(polls[:2])
+    assert strict.replicas[0].sync.replica.held == len(held) == 3
+    for poll in held:
+        poll.cancel()
+    await asyncio.wait(held)
+
+
+async def test_a_draining_replica_answers_its_polls_at_once(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    """They come back to another one and miss nothing. Until it drains they are held, though it is not ready
+    any more: those who were answered would come back at once, and to the same one.
+    """
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    await bob.hear()
+    replica = await building.replica()
+    people = [alice, bob, await building.device(alice), await building.device(bob)]
+    pollers = [Poller(kind, person) for kind, person in zip(KINDS, people, strict=True)]
+    tokens = [await poller.begin() for poller in pollers]
+    leaving = [Poller(poller.kind, poller.person.at(replica)) for poller in pollers]
+    building.platform.drain.draining = True
+    try:
+        polls = [await poller.hold(token) for poller, token in zip(leaving, tokens, strict=True)]
+        assert replica.sync.replica.held == len(polls)
+        await replica.service.drain()
+        answers = await asyncio.wait_for(asyncio.gather(*polls), 2)
+        late = [await poller.hold(token) for poller, token in zip(leaving, tokens, strict=True)]
+        await asyncio.wait_for(asyncio.gather(*late), 2)
+    finally:
+        building.platform.drain.draining = False
+    assert replica.sync.replica.held == 0
+
+    event_id = await alice.send(room_id, "after that")
+    for poller, answer in zip(pollers, answers, strict=True):
+        assert poller.told(answer, room_id) == []
+        again = await (await poller.hold(poller.token(answer), 3_000))
+        assert poller.told(again, room_id) == [event_id]
