@@ -122,8 +122,8 @@ async def test_a_device_may_hold_a_few_polls_and_the_oldest_ends(alice: SyncPers
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def strict(database: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Building]:
-    """Where a user may hold three polls."""
-    limits = {"polls_per_user": 3}
+    """Where a user may hold three polls, and a replica four."""
+    limits = {"polls_per_user": 3, "max_polls": 4}
     async with open_building(
         database, tmp_path_factory.mktemp("strict"), sync=limits, presence={"enabled": False}
     ) as opened:
@@ -145,6 +145,28 @@ async def test_a_user_may_hold_a_few_polls_and_the_oldest_ends(strict: Building)
     for poll in held:
         poll.cancel()
     await asyncio.wait(held)
+
+
+async def test_a_replica_that_holds_as_many_as_it_may_sends_the_next_one_away(strict: Building) -> None:
+    """``sync.max_polls``; who has something to hear is told it all the same."""
+    people = [await strict.person(f"full-{number}") for number in range(5)]
+    room_id = await people[0].create_room(preset="public_chat")
+    await people[4].join(room_id)
+    pollers = [Poller("sync", person) for person in people]
+    tokens = [await poller.begin() for poller in pollers]
+    polls = [await poller.hold(token) for poller, token in zip(pollers[:4], tokens[:4], strict=True)]
+    for kind in KINDS:
+        last = Poller(kind, people[4])
+        refused = await last.hold(await last.begin())
+        with pytest.raises(AssertionError, match="503"):
+            await asyncio.wait_for(refused, 2)
+    event_id = await people[0].send(room_id, "to those who are held, and to those who ask")
+    answer = await asyncio.wait_for(await pollers[4].hold(tokens[4]), 5)
+    assert pollers[4].told(answer, room_id) == [event_id]
+    assert pollers[0].told(await asyncio.wait_for(polls[0], 5), room_id) == [event_id]
+    for poll in polls[1:]:
+        poll.cancel()
+    await asyncio.wait(polls)
 
 
 async def test_a_draining_replica_answers_its_polls_at_once(

@@ -48,3 +48,20 @@ def test_an_initial_sync_starts_anew() -> None:
     sent.begin("s1")
     sent.begin(None)
     assert sent.unknown(ROOM, [ALICE]) == {ALICE}
+
+
+def test_its_size_is_that_of_what_it_knows_and_goes_with_it() -> None:
+    sent = SentMembers()
+    empty = sent.size
+    sizes = []
+    for number in range(3):
+        sent.begin(f"s{number}" if number else None)
+        sent.answered(f"s{number + 1}", [(ROOM, frozenset({ALICE, f"@{number}:x"}))])
+        sizes.append(sent.size)
+    assert empty < sizes[0] < sizes[1] < sizes[2]
+    sent.begin("s3")
+    known = sent.size
+    sent.begin("s3")
+    assert sent.size == known
+    sent.begin(None)
+    assert sent.size == empty

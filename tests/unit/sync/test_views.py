@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from plexus.rooms import RoomRef, UserRoom
 from plexus.sync.events import SyncEvent
 from plexus.sync.replica.cut import Cut
+from plexus.sync.replica.polls import Poll
 from plexus.sync.replica.views import UNKNOWN, DeviceListChange, Interest, UserView
 
 from tests.unit.sync.events import REF, member
@@ -118,3 +121,37 @@ def test_a_change_of_devices_is_told_to_neighbours_and_oneself() -> None:
     change = DeviceListChange(0, 6, BOB)
     assert interest.tell_device_list(change, [REF.room_id, "!other:x"]) == {alice, bob}
     assert alice.device_lists == [change]
+
+
+def test_views_take_bounded_memory_and_the_one_used_least_recently_goes() -> None:
+    refs = [REF._replace(room=room, room_id=f"!{room}:example.org") for room in range(200)]
+    rows = [UserRoom(ref, "join", 1, 4, 1, ALICE, forgotten=False) for ref in refs]
+    interest = Interest(1_000, limit_bytes=500_000)
+    loaded(interest, *rows, user="@polls:example.org").polls.append(
+        Poll("D", asyncio.new_event_loop().create_future())
+    )
+    for number in range(20):
+        loaded(interest, *rows, user=f"@{number}:example.org")
+        interest.view(f"@{number}:example.org", 0)
+        assert interest.bytes <= 500_000
+    assert "@polls:example.org" in interest.views
+    assert "@19:example.org" in interest.views
+    assert "@0:example.org" not in interest.views
+    assert 3 <= len(interest.views) < 20
+    assert interest.bytes == sum(view.weighed for view in interest.views.values())
+    assert interest.rooms[refs[0].room_id] == set(interest.views.values())
+
+
+def test_making_room_looks_at_a_few_views_though_all_of_them_hold_polls() -> None:
+    loop = asyncio.new_event_loop()
+    interest = Interest(100)
+    for number in range(1_000):
+        loaded(interest, user=f"@{number}:example.org").polls.append(Poll("D", loop.create_future()))
+    assert len(interest.views) == 1_000
+    for number in range(900):
+        interest.views[f"@{number}:example.org"].polls.clear()
+    # Each who comes finds some who went.
+    for number in range(100):
+        loaded(interest, user=f"@new{number}:example.org")
+    assert len(interest.views) <= 201
+    assert all(f"@{number}:example.org" in interest.views for number in range(900, 1_000))

@@ -35,6 +35,12 @@ class Metrics:
         metrics.gauge("plexus.sync.views", lambda: len(replica.interest.views), "1", "Users kept in memory.")
         metrics.gauge("plexus.sync.tail", lambda: replica.tail_bytes, "By", "Recent facts.")
         metrics.gauge(
+            "plexus.sync.memory",
+            lambda: {(("kind", kind),): size for kind, size in replica.memory().items()},
+            "By",
+            "What is kept, by what it is for.",
+        )
+        metrics.gauge(
             "plexus.sync.fragments", lambda: replica.fragments.bytes, "By", "Sections of rooms kept."
         )
         metrics.gauge("plexus.sync.fragments.hits", lambda: replica.fragments.hits, "1", "Sections found.")

@@ -26,9 +26,10 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
         platform.db,
         platform.clock,
         limit=platform.settings.sync.max_connections,
+        limit_bytes=platform.settings.sync.connections_mb * 2**20,
         per_user=platform.settings.sync.connections_per_user,
     )
-    sliding = SlidingService(sync, rooms, users, connections, platform.settings.sync.max_users)
+    sliding = SlidingService(sync, rooms, users, connections)
     old = EventStreamEndpoints(sync, rooms, users, users, platform.settings.sync)
 
     def ready() -> list[str]:

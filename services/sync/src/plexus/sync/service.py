@@ -90,7 +90,7 @@ class SyncService:
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
         self.unread_stream = UnreadStream(self.replica, rooms)
         self.room_stream = RoomStream(self.replica, rooms, builder)
-        self._receipts = ReceiptStream(self.replica, rooms)
+        self.receipts = ReceiptStream(self.replica, rooms, self._settings.cache_mb * 2**20 // 8)
         self._typing = TypingStream(self.replica.typing)
         self._presence_index = PresenceIndex(
             users.presence,
@@ -267,7 +267,7 @@ class SyncService:
         self.count_answer(since, answer.cut)
         facts = user_facts(self.replica, answer, since)
         await self.room_stream.changes(answer, since)
-        await self._receipts.changes(answer, since)
+        await self.receipts.changes(answer, since)
         if answer.newly_joined or answer.came or not answer.cut.same_moment(since):
             self._typing.changes(answer, since)
             await self._presence.changes(answer, since)
@@ -308,7 +308,7 @@ class SyncService:
         response = Response()
         response.open(answer)
         async for _ in rooms:
-            await self._receipts.everything(answer, answer.joined)
+            await self.receipts.everything(answer, answer.joined)
             await self.unread_stream.everything(answer, answer.joined)
             response.add_rooms(answer)
             await asker.authenticate()

@@ -257,11 +257,22 @@ class SyncSettings(Section):
     max_users: Positive = Field(
         default=20_000, description="Users whose rooms are kept in memory, for one process."
     )
+    views_mb: Positive = Field(
+        default=512,
+        description="Memory for users' rooms and what their devices have, for one process. Who has not asked "
+        "for longest is forgotten and read again; who holds a poll is not.",
+    )
     max_connections: Positive = Field(
         default=10_000, description="Connections of sliding sync kept in memory, for one process."
     )
+    connections_mb: Positive = Field(
+        default=64, description="Memory for them, for one process; others are read again."
+    )
     connections_per_user: Positive = Field(
         default=50, description="Connections of sliding sync of one user; one more ends the oldest."
+    )
+    max_polls: Positive = Field(
+        default=20_000, description="Syncs that one process may hold; one more is answered 503."
     )
     polls_per_device: Positive = Field(
         default=4,

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.2
 MOST_CHANGES = 20_000
-"""Users whose last change is remembered, with their rooms. Older tokens are told all anew."""
+MOST_ROOMS = 1_000_000
+"""Users whose last change is remembered, and their rooms altogether. Older tokens are told all anew."""
 
 
 class PresenceIndex:
@@ -41,6 +42,7 @@ class PresenceIndex:
         self._interest = interest
         self._tell = tell
         self._changed: OrderedDict[str, tuple[int, Collection[str]]] = OrderedDict()
+        self._rooms_changed = 0
         self._forgotten = 0
         self._waiting: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -124,10 +126,12 @@ class PresenceIndex:
         """In one turn of the loop: moments, and who is to be told."""
         concerned: set[UserView] = set()
         for user_id, rooms in found.items():
+            self._rooms_changed += len(rooms) - len(self._changed.get(user_id, (0, ()))[1])
             self._changed[user_id] = (self._moments.next(), rooms)
             self._changed.move_to_end(user_id)
             for room_id in rooms:
                 concerned |= self._interest.rooms.get(room_id, frozenset())
-        while len(self._changed) > MOST_CHANGES:
-            self._forgotten = self._changed.popitem(last=False)[1][0]
+        while len(self._changed) > MOST_CHANGES or self._rooms_changed > MOST_ROOMS:
+            self._forgotten, rooms = self._changed.popitem(last=False)[1]
+            self._rooms_changed -= len(rooms)
         self._tell(concerned)

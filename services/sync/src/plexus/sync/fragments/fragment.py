@@ -22,6 +22,7 @@ HEROES = 5
 _VARIANTS = 4
 """Printed forms that are kept of a fragment, by the member events in them."""
 
+_MEMBER_BYTES = 500
 _FRESH_MS = 1_000
 """For how long the ``age`` of a printed event may be passed on."""
 
@@ -74,6 +75,8 @@ class Fragment:
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
         self.size = 1000 + 2 * sum(e.size for e in self.events) + 2 * sum(map(len, self.state))
+        # They are loaded later, for who needs them.
+        self.size += _MEMBER_BYTES * len(self.lazy)
         if self.bundles:
             threads = [bundle.thread for bundle in self.bundles.values() if bundle.thread is not None]
             self._talkers = frozenset().union(*(thread.senders for thread in threads))

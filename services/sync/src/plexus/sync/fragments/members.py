@@ -67,6 +67,10 @@ class MemberEvents:
                 # Whether those queries have succeeded shows when the cache is asked again.
                 await asyncio.wait(others)
 
+    @property
+    def bytes(self) -> int:
+        return self._known.bytes
+
     def forget(self, room_id: str) -> None:
         """Drop what is kept of a room, because an event of it has lost its content; what is being read now is
         not kept either.

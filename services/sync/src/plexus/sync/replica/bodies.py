@@ -113,6 +113,11 @@ class Bodies:
         self.know([ref])
         return True
 
+    @property
+    def bytes(self) -> int:
+        """What the decoded events take."""
+        return self._decoded.bytes
+
     def forget(self, room_id: str) -> None:
         self._decoded.forget(room_id)
 

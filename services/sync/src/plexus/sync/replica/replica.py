@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _MEMBERSHIPS = frozenset({"join", "invite", "knock", "leave", "ban"})
 _MB = 1024 * 1024
 LAG_RETRY_MS = 5_000
-"""When to come back to a replica that is behind, or to another one."""
+"""When to come back to a replica that is behind or full, or to another one."""
 
 
 class Replica:
@@ -46,7 +46,7 @@ class Replica:
         self.bodies = Bodies(rooms, settings.tail_mb * _MB // 4)
         self.fragments: RoomCache[Fragment] = RoomCache(settings.cache_mb * _MB)
         self.members = MemberEvents(rooms, settings.cache_mb * _MB // 4)
-        self.interest = Interest(settings.max_users)
+        self.interest = Interest(settings.max_users, settings.views_mb * _MB)
         self._arrivals = Arrivals(platform.telemetry)
         self.moments = Moments(platform.clock)
         self.typing = TypingBook(self.moments, self._typists_changed)
@@ -126,6 +126,17 @@ class Replica:
     def tail_bytes(self) -> int:
         """What the tails take, by their own count."""
         return self.rooms.bytes + self.users.bytes
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by what they are for, by the counts by which each is bounded."""
+        return {
+            "tail": self.tail_bytes,
+            "events": self.bodies.bytes,
+            "fragments": self.fragments.bytes,
+            "members": self.members.bytes,
+            "views": self.interest.bytes,
+            "waiting": self._follower.waiting_bytes,
+        }
 
     @property
     def held(self) -> int:
@@ -211,8 +222,10 @@ class Replica:
 
     async def hold(self, view: UserView, poll: Poll, deadline: float) -> None:
         """Wait for a fact that concerns this user, or for the deadline; then look again. Not at all if this
-        poll is superseded: see `held_polls`.
+        poll is superseded: see `held_polls`. `Unavailable` if too many are held altogether.
         """
+        if self.held >= self._settings.max_polls:
+            raise Unavailable("This replica holds as many requests as it may", retry_after_ms=LAG_RETRY_MS)
         make_room(view, poll, self._settings, asyncio.get_running_loop().time())
         if poll.superseded:
             return

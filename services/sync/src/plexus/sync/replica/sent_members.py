@@ -14,16 +14,19 @@ from collections.abc import Collection, Iterable
 _MOST_ROOMS = 500
 _MOST_USERS = 2_000
 """Rooms for a device, and users for a room. Forgetting only makes a member event go out twice."""
+_ROOM_BYTES, _USER_BYTES = 400, 100
 
 
 class SentMembers:
-    __slots__ = ("_pending", "_pending_token", "_rooms", "_token")
+    __slots__ = ("_count", "_pending", "_pending_count", "_pending_token", "_rooms", "_token")
 
     def __init__(self) -> None:
         self._token: str | None = None
         self._rooms: OrderedDict[str, set[str]] = OrderedDict()
+        self._count = 0
         self._pending_token: str | None = None
         self._pending: list[tuple[str, frozenset[str]]] = []
+        self._pending_count = 0
 
     def begin(self, since: str | None) -> None:
         """A request with this token (None: an initial sync) has come."""
@@ -32,9 +35,16 @@ class SentMembers:
                 self._add(room_id, users)
         elif since is None or since != self._token:
             self._rooms.clear()
+            self._count = 0
         self._token = since
         self._pending_token = None
         self._pending = []
+        self._pending_count = 0
+
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        return 500 + _ROOM_BYTES * len(self._rooms) + _USER_BYTES * (self._count + self._pending_count)
 
     def unknown(self, room_id: str, users: Iterable[str]) -> frozenset[str]:
         """Those of these users whose member event the device does not have."""
@@ -45,12 +55,15 @@ class SentMembers:
         """The answer with this token has these users' member events, by room."""
         self._pending_token = token
         self._pending = sent
+        self._pending_count = sum(len(users) for _, users in sent)
 
     def _add(self, room_id: str, users: frozenset[str]) -> None:
         known = self._rooms.setdefault(room_id, set())
+        self._count -= len(known)
         if len(known) + len(users) > _MOST_USERS:
             known.clear()
         known |= users
+        self._count += len(known)
         self._rooms.move_to_end(room_id)
         while len(self._rooms) > _MOST_ROOMS:
-            self._rooms.popitem(last=False)
+            self._count -= len(self._rooms.popitem(last=False)[1])

@@ -52,6 +52,9 @@ _MOST_DEVICES = 64
 _MOST_UNREAD = 1_000
 """Rooms of a user whose counts are kept; those of others are read when they are told."""
 _MOST_DEVICE_LISTS = 4096
+_MOST_LOOKED_AT = 32
+_BYTES, _BYTES_ROOM, _BYTES_UNREAD = 2_000, 500, 500
+"""What a user and one of their rooms cost in memory, roughly, with its place in sliding sync's list."""
 
 
 class Move(NamedTuple):
@@ -111,9 +114,12 @@ class UserView:
         "told",
         "unread",
         "user_id",
+        "weighed",
     )
 
     def __init__(self, user_id: str, lane: int) -> None:
+        self.weighed = 0
+        """Its size when `Interest` looked last."""
         self.user_id = user_id
         self.lane = lane
         self.loaded: Cut | None = None
@@ -128,6 +134,14 @@ class UserView:
         self.told: Cut | None = None
         self.device_lists: list[DeviceListChange] | None = None
         """Changes of device lists that concern the user, all since the cut ``told``."""
+
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        rooms = len(self.joined) + len(self.others)
+        devices = sum(300 + (0 if d.members is None else d.members.size) for d in self.devices.values())
+        told = 0 if self.device_lists is None else 8 * len(self.device_lists)
+        return _BYTES + _BYTES_ROOM * rooms + _BYTES_UNREAD * len(self.unread) + told + devices
 
     def tell_no_more(self, cut: Cut) -> None:
         """Forget the changes of device lists if they are many: older tokens ask the database."""
@@ -177,14 +191,17 @@ _NOBODY: frozenset[UserView] = frozenset()
 
 
 class Interest:
-    """The views of this replica, and which of them are in a room. At most ``limit`` views; the one used least
-    recently goes, unless it holds a poll.
+    """The views of this replica, and which of them are in a room. At most ``limit`` views, of ``limit_bytes``
+    together; the one used least recently goes, unless it holds a poll.
     """
 
-    __slots__ = ("limit", "looking", "rooms", "views")
+    __slots__ = ("bytes", "limit", "limit_bytes", "looking", "rooms", "views")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 2**29) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        """What the views cost, as of when each was last asked for."""
         self.looking: dict[str, list[UserView]] = {}
         """Those who look into a room with a poll of their own, and need not be in it."""
         self.views: OrderedDict[str, UserView] = OrderedDict()
@@ -193,11 +210,15 @@ class Interest:
     def view(self, user_id: str, lane: int) -> UserView:
         """The view of this user, a new one if there is none yet."""
         view = self.views.get(user_id)
-        if view is not None:
+        if view is None:
+            view = self.views[user_id] = UserView(user_id, lane)
+        else:
             self.views.move_to_end(user_id)
-            return view
-        view = self.views[user_id] = UserView(user_id, lane)
-        self._make_room()
+        size = view.size
+        self.bytes += size - view.weighed
+        view.weighed = size
+        if len(self.views) > self.limit or self.bytes > self.limit_bytes:
+            self._make_room(view)
         return view
 
     def load(self, view: UserView, rooms: Iterable[UserRoom], since: Cut) -> None:
@@ -272,6 +293,7 @@ class Interest:
         """Forget a view. Its polls go on; the next request of the user loads a new one."""
         if self.views.get(view.user_id) is view:
             del self.views[view.user_id]
+            self.bytes -= view.weighed
         for room_id in view.joined:
             self._leave(view, room_id)
 
@@ -279,6 +301,7 @@ class Interest:
         """Forget everybody: a new generation has begun."""
         self.views.clear()
         self.rooms.clear()
+        self.bytes = 0
 
     def _put(self, view: UserView, membership: Membership) -> None:
         room_id = membership.ref.room_id
@@ -299,11 +322,15 @@ class Interest:
             if not views:
                 del self.rooms[room_id]
 
-    def _make_room(self) -> None:
-        if len(self.views) <= self.limit:
-            return
-        idle = next(
-            (view for view in self.views.values() if view.loaded is not None and not view.polls), None
-        )
-        if idle is not None:
-            self.drop(idle)
+    def _make_room(self, asking: UserView) -> None:
+        """Drop the views that were asked for least recently. Those that hold a poll are in use, and are not
+        looked at again soon.
+        """
+        for _ in range(_MOST_LOOKED_AT):
+            view = next(iter(self.views.values()))
+            if view is asking or view.loaded is None or view.polls:
+                self.views.move_to_end(view.user_id)
+            else:
+                self.drop(view)
+            if len(self.views) <= self.limit and self.bytes <= self.limit_bytes:
+                return

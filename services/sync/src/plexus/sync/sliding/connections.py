@@ -26,6 +26,7 @@ from plexus.sync.replica.sent_members import SentMembers
 from plexus.sync.sliding.models import Element, RequiredState, RoomConfig
 
 LIVE = -1
+_ROOM_BYTES = 250
 UNUSED_MS = 30 * 24 * 3600 * 1000
 """A connection whose state has not changed for so long is forgotten when its user opens another one."""
 
@@ -74,36 +75,51 @@ class Connection:
         return self.state
 
 
-class Connections:
-    """Reads and writes connections, and keeps the states of ``limit`` in memory."""
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of a connection: its newest states, at most two as in the database, and the members that
+    its client has been sent lazily.
+    """
 
-    def __init__(self, db: Database, clock: Clock, *, limit: int, per_user: int) -> None:
+    states: dict[int, Connection] = field(default_factory=dict)
+    members: SentMembers = field(default_factory=SentMembers)
+    weighed: int = 0
+
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        return 500 + self.members.size + _ROOM_BYTES * sum(len(each.rooms) for each in self.states.values())
+
+
+class Connections:
+    """Reads and writes connections, and keeps ``limit`` in memory, of ``limit_bytes`` at most."""
+
+    def __init__(self, db: Database, clock: Clock, *, limit: int, limit_bytes: int, per_user: int) -> None:
         self._db = db
         self._clock = clock
         self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
         self._per_user = per_user
-        self._known: OrderedDict[ConnectionKey, dict[int, Connection]] = OrderedDict()
-        self._members: OrderedDict[ConnectionKey, SentMembers] = OrderedDict()
+        self._kept: OrderedDict[ConnectionKey, _Kept] = OrderedDict()
 
     def members(self, key: ConnectionKey) -> SentMembers:
         """The members that the client has been sent lazily: by this replica, another one sends them again."""
-        found = self._members.setdefault(key, SentMembers())
-        self._members.move_to_end(key)
-        while len(self._members) > self.limit:
-            self._members.popitem(last=False)
-        return found
+        return self._keep(key).members
 
     async def get(self, key: ConnectionKey, state: int) -> Connection:
         """`UnknownPos` if this user's device has no such connection in this state."""
-        known = self._known.get(key, {}).get(state)
-        if known is not None:
-            return known
+        kept = self._kept.get(key)
+        known = {} if kept is None else kept.states
+        if state in known:
+            return known[state]
         async with self._db.read(primary=True) as session:
             row = await session.one(_SELECT, (key.lane, key.user_id, key.device_id, key.conn_id, state))
         if row is None:
             raise UnknownPos
         connection = Connection(key, state, _unpack(row[0]))
-        self._keep(key, self._known.get(key, {}) | {state: connection})
+        newest = list(known.values())[-1:]
+        self._keep(key, *newest, connection)
         return connection
 
     async def save(self, before: Connection, rooms: Mapping[str, SentRoom]) -> Connection:
@@ -127,14 +143,21 @@ class Connections:
             ),
         )
         after = Connection(key, state, rooms)
-        self._keep(key, {state: after} if before.state is None else {before.state: before, state: after})
+        self._keep(key, *([] if before.state is None else [before]), after)
         return after
 
-    def _keep(self, key: ConnectionKey, states: dict[int, Connection]) -> None:
-        self._known[key] = states
-        self._known.move_to_end(key)
-        while len(self._known) > self.limit:
-            self._known.popitem(last=False)
+    def _keep(self, key: ConnectionKey, *states: Connection) -> _Kept:
+        """What is kept of this connection, with these states in the place of others if there are any."""
+        kept = self._kept.setdefault(key, _Kept())
+        self._kept.move_to_end(key)
+        if states:
+            kept.states = {each.number: each for each in states}
+        size = kept.size
+        self.bytes += size - kept.weighed
+        kept.weighed = size
+        while len(self._kept) > self.limit or (self.bytes > self.limit_bytes and len(self._kept) > 1):
+            self.bytes -= self._kept.popitem(last=False)[1].weighed
+        return kept
 
 
 def told_upto(sent: SentRoom, live: int) -> int:

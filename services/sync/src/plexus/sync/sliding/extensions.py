@@ -49,12 +49,14 @@ class Extra:
 
 
 class ExtensionStreams:
-    def __init__(self, replica: Replica, rooms: Rooms, users: Users, room_stream: RoomStream) -> None:
+    def __init__(
+        self, replica: Replica, rooms: Rooms, users: Users, room_stream: RoomStream, receipts: ReceiptStream
+    ) -> None:
         self._replica = replica
         self._users = users
         self._rooms = room_stream
         self._account_data = AccountDataStream(users)
-        self._receipts = ReceiptStream(replica, rooms)
+        self._receipts = receipts
         self._typing = TypingStream(replica.typing)
         self._devices = DeviceStream(users)
         self._device_lists = DeviceListStream(rooms, users)

@@ -49,9 +49,7 @@ MOST_STATES = 8
 
 
 class SlidingService:
-    def __init__(
-        self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections, tables: int
-    ) -> None:
+    def __init__(self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections) -> None:
         self._sync = sync
         self.turns = sync.turns
         self._users = users
@@ -60,10 +58,10 @@ class SlidingService:
         self._directs: OrderedDict[ConnectionKey, frozenset[str]] = OrderedDict()
         """The direct chats that the client of each connection knows of, if it was told by this replica."""
         replica = sync.replica
-        self._tables = Tables(replica, rooms, tables)
+        self._tables = Tables(replica, rooms)
         self._picker = Picker(rooms, users)
         self._results = RoomResults(replica, rooms, Timelines(rooms, replica.bodies), InvitedStream(rooms))
-        self._extensions = ExtensionStreams(replica, rooms, users, sync.room_stream)
+        self._extensions = ExtensionStreams(replica, rooms, users, sync.room_stream, sync.receipts)
 
     async def answer(self, authenticate: Authenticate, request: SlidingRequest, codec: Codec) -> bytes:
         """The response, JSON. `UnknownPos` for a connection that is not known."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from plexus.rooms import Card, RoomRef, Rooms
 from plexus.sync.replica import Cut, Replica, UserView
@@ -45,18 +46,18 @@ class Table:
 
 
 class Tables:
-    def __init__(self, replica: Replica, rooms: Rooms, limit: int) -> None:
+    """A user's table lives as long as what the replica knows of the user."""
+
+    def __init__(self, replica: Replica, rooms: Rooms) -> None:
         self._replica = replica
         self._rooms = rooms
-        self._limit = limit
-        self._tables: OrderedDict[str, tuple[UserView, Table]] = OrderedDict()
+        self._tables: WeakKeyDictionary[UserView, Table] = WeakKeyDictionary()
         self._cards: OrderedDict[tuple[str, int], Card] = OrderedDict()
         """By room and the position that was its newest here when it was asked for."""
 
     async def of(self, view: UserView) -> Table:
         """The user's rooms, up to the head of the tail when it was called or later."""
-        known = self._tables.get(view.user_id)
-        table = None if known is None or known[0] is not view else known[1]
+        table = self._tables.get(view)
         cut = self._replica.cut()
         if table is None or table.cut.generation != cut.generation:
             table = await self._load(view, cut)
@@ -64,10 +65,7 @@ class Tables:
             table.cut = cut
         else:
             table = await self._refresh(view, table, cut)
-        self._tables[view.user_id] = (view, table)
-        self._tables.move_to_end(view.user_id)
-        while len(self._tables) > self._limit:
-            self._tables.popitem(last=False)
+        self._tables[view] = table
         return table
 
     async def _load(self, view: UserView, cut: Cut) -> Table:

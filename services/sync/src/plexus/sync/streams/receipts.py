@@ -9,13 +9,13 @@ Client-Server API, "Receipts".
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 from plexus.platform.lanes import RoomFact
 from plexus.rooms import Receipt, RoomRef, Rooms, receipts_of
+from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.replica import Cut, Replica
 from plexus.sync.replica.span import Span
 from plexus.sync.replica.tail import BODY, DATA, KIND, TailFact
@@ -24,7 +24,7 @@ from plexus.sync.streams.context import Answer
 
 TYPE = "m.receipt"
 _RECEIPT = int(RoomFact.RECEIPT)
-_KEPT = 2_000
+_RECEIPT_BYTES = 500
 
 
 @dataclass(slots=True)
@@ -34,12 +34,19 @@ class _Told:
     receipts: Sequence[Receipt] | None
     events: Sequence[bytes] | None
 
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        return 500 + _RECEIPT_BYTES * len(self.receipts or ()) + sum(map(len, self.events or ()))
+
 
 class ReceiptStream:
-    def __init__(self, replica: Replica, rooms: Rooms) -> None:
+    """Keeps what was told within ``limit`` bytes, for the next who asks."""
+
+    def __init__(self, replica: Replica, rooms: Rooms, limit: int) -> None:
         self._replica = replica
         self._rooms = rooms
-        self._told: OrderedDict[tuple[int, str, int, int], _Told] = OrderedDict()
+        self._told: RoomCache[_Told] = RoomCache(limit)
 
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add the receipts since a cut, and all of rooms newly joined; after the rooms, which say so."""
@@ -81,13 +88,12 @@ class ReceiptStream:
         subject = self._replica.rooms.subjects.get(ref.room_id)
         if subject is None:
             return True
-        key = (answer.cut.generation, ref.room_id, after, upto)
+        key = (ref.room_id, (answer.cut.generation, after, upto))
         told = self._told.get(key)
         if told is None:
             facts = [fact for fact in subject.between(after, upto) if fact[KIND] == _RECEIPT]
-            told = self._told[key] = _tell(facts)
-            if len(self._told) > _KEPT:
-                self._told.popitem(last=False)
+            told = _tell(facts)
+            self._told.put(key, told)
         if told.receipts is None:
             return False
         events = told.events
