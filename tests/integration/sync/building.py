@@ -27,7 +27,7 @@ from plexus.users import NewDevice, Users
 from plexus.wire import Wire
 
 from tests.support.house import SERVER, V3, Person
-from tests.support.http import Json
+from tests.support.http import Answer, Json
 from tests.support.postgres import TestDatabase
 from tests.support.topology import adapters
 
@@ -98,7 +98,8 @@ class Replica:
         heads = await self.platform.log.heads(primary=True)
         positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
         positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
-        return await self.sync.replica.reach(positions, 5)
+        replica = self.sync.replica
+        return await replica.begins(heads.generation, 5) and await replica.reach(positions, 5)
 
     async def finish(self) -> None:
         """End as a server that is told to: what was asked is answered first."""
@@ -126,11 +127,14 @@ class SyncPerson(Person):
         if isinstance(self.app.platform.fanout, TortureFanout):
             assert await self.app.reach_heads()
 
-    async def sync(self, since: str | None = None, **query: Any) -> Json:
+    async def ask_sync(self, since: str | None = None, **query: Any) -> Answer:
         found = query.pop("filter", None)
         if found is not None:
             query["filter"] = found if isinstance(found, str) else orjson.dumps(found).decode()
-        return (await self.get(SYNC, since=since, **query)).ok()
+        return await self.get(SYNC, since=since, **query)
+
+    async def sync(self, since: str | None = None, **query: Any) -> Json:
+        return (await self.ask_sync(since, **query)).ok()
 
     async def now(self) -> str:
         """A place from which on to look."""

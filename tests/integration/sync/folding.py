@@ -22,6 +22,8 @@ class FoldedRoom:
     """(user, type, thread) to the event."""
     typing: list[str] = field(default_factory=list)
     unread: dict[str, int] = field(default_factory=lambda: {"notification_count": 0, "highlight_count": 0})
+    threads: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The same by thread, of those in which there is anything."""
 
 
 @dataclass
@@ -52,7 +54,10 @@ class Fold:
             room = self.rooms.setdefault(room_id, FoldedRoom())
             self._timeline(room_id, room, section)
             room.summary.update(section.get("summary", {}))
-            room.unread.update(section.get("unread_notifications", {}))
+            if "unread_notifications" in section:
+                room.unread = section["unread_notifications"]
+                threads = section.get("unread_thread_notifications", {})
+                room.threads = {root: counts for root, counts in threads.items() if any(counts.values())}
             _take_account_data(room.account_data, section)
             for event in section.get("ephemeral", {}).get("events", ()):
                 if event["type"] == "m.receipt":
@@ -151,7 +156,7 @@ def differences(folded: Fold, fresh: Fold, *, lazy: bool = False, lean: bool = F
         length = min(len(a.timeline), len(b.timeline))
         if length and a.timeline[-length:] != b.timeline[-length:]:
             found.append(f"timeline of {room_id}: folded {a.timeline}, fresh {b.timeline}")
-        for part in ("summary", "account_data", "receipts", "typing", "unread"):
+        for part in ("summary", "account_data", "receipts", "typing", "unread", "threads"):
             if getattr(a, part) != getattr(b, part):
                 found.append(f"{part} of {room_id}: folded {getattr(a, part)}, fresh {getattr(b, part)}")
     for part in ("invites", "knocks", "account_data"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.sync.acts import ENCRYPTION
 from tests.integration.sync.building import Building, SyncPerson
-from tests.integration.sync.town import ENCRYPTION
 from tests.support.house import V3
 from tests.support.http import Json, seg
 

@@ -201,6 +201,37 @@ async def test_expanded_configs_are_answered_at_once(alice: SyncPerson) -> None:
     assert (await slide(alice, second["pos"], lists=top(1)))["rooms"] == {}
 
 
+async def test_what_changed_while_it_was_not_wanted_is_told_later(
+    alice: SyncPerson,
+) -> None:
+    """ "The server MAY chose not to send that state if the client has previously seen that state", and not
+    another one; and it sends the newest events "if ... the server has not previously sent down all" of them.
+    """
+    room_id = await alice.create_room()
+    much = {"required_state": {"include": [{"type": "m.room.topic"}]}, "timeline_limit": 3}
+    await alice.set_state(room_id, "m.room.topic", {"topic": "old"})
+    first = await slide(alice, lists=top(1, much))
+    assert state(first["rooms"][room_id]) == {("m.room.topic", "")}
+    less = await slide(alice, first["pos"], lists=top(1))
+    assert less["rooms"] == {}
+    await alice.set_state(room_id, "m.room.topic", {"topic": "new"})
+    await alice.send(room_id, "said afterwards")
+    second = await slide(alice, less["pos"], lists=top(1))
+    assert bodies(second["rooms"][room_id]) == ["said afterwards"]
+    assert state(second["rooms"][room_id]) == set()
+
+    again = await slide(alice, second["pos"], lists=top(1, much))
+    room = again["rooms"][room_id]
+    assert [event["content"] for event in room["required_state"]] == [{"topic": "new"}]
+    assert (bodies(room)[1:], room["expanded_timeline"]) == (["m.room.topic", "said afterwards"], True)
+    # What has not changed meanwhile is not told again.
+    less = await slide(alice, again["pos"], lists=top(1))
+    await alice.send(room_id, "and then")
+    more = await slide(alice, less["pos"], lists=top(1))
+    again = await slide(alice, more["pos"], lists=top(1, much))
+    assert again["rooms"] == {}
+
+
 async def test_required_state(alice: SyncPerson, bob: SyncPerson) -> None:
     """Include, exclude, lazy members; a `StateStub` has no content."""
     room_id = await alice.create_room(preset="public_chat", name="A room")

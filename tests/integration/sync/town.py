@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from plexus.rooms import StoredEvent
-from plexus.users import OneTimeKey
 
+from tests.integration.sync.acts import UNSTABLE, Acts
 from tests.integration.sync.building import Building, Replica, SyncPerson
 from tests.integration.sync.folding import Fold, differences
-from tests.support.house import V3
-from tests.support.http import seg
+from tests.integration.sync.sliding_folding import THREADS, SlidingFold, sliding_differences
+from tests.integration.sync.test_sliding import ask
+from tests.support.http import Answer
 
 Way = dict[str, Any]
 
 LAZY = {"lazy_load_members": True}
 LEAN = {"not_types": ["m.room.member"]}
 WAYS: list[Way] = [
-    {"filter": {"room": {"timeline": {"limit": 100}}}},
+    {"filter": {"room": {"timeline": {"limit": 100, "unread_thread_notifications": True}}}},
     {"use_state_after": "true"},
     {"filter": {"room": {"timeline": {"limit": 2}}}},
     {"filter": {"room": {"timeline": {"limit": 1}}}, "use_state_after": "true"},
@@ -34,11 +36,8 @@ WAYS: list[Way] = [
 ]
 """How the users sync, one after the other."""
 
-ENCRYPTION = {
-    "type": "m.room.encryption",
-    "state_key": "",
-    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
-}
+LIMITS = [1, 2, 5, 20]
+"""How many events their sliding connections ask for, likewise."""
 
 
 def lazy(way: Way) -> bool:
@@ -55,199 +54,105 @@ def eager(way: Way) -> Way:
     return way | {"filter": {"room": {name: room[name] for name in room if name != "state"}}}
 
 
-class Town:
-    """People, their rooms and their folds. ``versions`` counts the changes of each user's devices, ``mail``
-    has what was sent to each user's device, ``met`` with whom each has shared an encrypted room.
+class Town(Acts):
+    """People, their rooms and their folds. The clients of each go their own ways, from ``way`` on in `WAYS`.
+    ``eyes`` are the devices for fresh looks; ``met`` has with whom each has shared an encrypted room.
     """
 
     def __init__(
         self,
         building: Building,
-        people: list[SyncPerson],
+        people: Sequence[SyncPerson],
+        sliders: Sequence[SyncPerson],
+        eyes: Sequence[SyncPerson],
         rng: random.Random,
-        others: Sequence[SyncPerson] = (),
+        way: int = 0,
     ) -> None:
-        self.building = building
-        self.people = people
-        self.others = others
-        self.rng = rng
-        self.rooms: list[str] = []
-        self.encrypted: set[str] = set()
-        self.events: list[tuple[str, str]] = []
-        self.versions: dict[str, int] = {}
-        self.mail: dict[str, list[int]] = defaultdict(list)
-        self.posting = asyncio.Lock()
+        super().__init__(building, people, sliders, rng)
+        self.eyes = eyes
+        self.ways = [WAYS[(way + index) % len(WAYS)] for index in range(len(people))]
         self.met: dict[str, set[str]] = defaultdict(set)
         self.folds = [Fold(self.versions) for _ in people]
-        self.count = 0
+        self.connections = [
+            SlidingFold(LIMITS[(way + index) % len(LIMITS)], "main", self.versions)
+            for index in range(len(people))
+        ]
 
     @classmethod
-    async def found(cls, building: Building, name: str, rng: random.Random) -> Town:
-        """Everybody with two devices: one that syncs on, and one for fresh looks."""
-        people = [await building.person(f"{name}{number}") for number in range(len(WAYS))]
-        return cls(building, people, rng, [await building.device(person) for person in people])
-
-    # --- what they do
-
-    async def act(self) -> None:
-        """One random action. What the rules forbid is refused, which is as good as anything."""
-        self.count += 1
-        person = self.rng.choice(self.people)
-        if not self.rooms:
-            await self.create(person)
-            return
-        actions: list[tuple[int, Callable[[SyncPerson], Awaitable[None]]]] = [
-            (2, self.create),
-            (30, self.message),
-            (8, self.state),
-            (8, self.move),
-            (6, self.name),
-            (3, self.redact),
-            (5, self.account_data),
-            (8, self.receipt),
-            (5, self.typing),
-            (3, self.devices),
-            (3, self.keys),
-            (4, self.post),
-        ]
-        [action] = self.rng.choices([a for _, a in actions], [weight for weight, _ in actions])
-        await action(person)
-
-    async def create(self, person: SyncPerson) -> None:
-        if len(self.rooms) < 5:
-            preset = self.rng.choice(["public_chat", "private_chat", "trusted_private_chat"])
-            others = [p.user_id for p in self.people if p is not person]
-            invited = self.rng.sample(others, self.rng.randrange(3))
-            version = self.rng.choice(["1", "3", "10", "11", "12"])
-            levels = {"users_default": self.rng.choice([0, 60])}
-            encrypted = self.rng.random() < 0.5
-            room_id = await person.create_room(
-                preset=preset,
-                invite=invited,
-                room_version=version,
-                power_level_content_override=levels,
-                initial_state=[ENCRYPTION] if encrypted else [],
-            )
-            self.rooms.append(room_id)
-            if encrypted:
-                self.encrypted.add(room_id)
-
-    async def own_room(self, person: SyncPerson) -> str:
-        """A room that the user is in, mostly."""
-        joined = [room.room_id for room in await self.building.rooms.rooms_of(person.user_id)]
-        return self.rng.choice(joined if joined and self.rng.random() < 0.9 else self.rooms)
-
-    async def message(self, person: SyncPerson) -> None:
-        room_id = await self.own_room(person)
-        answer = await person.put(
-            f"{person.room(room_id)}/send/m.room.message/{self.count}", {"body": str(self.count)}
-        )
-        if answer.status == 200:
-            self.events.append((room_id, answer.json["event_id"]))
-
-    async def state(self, person: SyncPerson) -> None:
-        room_id = await self.own_room(person)
-        kind, content = self.rng.choice(
-            [
-                ("m.room.topic", {"topic": f"topic {self.count}"}),
-                ("m.room.name", {"name": f"name {self.count}"}),
-                ("m.room.join_rules", {"join_rule": self.rng.choice(["public", "invite", "knock"])}),
-                (
-                    "m.room.history_visibility",
-                    {"history_visibility": self.rng.choice(["shared", "invited", "joined"])},
-                ),
-            ]
-        )
-        answer = await person.put(f"{person.room(room_id)}/state/{kind}/", content)
-        if answer.status == 200:
-            self.events.append((room_id, answer.json["event_id"]))
-
-    async def move(self, person: SyncPerson) -> None:
-        room_id = self.rng.choice(self.rooms)
-        if self.rng.random() < 0.5:
-            room_id = await self.own_room(person)
-        action = self.rng.choice(
-            ["join", "join", "join", "leave", "invite", "invite", "kick", "ban", "unban"]
-        )
-        other = None if action in ("join", "leave") else self.rng.choice(self.people).user_id
-        if self.rng.random() < 0.1:
-            await person.post(f"{V3}/knock/{seg(room_id)}")
-        else:
-            await person.act(room_id, action, other)
-
-    async def name(self, person: SyncPerson) -> None:
-        path = f"{person.room(await self.own_room(person))}/state/m.room.member/{seg(person.user_id)}"
-        await person.put(path, {"membership": "join", "displayname": f"name {self.count}"})
-
-    async def redact(self, person: SyncPerson) -> None:
-        if self.events:
-            room_id, event_id = self.rng.choice(self.events)
-            await person.put(f"{person.room(room_id)}/redact/{seg(event_id)}/r{self.count}")
-
-    async def account_data(self, person: SyncPerson) -> None:
-        where = self.rng.choice(["", *(f"/rooms/{seg(room_id)}" for room_id in self.rooms)])
-        kind = self.rng.choice(["org.example.a", "org.example.b"])
-        path = f"{V3}/user/{seg(person.user_id)}{where}/account_data/{kind}"
-        await person.put(path, {"n": self.count})
-
-    async def receipt(self, person: SyncPerson) -> None:
-        if self.events:
-            room_id, event_id = self.rng.choice(self.events[-10:])
-            kind = self.rng.choice(["m.read", "m.read", "m.read.private", "m.fully_read"])
-            body = {"thread_id": "main"} if kind != "m.fully_read" and self.rng.random() < 0.3 else {}
-            await person.post(f"{person.room(room_id)}/receipt/{kind}/{seg(event_id)}", body)
-
-    async def typing(self, person: SyncPerson) -> None:
-        path = f"{person.room(await self.own_room(person))}/typing/{seg(person.user_id)}"
-        await person.put(path, {"typing": self.rng.random() < 0.6, "timeout": 120_000})
-
-    async def devices(self, person: SyncPerson) -> None:
-        """The identity keys of a device change."""
-        keys = b'{"algorithms":[],"device_id":"%b","keys":{"n":"%d"},"signatures":{},"user_id":"%b"}' % (
-            person.device_id.encode(),
-            self.count,
-            person.user_id.encode(),
-        )
-        # Others may be told before this is answered, and then fetch what has been written.
-        self.versions[person.user_id] = self.versions.get(person.user_id, 0) + 1
-        await self.building.users.upload_keys(person.user_id, person.device_id, keys)
-
-    async def keys(self, person: SyncPerson) -> None:
-        """One-time and fallback keys come and go."""
-        users, key = self.building.users, (person.user_id, person.device_id, "signed_curve25519")
-        if self.rng.random() < 0.5:
-            await users.claim_keys([key])
-            return
-        made = [OneTimeKey("signed_curve25519", f"k{self.count}", b"{}")]
-        kinds: dict[str, Any] = self.rng.choice([{"one_time": made}, {"fallback": made}])
-        await users.upload_keys(person.user_id, person.device_id, None, **kinds)
-
-    async def post(self, person: SyncPerson) -> None:
-        """A message to a device."""
-        to, number = self.rng.choice(self.people), self.count
-        contents = {to.user_id: {to.device_id: {"n": number}}}
-        # One at a time: else nobody knows in which order they were written.
-        async with self.posting:
-            self.mail[to.user_id].append(number)
-            await self.building.users.put_messages(person.user_id, "org.example.note", contents)
+    async def found(
+        cls, building: Building, name: str, rng: random.Random, size: int = len(WAYS), way: int = 0
+    ) -> Town:
+        people = [await building.person(f"{name}{number}") for number in range(size)]
+        sliders, eyes = [[await building.device(person) for person in people] for _ in range(2)]
+        return cls(building, people, sliders, eyes, rng, way)
 
     # --- how they sync
 
-    def way(self, index: int) -> Way:
-        return WAYS[index % len(WAYS)]
-
-    async def look(self, index: int, replica: Replica) -> None:
+    async def look(self, index: int, replica: Replica, timeout: int = 0) -> None:
         """One user syncs on; now and then they want the whole state besides."""
-        fold, more = self.folds[index], {"full_state": "true"} if self.rng.random() < 0.05 else {}
-        fold.take(await self.people[index].at(replica).sync(fold.since, **self.way(index), **more))
+        more = {"full_state": "true"} if not timeout and self.rng.random() < 0.05 else {}
+        await self._sync(index, replica, timeout=timeout, **more)
+
+    async def _sync(self, index: int, replica: Replica, **more: Any) -> None:
+        fold, person = self.folds[index], self.people[index].at(replica)
+        answer = await person.ask_sync(fold.since, **self.ways[index], **more)
+        fold.take(answer.ok())
+        fold.complaints += await self.foreign(person, answer.body)
+
+    async def slide(self, index: int, replica: Replica, timeout: int = 0) -> None:
+        """One user looks through a window, which may be another one than before: some of their lists, some
+        of the rooms, little of each or much.
+        """
+        connection, rng = self.connections[index], self.rng
+        few = {"timeline_limit": rng.choice([0, 1, 9]), "required_state": rng.choice(SOME_STATE)}
+        much = connection.much
+        lists: dict[str, Any] = {"all": {**much, "range": [0, rng.choice([0, 1, 3, 99])]}}
+        if rng.random() < 0.3:
+            lists["all"] = {**few, "range": [0, rng.choice([0, 99])]}
+        if rng.random() < 0.4:
+            filters = rng.choice([{"is_encrypted": True}, {"is_invited": True}, {"tags": ["m.favourite"]}])
+            lists["some"] = {**rng.choice([few, much]), "range": [0, 5], "filters": filters}
+        # Any rooms: what is not theirs to see is not told.
+        named = rng.sample(self.rooms, min(len(self.rooms), rng.choice([0, 0, 1, 2])))
+        body = {"lists": lists, "room_subscriptions": {room_id: rng.choice([few, much]) for room_id in named}}
+        await self._slide(index, replica, timeout=timeout, **body)
+
+    async def _slide(self, index: int, replica: Replica, **body: Any) -> None:
+        connection, person = self.connections[index], self.sliders[index].at(replica)
+        answer = await self._asked(person, connection, **body)
+        connection.complaints += await self.foreign(person, answer.body)
+
+    async def _asked(self, person: SyncPerson, connection: SlidingFold, **body: Any) -> Answer:
+        """The answer to a connection; with the pages of thread subscriptions for which it has no place."""
+        before = connection.pos
+        answer = await ask(person, before, **body, **connection.asks())
+        connection.take(answer.ok())
+        start = answer.json["extensions"][THREADS].get("prev_batch")
+        while start is not None:
+            query = {"dir": "b", "limit": "3", "from": start, "to": before}
+            page = await person.get(f"{UNSTABLE}/io.element.msc4308/thread_subscriptions", **query)
+            connection.take_threads(page.ok())
+            start = page.json.get("end")
+        return answer
+
+    async def begin_anew(self, index: int) -> None:
+        replica, fold, connection = self.building.replicas[-1], self.folds[index], self.connections[index]
+        # What has come so far is acknowledged, so it does not come again.
+        for _ in range(2):
+            await self._sync(index, replica)
+            await self._slide(index, replica)
+        self.folds[index] = Fold(self.versions, messages=fold.messages, complaints=fold.complaints)
+        self.connections[index] = connection.anew()
 
     async def follow(self, index: int, stop: asyncio.Event) -> None:
         """One user syncs on and on, as a client does, by whichever replica there is."""
-        fold = self.folds[index]
         while not stop.is_set():
-            person = self.people[index].at(self.some_replica())
-            wait = self.rng.choice([0, 100, 400])
-            fold.take(await person.sync(fold.since, timeout=wait, **self.way(index)))
+            await self.look(index, self.some_replica(), self.rng.choice([0, 100, 400]))
+
+    async def watch(self, index: int, stop: asyncio.Event) -> None:
+        """The same, through windows."""
+        while not stop.is_set():
+            await self.slide(index, self.some_replica(), self.rng.choice([0, 100, 400]))
 
     async def replica(self) -> None:
         """One more replica, whose tail holds all, some or nothing; the third last goes."""
@@ -267,67 +172,119 @@ class Town:
         """
         assert await replica.reach_heads()
         for index, person in enumerate(self.people):
-            await self.look(index, replica)
-            way, fold, fresh = self.way(index), self.folds[index], Fold()
-            is_lazy = lazy(way)
-            fresh.take(await self.others[index].at(replica).sync(None, **(eager(way) if is_lazy else way)))
-            found = differences(fold, fresh, lazy=is_lazy, lean=is_lean(way))
-            found += [each for room_id in fold.rooms for each in await self.lost(index, room_id)]
-            found += await self.of_the_device(person, fold)
-            found += await self.of_device_lists(person, fold)
-            found += await self.of_other_rooms(person, fold)
-            assert not found, (person.user_id, way, found)
+            found = await self._check_sync(index, replica) + await self._check_sliding(index, replica)
+            self.met[person.user_id] = (await self.neighbours(person))[1]
+            assert not found, (person.user_id, self.ways[index], self.connections[index].limit, found)
 
-    async def lost(self, index: int, room_id: str) -> list[str]:
+    async def _check_sync(self, index: int, replica: Replica) -> list[str]:
+        await self._sync(index, replica)
+        person, way, fold, fresh = self.people[index], self.ways[index], self.folds[index], Fold()
+        is_lazy = lazy(way)
+        fresh.take(await self.eyes[index].at(replica).sync(None, **(eager(way) if is_lazy else way)))
+        for room_id in self.models:
+            forget_what_is_gone(fold, fresh, room_id)
+        found = differences(fold, fresh, lazy=is_lazy, lean=is_lean(way))
+        wanted = way.get("filter", {}).get("room", {}).get("timeline", {})
+        for room_id, room in fold.rooms.items():
+            found += await self.lost(person, room_id, room.timeline, wanted)
+        if fold.messages != self.mail[person.user_id]:
+            found.append(f"messages: sent {self.mail[person.user_id]}, told {fold.messages}")
+        found += await self.of_keys(person, fold.key_counts)
+        found += await self.of_device_lists(person, fold.known, fold.tracked)
+        found += await self.of_other_rooms(person, fold.seen)
+        return found
+
+    async def _check_sliding(self, index: int, replica: Replica) -> list[str]:
+        person, folded = self.sliders[index], self.connections[index]
+        everything: dict[str, Any] = {"lists": {"all": {**folded.much, "range": [0, 99]}}}
+        # Messages are acknowledged by the next request.
+        await self._slide(index, replica, **everything)
+        fresh = SlidingFold(folded.limit, "fresh", {}, lazy=folded.lazy, with_messages=False)
+        await self._asked(person.at(replica), fresh, **everything)
+        found = sliding_differences(folded, fresh, forked=self.models)
+        for room_id, room in folded.rooms.items():
+            if room.facts.get("membership") == "join":
+                found += await self.lost(person, room_id, room.timeline, {})
+        if folded.messages != self.mail[person.user_id]:
+            found.append(f"sliding messages: sent {self.mail[person.user_id]}, told {folded.messages}")
+        found += await self.of_keys(person, folded.key_counts)
+        found += await self.of_device_lists(person, folded.known, folded.tracked)
+        found += await self.of_other_rooms(person, folded.seen)
+        return [f"sliding: {each}" for each in found]
+
+    async def foreign(self, person: SyncPerson, body: bytes) -> list[str]:
+        """What stands in an answer of rooms with which the user never had to do: an ID of the room, which all
+        that is said in it names too, or of one of its events.
+        """
+        rooms = self.building.rooms
+        refs = await rooms.refs(self.rooms)
+        eyes = await rooms.viewers(list(refs.values()), person.user_id)
+        near = {room_id for room_id, ref in refs.items() if eyes[ref].memberships}
+        allowed = near.union(*(self.replaced[room_id] for room_id in near))
+        found = [room_id for room_id in self.rooms if room_id not in allowed and room_id.encode() in body]
+        found += [
+            event_id
+            for room_id, event_id in self.events
+            if room_id not in near and orjson.dumps(event_id)[1:-1] in body
+        ]
+        return [f"{each} is told, and is of another room" for each in found]
+
+    async def lost(
+        self, person: SyncPerson, room_id: str, timeline: Sequence[str], wanted: dict[str, Any]
+    ) -> list[str]:
         """What is missing in a timeline since it last began: it is the end of what the user may see."""
-        user_id, folded = self.people[index].user_id, self.folds[index].rooms[room_id]
-        wanted = self.way(index).get("filter", {}).get("room", {}).get("timeline", {})
         types, not_types = wanted.get("types"), wanted.get("not_types", ())
-        if not folded.timeline:
+        ignored = self.ignored.get(person.user_id, frozenset())
+        if not timeline:
             return []
         page = await self.building.rooms.timeline(
             room_id,
-            limit=len(folded.timeline),
-            viewer=user_id,
-            event_filter=lambda event: (types is None or event.type in types) and event.type not in not_types,
+            limit=len(timeline),
+            viewer=person.user_id,
+            event_filter=lambda event: (
+                (types is None or event.type in types)
+                and event.type not in not_types
+                and (event.sender not in ignored or event.state_key is not None)
+            ),
         )
         there = [event.event_id for event in reversed(page.events)]
-        return [] if there == folded.timeline else [f"{room_id} is {there}, told {folded.timeline}"]
+        return [] if there == list(timeline) else [f"{room_id} is {there}, told {timeline}"]
 
-    async def of_the_device(self, person: SyncPerson, fold: Fold) -> list[str]:
-        """Messages to the device, each once and in order, and the number of its keys."""
-        found = []
-        if fold.messages != self.mail[person.user_id]:
-            found.append(f"messages: sent {self.mail[person.user_id]}, told {fold.messages}")
-        counts = await self.building.users.key_counts(person.user_id, person.device_id)
+    async def of_keys(self, device: SyncPerson, told: dict[str, Any]) -> list[str]:
+        """The number of a device's keys."""
+        counts = await self.building.users.key_counts(device.user_id, device.device_id)
         there = {
             "device_one_time_keys_count": {"signed_curve25519": 0} | counts.one_time,
             "device_unused_fallback_key_types": counts.unused_fallback_types,
         }
-        if fold.key_counts != there:
-            found.append(f"keys: {there}, told {fold.key_counts}")
-        return found
+        return [] if told == there else [f"keys: {there}, told {told}"]
 
-    async def of_device_lists(self, person: SyncPerson, fold: Fold) -> list[str]:
+    async def neighbours(self, person: SyncPerson) -> tuple[set[str], set[str]]:
+        """With whom a user shares a room, and with whom an encrypted one."""
+        anywhere, encrypted = set(), set()
+        for room in await self.building.rooms.rooms_of(person.user_id):
+            members = set(await self.building.rooms.member_ids(room.ref)) - {person.user_id}
+            anywhere |= members
+            if room.room_id in self.encrypted:
+                encrypted |= members
+        return anywhere, encrypted
+
+    async def of_device_lists(
+        self, person: SyncPerson, known: dict[str, int], tracked: set[str]
+    ) -> list[str]:
         """Of those with whom an encrypted room is shared every change is known, since the first sync at
         least; those with whom nothing is shared any more have left.
         """
-        neighbours: dict[str, set[str]] = {"any": set(), "encrypted": set()}
-        for room in await self.building.rooms.rooms_of(person.user_id):
-            members = set(await self.building.rooms.member_ids(room.ref)) - {person.user_id}
-            neighbours["any"] |= members
-            if room.room_id in self.encrypted:
-                neighbours["encrypted"] |= members
+        anywhere, encrypted = await self.neighbours(person)
         found = []
-        for user_id in neighbours["encrypted"]:
-            known, there = fold.known.get(user_id, 0), self.versions.get(user_id, 0)
-            if known != there:
-                found.append(f"devices of {user_id}: {there} changes, {known} told")
-        for user_id in (self.met[person.user_id] - neighbours["any"]) & fold.tracked:
+        for user_id in encrypted:
+            fetched, there = known.get(user_id, 0), self.versions.get(user_id, 0)
+            if fetched != there:
+                found.append(f"devices of {user_id}: {there} changes, {fetched} told")
+        for user_id in (self.met[person.user_id] - anywhere) & tracked:
             # Who came into a room that is not encrypted may be followed for nothing.
             if not await self.met_in_the_open(person.user_id, user_id):
                 found.append(f"{user_id} has left, and it was not told")
-        self.met[person.user_id] = neighbours["encrypted"]
         return found
 
     async def met_in_the_open(self, *users: str) -> bool:
@@ -341,10 +298,10 @@ class Town:
             for b in eyes[1][ref].memberships
         )
 
-    async def of_other_rooms(self, person: SyncPerson, fold: Fold) -> list[str]:
+    async def of_other_rooms(self, person: SyncPerson, seen: dict[str, set[str]]) -> list[str]:
         """Each event told is of the room it was told in, and the user may see it."""
         found = []
-        for room_id, event_ids in fold.seen.items():
+        for room_id, event_ids in seen.items():
             ref = await self.building.rooms.ref(room_id)
             assert ref is not None
             eyes = (await self.building.rooms.viewers([ref], person.user_id))[ref]
@@ -353,5 +310,25 @@ class Town:
                 is_own = event.type == "m.room.member" and event.state_key == person.user_id
                 if event.ref != ref or not (is_own or eyes.sees(event)):
                     found.append(f"{event_id} in {room_id} is not for {person.user_id}")
-        fold.seen.clear()
+        seen.clear()
         return found
+
+
+SOME_STATE: list[dict[str, Any]] = [
+    {},
+    {"include": [{"type": "m.room.name"}, {"type": "m.room.topic"}]},
+    {"include": [{"type": "m.room.member"}], "lazy_members": True},
+    {"include": [{}], "exclude": [{"type": "m.room.topic"}]},
+]
+"""What a window with little of each room has of its state."""
+
+
+def forget_what_is_gone(fold: Fold, fresh: Fold, room_id: str) -> None:
+    """In a room that forks a resolution can take an entry away, and there is no way to tell a client so. By
+    branches unread counts may differ between replicas until they are counted anew.
+    """
+    if room_id in fold.rooms and room_id in fresh.rooms:
+        folded, there = fold.rooms[room_id], fresh.rooms[room_id]
+        folded.unread, folded.threads = there.unread, there.threads
+        for key in folded.state.keys() - there.state.keys():
+            del folded.state[key]

@@ -43,8 +43,8 @@ _SAVE = (
 
 @dataclass(frozen=True, slots=True)
 class SentRoom:
-    """``told``: `LIVE`, or the position up to which the room was told. ``config`` is what it was sent with,
-    the timeline limit the greatest there was.
+    """``told``: `LIVE`, or the position up to which the room was told. ``config`` is with what the client has
+    it: less than it was sent with, once something has happened in what was not wanted any more.
     """
 
     told: int

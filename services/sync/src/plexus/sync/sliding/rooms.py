@@ -8,7 +8,7 @@ wants more than the room was sent with is answered at once: with a longer timeli
 The timelines are those of /v3/sync, from the tail if it reaches back so far. State is read from the snapshots
 at their ends, in one query for all rooms.
 
-It is one module of 500 lines because all steps work on one draft of a room, which outlives no answer.
+It is one module of over 500 lines because all steps work on one draft of a room, which outlives no answer.
 
 MSC4186, "Room results" and "Changing room configs".
 """
@@ -38,6 +38,8 @@ from plexus.sync.sliding.models import RoomConfig
 from plexus.sync.streams.invited import InvitedStream
 
 HEROES = 5
+MOST_STATES = 8
+"""Kinds of ``required_state`` that are remembered of a room. With more, only the last."""
 _EVENTS = int(RoomFact.EVENTS)
 _NAMING = frozenset({"m.room.name", "m.room.avatar"})
 _NAMES = [(type_, "") for type_ in sorted(_NAMING)]
@@ -65,8 +67,8 @@ class Asked:
 
 @dataclass(slots=True)
 class Told:
-    """The results so far. ``sent`` is what the connection remembers of the rooms told, ``initial`` those told
-    anew.
+    """The results so far. ``sent`` is with which config the client has each of these rooms from now on,
+    ``initial`` those told anew.
     """
 
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -77,14 +79,16 @@ class Told:
 
 @dataclass(slots=True)
 class _Draft:
-    """A room in the making. ``after`` is the ordinal up to which the client has it, None if it is told anew;
-    ``expands`` that events are sent again, ``more`` that state is; ``is_live`` that nothing was held back.
-    ``moved`` says that its state has changed.
+    """A room in the making. ``after`` is the ordinal up to which the client has it, None if it is told anew,
+    and ``known`` with which config; ``expands`` that events are sent again, ``more`` that state is;
+    ``is_live`` that nothing was held back. ``moved`` says that its state has changed, ``misses`` that it has
+    so in what was wanted before and is not now.
     """
 
     match: Match
     work: Work
     after: int | None
+    known: RoomConfig | None
     expands: bool
     more: RoomConfig | None
     is_live: bool
@@ -94,6 +98,7 @@ class _Draft:
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
     live: int = 0
     moved: bool = False
+    misses: bool = False
 
     @property
     def is_initial(self) -> bool:
@@ -190,7 +195,7 @@ class RoomResults:
             return None
         shape = self._shape(match.config.timeline_limit, asked.ignored)
         work = Work(membership.ref, facts[0][LO] - 1, facts[-1][HI], shape, True, facts=facts)
-        return _Draft(match, work, work.after, False, None, sent.told == LIVE)
+        return _Draft(match, work, work.after, sent.config, False, None, sent.told == LIVE)
 
     def _facts(self, ref: RoomRef, after: int, upto: int) -> list[Any]:
         subject = self._replica.rooms.subjects.get(ref.room_id)
@@ -231,7 +236,7 @@ class RoomResults:
                 viewer=asked.user_id if full or membership.membership != "join" else None,
                 is_left=membership.membership != "join",
             )
-            drafts.append(_Draft(match, work, after, expands, more, is_live=False))
+            drafts.append(_Draft(match, work, after, told, expands, more, is_live=False))
         return drafts
 
     def _shape(self, limit: int, ignored: frozenset[str]) -> Shape:
@@ -319,15 +324,20 @@ class RoomResults:
             [(draft.work.ref, before, draft.line.end, wanted) for draft, before, wanted in changed]
         )
         for (draft, _, _), diff in zip(changed, diffs, strict=True):
-            config = draft.match.config
+            config, known = draft.match.config, draft.known
             lazily = config.lazy and not draft.line.limited
+            # After a gap the members are not among the changes: some may have been, for all that is known.
+            draft.misses = known is not None and config.lazy and not lazily and not known.lazy
             for key, event in diff.items():
                 if config.wants(*key) or (lazily and key[0] == "m.room.member"):
                     draft.state[key] = event
+                elif known is not None and known.wants(*key):
+                    draft.misses = True
                 if key[0] in _NAMING:
                     draft.naming[key] = event
 
     async def _finish(self, asked: Asked, told: Told, drafts: Sequence[_Draft]) -> None:
+        told.sent |= {draft.work.ref.room_id: _knows(draft) for draft in drafts}
         drafts = [draft for draft in drafts if draft.tells_something]
         summaries = await self._summaries([draft for draft in drafts if draft.is_initial or draft.moved])
         needed = [
@@ -347,7 +357,6 @@ class RoomResults:
             summary = summaries.get(draft.work.ref)
             heroes = [_hero(user, known.get(user)) for user in self._heroes(asked, draft, summary)]
             told.rooms[room_id] = self._result(asked, draft, summary, heroes)
-            told.sent[room_id] = draft.match.config
             if lazy:
                 told.members.append((room_id, lazy))
             if draft.is_initial:
@@ -475,6 +484,21 @@ def _more(config: RoomConfig, before: RoomConfig) -> RoomConfig | None:
     """What of the state a config wants that the one before did not."""
     required = config.required - before.required
     return RoomConfig(0, required) if any(each.include for each in required) else None
+
+
+def _knows(draft: _Draft) -> RoomConfig:
+    """With which config the client has a room, once it is told: the widest there was, as far as nothing has
+    happened since in what was wanted then and is not now.
+    """
+    config, known = draft.match.config, draft.known
+    if known is None:
+        return config
+    has_all = not (draft.limited or draft.expands)
+    required = config.required if draft.misses else config.required | known.required
+    return RoomConfig(
+        max(config.timeline_limit, known.timeline_limit) if has_all else config.timeline_limit,
+        required if len(required) <= MOST_STATES else config.required,
+    )
 
 
 def _wanted(config: RoomConfig) -> Wanted:

@@ -44,9 +44,6 @@ from plexus.users import NO_RULES, Users
 
 Authenticate = Callable[[], Awaitable[Requester]]
 
-MOST_STATES = 8
-"""Kinds of ``required_state`` that are remembered of a room. With more, only the last."""
-
 
 class SlidingService:
     def __init__(self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections) -> None:
@@ -260,7 +257,7 @@ def _add_read(told: Told, picked: Picked, sent: Mapping[str, SentRoom], read: Co
             continue
         if room.told != LIVE or room_id in read:
             told.rooms[room_id] = {}
-            told.sent[room_id] = room.config
+            told.sent.setdefault(room_id, room.config)
 
 
 def _held_back(
@@ -283,14 +280,7 @@ def _held_back(
 
 
 def _now_sent(sent: Mapping[str, SentRoom], told: Told) -> dict[str, SentRoom]:
-    rooms = dict(sent)
-    for room_id, config in told.sent.items():
-        before = rooms.get(room_id)
-        if before is not None and room_id not in told.initial:
-            both = before.config | config
-            config = both if len(both.required) <= MOST_STATES else config
-        rooms[room_id] = SentRoom(LIVE, config)
-    return rooms
+    return {**sent, **{room_id: SentRoom(LIVE, config) for room_id, config in told.sent.items()}}
 
 
 def _json(pos: str, picked: Picked, told: Told, extra: Extra) -> bytes:
