@@ -88,7 +88,7 @@ class Acts:
         ("keys", 3),
         ("post", 4),
         ("forget", 1),
-        ("subscribe", 5),
+        ("subscribe", 12),
     )
     """What may be done while others do something, and how often."""
 

@@ -407,6 +407,21 @@ async def test_extensions(alice: SyncPerson, bob: SyncPerson) -> None:
     assert off["extensions"] == {}
 
 
+async def test_who_types_in_a_room_that_comes_into_sight_is_told(alice: SyncPerson, bob: SyncPerson) -> None:
+    rooms = [await alice.create_room(preset="public_chat") for _ in range(2)]
+    for room_id in rooms:
+        await bob.join(room_id)
+    wanted = {"typing": {"enabled": True}}
+    first = await slide(bob, lists=top(1), extensions=wanted)
+    assert set(first["rooms"]) == {rooms[1]}
+    await alice.put(f"{alice.room(rooms[0])}/typing/{alice.user_id}", {"typing": True, "timeout": 60_000})
+    between = await slide(bob, first["pos"], lists=top(1), extensions=wanted)
+    assert between["extensions"]["typing"] == {}
+    both = await slide(bob, between["pos"], lists=top(2), extensions=wanted)
+    assert set(both["rooms"]) == {rooms[0]}
+    assert both["extensions"]["typing"]["rooms"][rooms[0]]["content"] == {"user_ids": [alice.user_id]}
+
+
 async def test_to_device_messages_stay_until_acknowledged(
     building: Building, alice: SyncPerson, bob: SyncPerson
 ) -> None:

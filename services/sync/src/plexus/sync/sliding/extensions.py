@@ -172,6 +172,7 @@ class ExtensionStreams:
             self._typing.everything(answer)
         elif not answer.cut.same_moment(answer.since):
             self._typing.changes(answer, answer.since)
+        self._typing.of(answer, initial)
         rooms = {
             room_id: Fragment(events[-1]) for room_id, events in answer.ephemeral.items() if room_id in within
         }

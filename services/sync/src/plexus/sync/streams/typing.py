@@ -35,11 +35,15 @@ class TypingStream:
             self._add(answer, changed)
         else:
             self._add(answer, tuple(answer.view.joined) if since.shows else tuple(self._book.rooms))
-        self._add(answer, [ref.room_id for ref in answer.newly_joined if ref.room_id in self._book.rooms])
+        self.of(answer, [ref.room_id for ref in answer.newly_joined])
 
     def everything(self, answer: Answer) -> None:
         """Add the rooms in which somebody is typing."""
         self._add(answer, tuple(self._book.rooms))
+
+    def of(self, answer: Answer, room_ids: Iterable[str]) -> None:
+        """Add those of some rooms in which somebody is typing."""
+        self._add(answer, [room_id for room_id in room_ids if room_id in self._book.rooms])
 
     def _add(self, answer: Answer, room_ids: Iterable[str]) -> None:
         wanted = answer.filter.filter.room.ephemeral
