@@ -68,8 +68,14 @@ class Acts:
 
     async def do(self, kind: str, index: int) -> None:
         self.count += 1
-        person = self.people[index]
-        await (getattr(self, kind) if self.rooms else self.create)(person)
+        await getattr(self, kind)(self.people[index])
+
+    async def meet(self) -> None:
+        """A room where everybody is at the beginning."""
+        room_id = await self.people[0].create_room(preset="public_chat", room_version="11")
+        self._found(room_id, "11", encrypted=False)
+        for person in self.people[1:]:
+            await person.join(room_id)
 
     EVERYDAY: Sequence[tuple[str, int]] = (
         ("create", 2),

@@ -84,7 +84,9 @@ class Town(Acts):
     ) -> Town:
         people = [await building.person(f"{name}{number}") for number in range(size)]
         sliders, eyes = [[await building.device(person) for person in people] for _ in range(2)]
-        return cls(building, people, sliders, eyes, rng, way)
+        town = cls(building, people, sliders, eyes, rng, way)
+        await town.meet()
+        return town
 
     # --- how they sync
 
