@@ -231,12 +231,32 @@ async def test_who_is_suspended_logs_in_and_out_and_writes_what_is_theirs_alone(
     data = f"{V3}/user/{seg(alice.user_id)}/account_data/m.cross_signing.master"
     assert (await alice.put(data, {"encrypted": {}})).status == 200
     assert (await alice.post(f"{V3}/user/{seg(alice.user_id)}/filter", {})).status == 200
+    mute = f"{V3}/pushrules/global/override/.m.rule.master/enabled"
+    assert (await alice.put(mute, {"enabled": True})).status == 200
     gone = await alice.request(
         "DELETE", f"{V3}/devices/{seg(made['device_id'])}", {"auth": by_password(alice)}
     )
     assert gone.status == 200
     assert (await second.get(f"{V3}/account/whoami")).error() == (401, "M_UNKNOWN_TOKEN")
     assert (await alice.post(f"{V3}/logout")).status == 200
+
+
+async def test_who_is_suspended_may_read_the_notices_of_the_server(
+    house: House, admin: Person, alice: Person, name: str
+) -> None:
+    """ "Where a room is used to maintain communication between server administration teams and the suspended
+    user": they could not know of what is said there without joining it.
+    """
+    bob = await sign_up(house, name + "-bob")
+    theirs = await bob.create_room(invite=[alice.user_id], room_alias_name=name)
+    await suspend(admin, alice)
+    notice = f"/_plexus/admin/v1/notices/{seg(alice.user_id)}/why"
+    room_id = (await admin.put(notice, {"body": "You were rude"})).ok()["room_id"]
+    for room in (theirs, f"#{name}:here.example.org", "!nothing:here.example.org"):
+        assert (await alice.post(f"{V3}/join/{seg(room)}")).error() == SUSPENDED
+    assert (await alice.post(f"{V3}/join/{seg(room_id)}")).ok() == {"room_id": room_id}
+    page = (await alice.get(f"{alice.room(room_id)}/messages", dir="b", limit=50)).ok()["chunk"]
+    assert "You were rude" in [event["content"].get("body") for event in page]
 
 
 async def test_who_is_suspended_may_close_the_account(admin: Person, alice: Person) -> None:

@@ -9,7 +9,7 @@ from tests.support import spec
 def test_reading_is_permitted_and_writing_only_by_name() -> None:
     assert is_permitted("GET", "getRoomEvents")
     assert is_permitted("POST", "leaveRoom")
-    assert not is_permitted("POST", "joinRoom")
+    assert not is_permitted("POST", "knockRoom")
     assert not is_permitted("PUT", "not built yet")
     assert not is_permitted("PUT", None)
 

@@ -26,6 +26,14 @@ PERMITTED: Final = frozenset(
         "deleteRoomTag",
         "setRoomTag",
         "setReadMarker",
+        "postPusher",
+        "deletePushRule",
+        "setPushRule",
+        "setPushRuleActions",
+        "setPushRuleEnabled",
+        # Join the room of server notices, in which they may be told why: the endpoint judges which it is.
+        "joinRoom",
+        "joinRoomById",
         # Verify other devices, and write cross-signing data.
         "claimKeys",
         "queryKeys",
@@ -63,8 +71,8 @@ PERMITTED: Final = frozenset(
         "post3PIDs",
     }
 )
-"""Operations that write and are permitted all the same. `redactEvent` and `sendMessage` judge themselves: of
-one's own events only, and nothing but redactions."""
+"""Operations that write and are permitted all the same. Some judge themselves: `redactEvent` and
+`sendMessage` permit redactions of one's own events only, `joinRoom` and `joinRoomById` one room."""
 
 
 def is_permitted(method: str, operation_id: str | None) -> bool:

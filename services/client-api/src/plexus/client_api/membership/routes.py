@@ -9,8 +9,9 @@ from plexus.client_api.deps import Deps, FullUser
 from plexus.client_api.membership import service, third_party
 from plexus.client_api.membership.models import Invite, Join, Reasoned, Targeted
 from plexus.client_api.params import RoomId, RoomIdOrAlias
-from plexus.client_api.server_notices.service import check_may_reject
-from plexus.platform.http import User, make_router
+from plexus.client_api.server_notices.service import check_may_reject, is_notices_room
+from plexus.platform.http import Requester, User, make_router
+from plexus.protocol.errors import UserSuspended
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room membership"])
 
@@ -28,7 +29,7 @@ async def join_room_by_id(api: Deps, requester: User, room_id: RoomId, body: Joi
     """Client-Server API, "Joining rooms"."""
     if requester.is_guest:
         await service.check_guests_may_join(api, room_id)
-    return await _join(api, requester.user_id, room_id, body)
+    return await _join(api, requester, room_id, body)
 
 
 @router.post("/join/{roomIdOrAlias}", operation_id="joinRoom")
@@ -36,12 +37,15 @@ async def join_room(
     api: Deps, requester: FullUser, room: RoomIdOrAlias, body: Join, via: Via = None
 ) -> dict[str, str]:
     """Client-Server API, "Joining rooms"; ``via`` is for rooms that are not here."""
-    return await _join(api, requester.user_id, room, body)
+    return await _join(api, requester, room, body)
 
 
-async def _join(api: Deps, user_id: str, room: str, body: Join) -> dict[str, str]:
+async def _join(api: Deps, requester: Requester, room: str, body: Join) -> dict[str, str]:
+    user_id = requester.user_id
     await api.platform.limits.check("join", user_id)
     room_id = await service.resolve(api, room)
+    if requester.is_suspended and not await is_notices_room(api, room_id):
+        raise UserSuspended
     if body.third_party_signed is not None:
         await third_party.accept(api, room_id, user_id, body.third_party_signed)
     await service.join(api, room_id, user_id, body.reason)

@@ -54,11 +54,14 @@ def sender_of(api: ClientApi) -> str:
 
 async def check_may_reject(api: ClientApi, room_id: str, user_id: str) -> None:
     """`CannotLeaveServerNoticeRoom` for who is invited to the notices room: who is in it may leave."""
-    if await api.rooms.membership(room_id, user_id) != "invite":
-        return
-    create = await api.rooms.state_event(room_id, "m.room.create", "")
-    if create is not None and create.sender == sender_of(api):
+    if await api.rooms.membership(room_id, user_id) == "invite" and await is_notices_room(api, room_id):
         raise CannotLeaveServerNoticeRoom
+
+
+async def is_notices_room(api: ClientApi, room_id: str) -> bool:
+    """Whether it is anybody's notices room: the server makes no others."""
+    create = await api.rooms.state_event(room_id, "m.room.create", "")
+    return create is not None and create.sender == sender_of(api)
 
 
 async def _ensure_sender(api: ClientApi, sender: str) -> None:
