@@ -19,6 +19,7 @@ from tests.integration.rooms.forking import Model, adopt
 from tests.integration.rooms.test_random_forks import shuffled
 from tests.integration.sync.building import Building, SyncPerson
 from tests.integration.sync.folding import Fold, differences
+from tests.integration.sync.test_sliding import slide
 from tests.integration.sync.test_sync import ids, joined, state
 from tests.support.http import Json
 from tests.support.room_graph import go_on
@@ -201,6 +202,27 @@ async def test_a_join_that_loses_its_force(building: Building, alice: SyncPerson
     assert room.room_id in again["rooms"]["join"]
     joined_now = [r.room_id for r in await building.rooms.rooms_of(carol.user_id)]
     assert joined_now == [room.room_id]
+
+
+async def test_state_that_a_resolution_takes_away_is_told_as_a_stub(
+    building: Building, alice: SyncPerson, carol: SyncPerson
+) -> None:
+    """MSC4186: "to handle state being deleted, the list may include a StateStub type"."""
+    room, fork = await make_room(building, alice)
+    config = {"timeline_limit": 10, "required_state": {"include": [{}]}}
+    ask: Any = {"room_subscriptions": {room.room_id: config}}
+    before = await slide(alice, **ask)
+    joins = await room.make("m.room.member", carol.user_id, {"membership": "join"}, carol.user_id, fork, NOW)
+    await room.arrive(joins)
+    joined_ = await slide(alice, before["pos"], **ask)
+    [told] = joined_["rooms"][room.room_id]["required_state"]
+    assert (told["state_key"], told["content"]["membership"]) == (carol.user_id, "join")
+    closed = await room.make("m.room.join_rules", alice.user_id, {"join_rule": "invite"}, "", fork, NOW + 1)
+    await room.arrive(closed)
+    after = await slide(alice, joined_["pos"], **ask)
+    assert {"type": "m.room.member", "state_key": carol.user_id} in after["rooms"][room.room_id][
+        "required_state"
+    ]
 
 
 WAYS: list[dict[str, Any]] = [

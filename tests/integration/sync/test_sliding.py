@@ -252,6 +252,39 @@ async def test_required_state(alice: SyncPerson, bob: SyncPerson) -> None:
     assert await told({"lazy_members": True}) == {("m.room.member", alice.user_id)}
 
 
+async def test_room_configs_are_combined(alice: SyncPerson, bob: SyncPerson, carol: SyncPerson) -> None:
+    """ "lazy_members set to true if and only if a) any of the configs have lazy_members set to true AND b)
+    there are no configs that return all membership events".
+    """
+    room_id = await alice.create_room(preset="public_chat")
+    for person in (bob, carol):
+        await person.join(room_id)
+    await alice.send(room_id, "hello")
+    number = 0
+
+    async def members(*required: Json) -> set[str]:
+        nonlocal number
+        number += 1
+        lists = {
+            f"l{n}": {"required_state": each, "timeline_limit": 1, "range": [0, 0]}
+            for n, each in enumerate(required)
+        }
+        told = (await slide(bob, lists=lists, conn_id=f"combined{number}"))["rooms"][room_id]
+        return {key for kind, key in state(told) if kind == "m.room.member"}
+
+    everybody = {person.user_id for person in (alice, bob, carol)}
+    lazily: Json = {"lazy_members": True}
+    no_members: Json = {"include": [{}], "exclude": [{"type": "m.room.member"}]}
+    not_alice: Json = {"include": [{}], "exclude": [{"state_key": alice.user_id}]}
+    assert await members(no_members) == set()
+    assert await members(lazily, no_members) == {alice.user_id}
+    assert await members(not_alice) == everybody - {alice.user_id}
+    assert await members(lazily, not_alice) == everybody
+    assert await members(lazily, {"include": [{}]}) == everybody
+    # "Memberships returned to the client due to lazy_members are not filtered by exclude."
+    assert await members(lazily | no_members) == {alice.user_id}
+
+
 async def test_lazy_members_are_sent_once(alice: SyncPerson, bob: SyncPerson) -> None:
     room_id = await alice.create_room(preset="public_chat")
     await bob.join(room_id)

@@ -19,6 +19,11 @@ class Element:
     type: str | None
     state_key: str | None
 
+    @property
+    def is_of_members(self) -> bool:
+        """Whether it matches member events, if only those of one user."""
+        return self.type in (None, "m.room.member")
+
     def matches(self, type_: str, state_key: str) -> bool:
         return self.type in (None, type_) and self.state_key in (None, state_key)
 
@@ -42,10 +47,17 @@ class RequiredState:
         ) and not any(each.matches(type_, state_key) for each in self.exclude)
 
     @property
-    def wants_all_members(self) -> bool:
-        return not self.lazy and any(
-            each.type in (None, "m.room.member") and each.state_key is None for each in self.include
+    def wants_many_members(self) -> bool:
+        """Whether members are wanted that are not named."""
+        return (
+            not self.lazy
+            and any(each.is_of_members and each.state_key is None for each in self.include)
+            and not any(each.is_of_members and each.state_key is None for each in self.exclude)
         )
+
+    @property
+    def wants_all_members(self) -> bool:
+        return self.wants_many_members and not any(each.is_of_members for each in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,10 @@ class RoomConfig:
         return any(each.lazy for each in self.required) and not any(
             each.wants_all_members for each in self.required
         )
+
+    @property
+    def wants_many_members(self) -> bool:
+        return any(each.wants_many_members for each in self.required)
 
     @property
     def elements(self) -> frozenset[Element]:

@@ -353,7 +353,8 @@ class RoomResults:
             room_id = draft.work.ref.room_id
             lazy = self._lazy(asked, draft)
             for user in lazy:
-                draft.state.setdefault(("m.room.member", user), known.get(user))
+                if (event := known.get(user)) is not None:
+                    draft.state.setdefault(("m.room.member", user), event)
             summary = summaries.get(draft.work.ref)
             heroes = [_hero(user, known.get(user)) for user in self._heroes(asked, draft, summary)]
             told.rooms[room_id] = self._result(asked, draft, summary, heroes)
@@ -425,7 +426,7 @@ class RoomResults:
             if event is not None
             else {"type": key[0], "state_key": key[1]}
             for key, event in draft.state.items()
-            if event is not None or (codec.is_stable and key[0] != "m.room.member")
+            if event is not None or codec.is_stable
         ]
         if state or draft.is_initial:
             result["required_state"] = state
@@ -510,7 +511,7 @@ def _wanted(config: RoomConfig) -> Wanted:
         else frozenset(each.type or "" for each in elements)
     )
     named = [each for each in elements if each.type in (None, "m.room.member")]
-    if any(each.state_key is None for each in named) and not config.lazy:
+    if config.wants_many_members:
         return Wanted(types=types)
     return Wanted(
         types=types, members=frozenset(each.state_key for each in named if each.state_key is not None)
