@@ -38,6 +38,7 @@ fault-long: .venv/.dev ## the fault tests at full length: a minute of the lanes 
 
 bench: .venv/.dev ## measure Plexus, one process and a cluster: tables, JSON and plots in tests/load/out (BENCH= flags, e.g. BENCH=--quick)
 	@.venv/bin/python -m tests.load.bench $(BENCH)
+	@.venv/bin/python -m tests.load.sync $(BENCH)
 	@.venv/bin/python -m tests.load.search $(BENCH)
 	@.venv/bin/python -m tests.load.cluster $(BENCH)
 

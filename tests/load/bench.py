@@ -25,14 +25,13 @@ import uvloop
 
 from tests.load import rooms
 from tests.load.meter import Embedded
-from tests.load.workloads import Figures, World, fanout, held_polls, sends
+from tests.load.workloads import Figures, World, fanout, sends
 from tests.support.server import PlexusServer
 
 OUT = Path(__file__).parent / "out"
 
 
 async def measure(server: PlexusServer, quick: bool) -> dict[str, Any]:
-    """All workloads, the one that wants a fresh server last (it restarts it)."""
     world = World(Embedded(server))
     messages = 1_000 if quick else 4_000
     rates = (2, 10) if quick else (2, 10, 25, 50)
@@ -44,8 +43,6 @@ async def measure(server: PlexusServer, quick: bool) -> dict[str, Any]:
     print("· from send to sync, 50 members", flush=True)
     results["fanout"] = await fanout(world, members=50, rates=rates, seconds=5 if quick else 10)
     results |= await measure_rooms(world, quick)
-    print("· held polls", flush=True)
-    results["held_polls"] = await held_polls(world, server, count=500 if quick else 2_000)
     return results
 
 
@@ -86,12 +83,6 @@ def table(results: dict[str, Any]) -> str:
         cells = (f"{figures.get(key, ''):>{max(9, len(title) + 2)}}" for key, title in columns.items())
         lines.append(f"{name:36s}" + "".join(cells))
     lines.append(rooms_table(results))
-    held = results["held_polls"]
-    lines.append(
-        f"{held['held']} held polls: {held['kb_per_poll']} kB each ({held['fresh_mib']} MiB fresh, "
-        f"{held['held_mib']} MiB held), idle CPU {held['idle_plexus_cpu_pct']} % Plexus, "
-        f"{held['idle_postgres_cpu_pct']} % PostgreSQL"
-    )
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from deploy.local.program import ProgramError
-from tests.load import cluster_report
+from tests.load import cluster_report, syncs
 from tests.load.hops import by_hop
 from tests.load.meter import Used, usage
 from tests.load.systems import Clustered, running_cluster
@@ -51,10 +51,12 @@ class Sizes:
     """Sends a second into these rooms together."""
     traced: int
     """Sends."""
+    polls: int
+    """Held while the sync replicas follow what interests none of their users."""
 
 
-FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, 20, 100)
-QUICK = Sizes(1_000, (2, 10), 5, 6, 2, 10, 25)
+FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, 20, 100, 500)
+QUICK = Sizes(1_000, (2, 10), 5, 6, 2, 10, 25, 100)
 MEMBERS = 50
 ROUNDS = ("followers", "sends", "fanout", "replicas", "hops")
 FACTS_PER_SECOND = (200, 1_000)
@@ -62,27 +64,45 @@ FACTS_PER_SECOND = (200, 1_000)
 
 async def followers(system: Clustered, sizes: Sizes) -> dict[str, Any]:
     """What everybody takes while nobody syncs: the sync replicas do nothing but follow. First with no facts
-    either: what a cluster costs that has nothing to do.
+    either: what a cluster costs that has nothing to do. Last with polls of users in other rooms than those in
+    which all happens.
     """
     world, results = World(system), {}
-    await asyncio.sleep(5)
-    before = usage(system)
-    await asyncio.sleep(sizes.follow_seconds)
-    used = Used.between(before, usage(system))
-    results["idle"] = {"reached": 0, "cpu_pct": used.percent(), **used.shares()}
-    for rate in FACTS_PER_SECOND:
+
+    async def measure(label: str, rate: float) -> None:
         used, reached = await steady_sends(world, rooms=64, rate=rate, seconds=sizes.follow_seconds)
-        results[f"{rate}/s"] = {"reached": round(reached), "cpu_pct": used.percent(), **used.shares()}
+        results[label] = {"reached": round(reached), "cpu_pct": used.percent(), **used.shares()}
+
+    results["idle"] = {"reached": 0, **await idle(system, sizes.follow_seconds)}
+    for rate in FACTS_PER_SECOND:
+        await measure(f"{rate}/s", rate)
+    polls = await syncs.held_elsewhere(world, count=sizes.polls)
+    await measure(f"{rate}/s, {sizes.polls} polls", rate)
+    woken = sum(poll.done() for poll in polls)
+    assert not woken, f"{woken} polls were answered for what does not concern them"
+    for poll in polls:
+        poll.cancel()
+    await asyncio.gather(*polls, return_exceptions=True)
     return results
 
 
-async def spread(system: Clustered, sizes: Sizes) -> Figures:
-    """The load that is the same for every number of sync replicas."""
+async def idle(system: Clustered, seconds: float) -> dict[str, Any]:
+    """What everybody takes while nothing happens."""
+    await asyncio.sleep(5)
+    before = usage(system)
+    await asyncio.sleep(seconds)
+    used = Used.between(before, usage(system))
+    return {"cpu_pct": used.percent(), **used.shares()}
+
+
+async def spread(system: Clustered, sizes: Sizes) -> dict[str, Any]:
+    """The load that is the same for every number of sync replicas, after a while in which there is none."""
+    quiet = await idle(system, sizes.follow_seconds)
     found = await fanout(
         World(system), members=MEMBERS, rooms=sizes.rooms, rates=(sizes.room_rate,), seconds=sizes.seconds
     )
     [figures] = found.values()
-    return figures
+    return figures | {"idle": quiet}
 
 
 async def traced(system: Clustered, sizes: Sizes) -> None:

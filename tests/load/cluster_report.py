@@ -85,10 +85,21 @@ def _replicas(results: Mapping[str, Any]) -> str:
     rows = []
     for count, figures in results["replicas"].items():
         each = [x for name, x in figures.items() if name.startswith("sync-") and name.endswith("_delivery")]
-        row = [f"{count} sync", " + ".join(f"{x:.3g}" for x in each), f"{sum(each):.3g}"]
+        idle = [x for name, x in figures["idle"]["cpu_pct"].items() if name.startswith("sync-")]
+        row = [f"{count} sync", ", ".join(f"{x:.2g}" for x in idle)]
+        row += [" + ".join(f"{x:.3g}" for x in each), f"{sum(each):.3g}"]
         row += [f"{cost(figures, 'delivery')['everything']:.3g}", f"{figures['p50_ms']:.3g}"]
         rows.append([*row, f"{figures['p99_ms']:.3g}", f"{figures['other_cpu_pct']:.0f}"])
-    header = ["CPU ms a delivery", "each replica", "all sync", "everything", "p50 ms", "p99 ms", "others %"]
+    header = [
+        "CPU ms a delivery",
+        "idle, % of a core",
+        "each replica",
+        "all sync",
+        "everything",
+        "p50 ms",
+        "p99 ms",
+        "others %",
+    ]
     return table(header, rows)
 
 

@@ -29,9 +29,10 @@ from tests.load.systems import BELOW, running_cluster
 from tests.support.server import PlexusServer
 from tests.support.synapse import install
 
-WORKLOADS = ["send_1room", "send_nrooms", "fanout", "idle_sync"]
+WORKLOADS = ["send_1room", "send_nrooms", "fanout", "idle_sync", "initial_sync"]
 WORKLOADS += ["create_room", "join_storm", "messages", "state_heavy"]
 OUT = Path(__file__).parent / "out"
+QUIET = {"PLEXUS_TELEMETRY__LOG_LEVEL": "warning", "PLEXUS_PRESENCE__ENABLED": "false"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Ours:
 
 @contextmanager
 def embedded(folder: Path) -> Iterator[Ours]:
-    with PlexusServer(folder / "data", {"PLEXUS_TELEMETRY__LOG_LEVEL": "warning"}) as server:
+    with PlexusServer(folder / "data", QUIET) as server:
         postgres = server.postgres_pid()
         assert postgres is not None
         pids = {"server": [server.pid], "postgres": [postgres]}
@@ -56,7 +57,7 @@ def embedded(folder: Path) -> Iterator[Ours]:
 
 @contextmanager
 def clustered(folder: Path) -> Iterator[Ours]:
-    with running_cluster(folder / "cluster") as system:
+    with running_cluster(folder / "cluster", settings=QUIET) as system:
         pids: dict[str, list[int]] = {"services": []}
         for program in system.cluster.programs:
             pids.setdefault(program.name if program.name in BELOW else "services", []).append(program.pid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count as counting
 from typing import Any
 from urllib.parse import quote
 
@@ -64,20 +65,27 @@ async def join_storm(world: World, devices: Sequence[Device]) -> Figures:
 
     async def insist(_: int, number: int) -> None:
         nonlocal again
-        while True:
-            try:
-                return await join(devices[number], room_id)
-            except RefusedError as error:
-                if ": 503 " not in str(error):
-                    raise
-            again += 1
-            await asyncio.sleep(0.5)
+        again += await insist_to_join(devices[number], room_id)
 
     figures = await measured(world, "join", pool(count, count, insist)) | {"asked_again": again}
     joined = (await owner.call("GET", f"/_matrix/client/v3/rooms/{quote(room_id)}/joined_members"))["joined"]
     assert len(joined) == count + 1, f"{count} joined, and {len(joined) - 1} are there"
     close([owner, *devices])
     return figures
+
+
+async def insist_to_join(device: Device, room_id: str) -> int:
+    """Join, and ask again when the server says that it is too busy; returns how often."""
+    for again in counting():
+        try:
+            await join(device, room_id)
+        except RefusedError as error:
+            if ": 503 " not in str(error):
+                raise
+        else:
+            return again
+        await asyncio.sleep(0.5)
+    raise AssertionError
 
 
 async def history(world: World, *, events: int) -> dict[str, Figures]:
