@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.packing import int4
-from plexus.rooms.snapshots import State, compare, pages_to_compare, unpack
+from plexus.rooms.snapshots import EMPTY, State, compare, pages_to_compare, unpack
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.values import RoomRef, Wanted
 
@@ -87,7 +87,11 @@ class StateReader:
         self._events = events
 
     async def states(self, requests: Sequence[Request]) -> list[dict[StateKey, StoredEvent]]:
-        """The states of these snapshots, as far as wanted."""
+        """The states of these snapshots, as far as wanted. Nothing is read where they are all empty, as they
+        are at the beginning of a timeline that is told whole.
+        """
+        if all(snapshot == EMPTY for _, snapshot, _ in requests):
+            return [{} for _ in requests]
         nums = await self._nums(requests)
         events = await self._events.by_nums(
             [(ref, found) for (ref, _, _), found in zip(requests, nums, strict=True)]

@@ -374,7 +374,8 @@ class SyncService:
             device.members.begin(token)
 
     def _end_members(self, asker: _Asker, answer: Answer) -> None:
-        if answer.members and asker.requester.device_id is not None:
+        """Also when no member event was sent: the token is another one, and what the device has it keeps."""
+        if asker.filter.shape.lazy and asker.requester.device_id is not None:
             members = answer.view.device(asker.requester.device_id).members
             if members is not None:
                 members.answered(answer.next_batch, answer.members)
