@@ -136,8 +136,8 @@ def bars(axes: Any, found: Mapping[str, Figures], title: str) -> None:
     axes.bar(names, own, label="Plexus", color="steelblue")
     below = [figures["postgres_ms_per_sync"] for figures in found.values()]
     axes.bar(names, below, bottom=own, label="PostgreSQL", color="lightsteelblue")
-    for at, figures in enumerate(found.values()):
-        axes.annotate(f"{own[at] + below[at]:.3g} ms", (at, own[at] + below[at]), ha="center", va="bottom")
+    for at, whole in enumerate(map(sum, zip(own, below, strict=True))):
+        axes.annotate(f"{whole:.3g} ms", (at, whole), ha="center", va="bottom")
     axes.margins(y=0.15)
     axes.legend()
 
