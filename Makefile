@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-status coverage test lint unit contract integration torture interop clustered fault fault-long interop-k8s bench bench-cluster bench-peer bench-kernel proto lock clean venv venv-dev
+.PHONY: help run cluster cluster-status coverage test lint unit contract integration torture interop clustered fault fault-long interop-k8s interop-rust bench bench-cluster bench-peer bench-kernel proto lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-50s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ lint unit contract integration torture interop clustered fault: .venv/.dev ## on
 
 interop-k8s: .venv/.dev ## leadership on a real API server of Kubernetes, which is built first (needs Go; a quarter of an hour, once)
 	@.venv/bin/python -m tests.interop.k8s.api_server
+
+interop-rust: .venv/.dev ## a story of two people by matrix-rust-sdk, which is built first (needs Rust; ten minutes, once): TOPOLOGY=cluster
+	@.venv/bin/python -m tests.interop.rust.story $(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 fault-long: .venv/.dev ## the fault tests at full length: a minute of the lanes each, ten of a cluster's kills and freezes
 	@PLEXUS_TEST_LANES_SECONDS=60 .venv/bin/python -m pytest -s tests/fault --timeout 600

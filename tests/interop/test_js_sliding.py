@@ -10,13 +10,14 @@ import pytest
 
 from tests.interop.test_js_sdk import SOURCES
 from tests.support import node
+from tests.support.cluster import ClusterServer
 from tests.support.server import PlexusServer
 
 STEPS = ["rooms", "room list", "scroll", "timeline", "subscription", "invite", "extensions"]
 
 
 @pytest.mark.timeout(400)  # the first run installs the packages
-def test_sliding_sync(plexus: PlexusServer, tmp_path: Path) -> None:
+def test_sliding_sync(plexus: PlexusServer | ClusterServer, tmp_path: Path) -> None:
     packages = node.installed(SOURCES)
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
     for name in ("package.json", "sliding.mjs"):
