@@ -91,6 +91,15 @@ def rooms(make_rooms: MakeRooms) -> Rooms:
     return make_rooms()
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """Whose answer it is, and when."""
+
+    now_ms: int
+    user_id: str = ALICE
+    device_id: str | None = None
+
+
 def member(user_id: str, membership: str = "join", **content: Any) -> NewEvent:
     return NewEvent("m.room.member", {"membership": membership, **content}, user_id)
 

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+import orjson
 import pytest
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.auth_rules import check_auth
@@ -23,6 +24,7 @@ from plexus.rooms import EVERYTHING, NewEvent, Rooms, StoredEvent, Txn, Written
 from tests.integration.rooms.conftest import (
     ALICE,
     SERVER,
+    Eyes,
     MakeRooms,
     TestGround,
     make_room,
@@ -152,8 +154,13 @@ async def check_replay(rooms: Rooms, version: str, room_id: str, events: list[St
     assert {key: event.num for key, event in now.items()} == {key: e.num for key, e in current.items()}
     for person in (ALICE, *PEOPLE):
         if await rooms.membership(room_id, person) == "join":
-            seen = await rooms.state_seen(await rooms.view(room_id, person))
-            assert {event.key: event.raw for event in seen} == {key: e.raw for key, e in now.items()}
+            in_force = await rooms.state_in_force(await rooms.view(room_id, person))
+            assert in_force is not None
+            printed = {
+                event["event_id"]: event
+                for event in orjson.loads(in_force.events(Eyes(0, person), b"[", b"]"))
+            }
+            assert printed == {e.event_id: e.client_dict(now_ms=0) for e in now.values()}
     for key, event in current.items():
         one = await rooms.state_event(room_id, *key)
         assert one is not None and one.num == event.num

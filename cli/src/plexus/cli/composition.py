@@ -31,7 +31,13 @@ class Libraries:
     def rooms(self) -> Rooms:
         from plexus.rooms import Rooms
 
-        return Rooms(self._platform, self.users.member_rules, self.users.erased)
+        settings = self._platform.settings.rooms
+        return Rooms(
+            self._platform,
+            self.users.member_rules,
+            self.users.erased,
+            state_cache_bytes=settings.state_cache_mb * 2**20,
+        )
 
     @cached_property
     def users(self) -> Users:

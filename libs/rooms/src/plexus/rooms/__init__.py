@@ -48,6 +48,8 @@ from plexus.rooms.cards import Card
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.membership import member_of
 from plexus.rooms.notifications import Listed, Notification
+from plexus.rooms.printed_state import StateInForce, joined_json
+from plexus.rooms.printing import Run
 from plexus.rooms.pushes import NotifyingEvent
 from plexus.rooms.receipt_targets import ReceiptTarget
 from plexus.rooms.receipts import MAIN as MAIN_THREAD
@@ -115,6 +117,8 @@ __all__ = [
     "RoomRef",
     "RoomSummary",
     "Rooms",
+    "Run",
+    "StateInForce",
     "StoredEvent",
     "ThreadsPage",
     "TimelinePage",
@@ -131,6 +135,7 @@ __all__ = [
     "Written",
     "events_of",
     "events_of_facts",
+    "joined_json",
     "member_of",
     "receipts_of",
     "ref_in",

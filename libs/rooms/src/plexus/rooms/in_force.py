@@ -4,31 +4,27 @@ What is kept is of one moment of its room, and is compared with the room's head 
 room has gone on, one statement brings the state events since, and says whether anything else may have changed
 the state or the events of it: a redaction, or a fork. Then it is read anew. So a list of ten thousand members
 is read once, and after a join one event more. Nothing has to be told to this cache, and every replica may
-have one of its own.
+have one of its own. Only a new generation of the lanes empties it: numbers may then come again.
 
-The events are kept as bytes, with their client form once that has been printed.
+An event is kept as it is printed, without its PDU, and what answers have in common as well (`StateInForce`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from plexus.rooms.ground import Ground
-from plexus.rooms.state import StateReader
+from plexus.rooms.printed_state import Entry, StateInForce
 from plexus.rooms.stored import StoredEvent, with_columns
-from plexus.rooms.values import EVERYTHING, RoomRef, View
-
-MOST_BYTES = 2**26
-"""Of all states that are kept, estimated. A room that would take a quarter of it is not kept."""
+from plexus.rooms.values import RoomRef, View
 
 MOST_BEHIND = 5_000
 """Events after which a state is read anew instead of looking for redactions among them."""
 
-_EVENT_BYTES = 1_000
-
-State = Mapping[tuple[str, str], StoredEvent]
+_AT_A_TIME = 500
+"""Events that are printed before others have a turn: some 10 ms."""
 
 # One statement, so that head and state are of one moment.
 _STATE = with_columns("""
@@ -56,43 +52,45 @@ SELECT r.head_num, s.is_plain, e.*
  ORDER BY e.num
 """)
 
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """The state of a room when its newest event was ``num``."""
-
-    num: int
-    state: State
-    size: int
+Entries = dict[tuple[str, str], Entry]
 
 
 class InForce:
-    def __init__(self, ground: Ground, states: StateReader) -> None:
-        self._ground = ground
-        self._states = states
-        self._kept: OrderedDict[RoomRef, _Kept] = OrderedDict()
-        self._bytes = 0
+    """``most_bytes`` is the memory for all states that are kept, estimated. A room that would take half of it
+    is not kept.
+    """
 
-    async def state(self, view: View) -> State:
-        """The whole state that a viewer of a room as it is now sees."""
+    def __init__(self, ground: Ground, most_bytes: int) -> None:
+        self._ground = ground
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[RoomRef, StateInForce] = OrderedDict()
+        self._bytes = 0
+        self._generation: int | None = None
+
+    async def state(self, view: View) -> StateInForce | None:
+        """The whole state that a viewer of a room as it is now sees; None if it has changed since it was
+        looked at whether the viewer is in the room.
+        """
+        generation = self._ground.log.generation()
+        if generation != self._generation:
+            self._kept.clear()
+            self._bytes, self._generation = 0, generation
         kept = self._kept.get(view.ref)
         if kept is not None and kept.num < view.num:
             kept = await self._catch_up(view, kept)
         if kept is None:
             kept = await self._read(view.ref)
-        self._keep(view.ref, kept)
-        if kept.num > view.num:
-            # The room has gone on since it was looked at whether the viewer is in it.
-            return (await self._states.states([(view.ref, view.snapshot, EVERYTHING)]))[0]
-        return kept.state
+        if generation == self._generation:
+            self._keep(kept)
+        return kept if kept.since <= view.num <= kept.num else None
 
-    async def _read(self, ref: RoomRef) -> _Kept:
+    async def _read(self, ref: RoomRef) -> StateInForce:
         async with self._ground.db.read() as session:
             rows = await session.fetch(_STATE, (ref.lane, ref.room))
-        events = [StoredEvent.of_row(ref, row[1:]) for row in rows]
-        return _Kept(rows[0][0], {event.key: event for event in events}, _size(events))
+        entries = await _entries(ref, [row[1:] for row in rows])
+        return StateInForce.of(ref, rows[0][0], entries)
 
-    async def _catch_up(self, view: View, kept: _Kept) -> _Kept | None:
+    async def _catch_up(self, view: View, kept: StateInForce) -> StateInForce | None:
         """The state as of now; None if it must be read."""
         ref = view.ref
         if view.num - kept.num > MOST_BEHIND:
@@ -101,21 +99,33 @@ class InForce:
             rows = await session.fetch(_SINCE, {"num": kept.num, "lane": ref.lane, "room": ref.room})
         if not rows or not rows[0][1]:
             return None
-        events = [StoredEvent.of_row(ref, row[2:]) for row in rows if row[2] is not None]
-        state = {**kept.state, **{event.key: event for event in events}} if events else kept.state
-        return _Kept(rows[0][0], state, kept.size + _size(events))
+        new = [row[2:] for row in rows if row[2] is not None]
+        if new:
+            return kept.later(rows[0][0], new[-1][0], await _entries(ref, new))
+        kept.num = max(kept.num, rows[0][0])
+        return kept
 
-    def _keep(self, ref: RoomRef, kept: _Kept) -> None:
-        old = self._kept.pop(ref, None)
-        self._bytes -= 0 if old is None else old.size
-        if kept.size * 4 > MOST_BYTES:
+    def _keep(self, state: StateInForce) -> None:
+        old = self._kept.get(state.ref)
+        if old is not None:
+            if old.num > state.num:
+                return
+            del self._kept[state.ref]
+            self._bytes -= old.size
+        if state.size * 2 > self._most_bytes:
             return
-        self._kept[ref] = kept
-        self._bytes += kept.size
-        while self._bytes > MOST_BYTES:
+        self._kept[state.ref] = state
+        self._bytes += state.size
+        while self._bytes > self._most_bytes:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= oldest.size
 
 
-def _size(events: list[StoredEvent]) -> int:
-    return sum(_EVENT_BYTES + len(event.raw) for event in events)
+async def _entries(ref: RoomRef, rows: Sequence[Sequence[object]]) -> Entries:
+    found: Entries = {}
+    for number, row in enumerate(rows, 1):
+        event = StoredEvent.of_row(ref, row)
+        found[event.key] = Entry(event)
+        if number % _AT_A_TIME == 0:
+            await asyncio.sleep(0)
+    return found

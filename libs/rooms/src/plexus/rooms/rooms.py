@@ -23,6 +23,7 @@ from plexus.rooms.member_rules import DefaultRules, MemberRules
 from plexus.rooms.membership import MembershipReader, member_of
 from plexus.rooms.notifications import NEWEST, Listed, Notification, NotificationReader
 from plexus.rooms.notifying import Notifier
+from plexus.rooms.printed_state import StateInForce
 from plexus.rooms.pushes import NotifyingEvent, PushReader
 from plexus.rooms.receipt_targets import ReceiptTarget, ReceiptTargets
 from plexus.rooms.receipt_writer import ReceiptWriter
@@ -32,7 +33,7 @@ from plexus.rooms.relations import Asked, read_children
 from plexus.rooms.replacements import Replacement, Replaces
 from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
-from plexus.rooms.state import StateReader, filter_of
+from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
 from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.threads import ThreadsPage, read_threads
@@ -67,7 +68,12 @@ class Rooms:
     """The room engine of one process. Any number of them may work on one database."""
 
     def __init__(
-        self, ground: Ground, rules: MemberRules | None = None, erased: ErasedUsers | None = None
+        self,
+        ground: Ground,
+        rules: MemberRules | None = None,
+        erased: ErasedUsers | None = None,
+        *,
+        state_cache_bytes: int = 2**26,
     ) -> None:
         self._ground = ground
         self._refs = Refs(ground)
@@ -75,7 +81,7 @@ class Rooms:
         self._events = EventReader(ground, self._erasure)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
-        self._in_force = InForce(ground, self._states)
+        self._in_force = InForce(ground, state_cache_bytes)
         self._members = MembershipReader(ground)
         self._viewing = Viewing(ground, self._refs, self._events, self._heads)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
@@ -355,12 +361,15 @@ class Rooms:
         room = await self._require_room(room_id)
         return list((await self.state_at(room.ref, room.snapshot, wanted)).values())
 
+    async def state_in_force(self, view: View) -> StateInForce | None:
+        """The whole state, printed, for somebody who may see the room as it is now; None for others, and if
+        it has changed since they were looked at. Kept in memory.
+        """
+        return await self._in_force.state(view) if view.is_current else None
+
     async def state_seen(self, view: View, wanted: Wanted = EVERYTHING) -> list[StoredEvent]:
-        """The state that somebody may see: all of it, or all of some types. That of now is kept in memory."""
-        if not view.is_current or wanted.members is not None:
-            return list((await self.state_at(view.ref, view.snapshot, wanted)).values())
-        let_through = filter_of(wanted)
-        return [event for key, event in (await self._in_force.state(view)).items() if let_through(*key)]
+        """The state that somebody may see, read from the snapshots."""
+        return list((await self.state_at(view.ref, view.snapshot, wanted)).values())
 
     async def state_at(
         self, ref: RoomRef, snapshot: int, wanted: Wanted = EVERYTHING

@@ -20,6 +20,7 @@ from plexus.protocol.format import client_event, client_event_prefix
 from plexus.protocol.relations import relation_of
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from plexus.rooms.values import Place, RoomRef, Txn
+from plexus.rooms.writes import MEMBERSHIPS
 
 COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
@@ -40,6 +41,8 @@ class _Content(msgspec.Struct):
 
 
 _content_of = msgspec.json.Decoder(_Content).decode
+
+_MEMBERSHIP = {name: b',"membership":"%b"' % name.encode() for name in MEMBERSHIPS}
 
 _BUT_RAW = tuple(name.strip() for name in COLUMNS.split(","))[:-1]
 
@@ -263,26 +266,46 @@ class StoredEvent:
         relations: bytes | None = None,
     ) -> bytes:
         """The JSON of `client_dict`, spliced from parts that are kept; ``relations`` is ``m.relations``."""
-        prefix = self._prefix_in_room if with_room_id else self._prefix
-        if prefix is None:
-            prefix = self._client_prefix(with_room_id) + b',"unsigned":{"age":'
-            if with_room_id:
-                self._prefix_in_room = prefix
-            else:
-                self._prefix = prefix
-        if self._static is None:
-            static = self._unsigned()
-            self._static = b"," + orjson.dumps(static)[1:-1] if static else b""
-        parts = [prefix, b"%d" % (now_ms - self.origin_server_ts), self._static]
-        name = self._txn_name(user_id, device_id)
-        if name is not None:
-            parts.append(b',"%b":%b' % (name.encode(), orjson.dumps(self.txn_id)))
-        if membership is not None:
-            parts.append(b',"membership":"' + membership.encode() + b'"')
-        if relations is not None:
-            parts.append(b',"m.relations":' + relations)
-        parts.append(b"}}")
+        parts = [
+            self.head(with_room_id),
+            b"%d" % (now_ms - self.origin_server_ts),
+            self.tail(user_id, device_id, membership, relations),
+            b"}}",
+        ]
         return b"".join(parts)
+
+    def head(self, with_room_id: bool = True) -> bytes:
+        """Of the JSON what comes before the event's age; the same for everybody."""
+        head = self._prefix_in_room if with_room_id else self._prefix
+        if head is None:
+            head = self._client_prefix(with_room_id) + b',"unsigned":{"age":'
+            if with_room_id:
+                self._prefix_in_room = head
+            else:
+                self._prefix = head
+        return head
+
+    def tail(
+        self,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        membership: str | None = None,
+        relations: bytes | None = None,
+    ) -> bytes:
+        """Of the JSON what comes after the age, but for the two braces at its end."""
+        tail = self._static
+        if tail is None:
+            static = self._unsigned()
+            tail = self._static = b"," + orjson.dumps(static)[1:-1] if static else b""
+        if self.txn_id is not None:
+            name = self._txn_name(user_id, device_id)
+            if name is not None:
+                tail += b',"%b":%b' % (name.encode(), orjson.dumps(self.txn_id))
+        if membership is not None:
+            tail += _MEMBERSHIP[membership]
+        if relations is not None:
+            tail += b',"m.relations":' + relations
+        return tail
 
     def _client_prefix(self, with_room_id: bool) -> bytes:
         """As `client_event_prefix`, by the bytes of the content: a page of history is read by nobody here."""

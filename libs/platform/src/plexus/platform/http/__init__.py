@@ -15,6 +15,7 @@ from plexus.platform.http.gateway import Gateway
 from plexus.platform.http.hot import (
     ASGIApp,
     ClientGone,
+    HotHandler,
     HotRoute,
     Receive,
     Scope,
@@ -44,6 +45,7 @@ __all__ = [
     "Body",
     "ClientGone",
     "Gateway",
+    "HotHandler",
     "HotRoute",
     "ListenError",
     "MatrixResponse",

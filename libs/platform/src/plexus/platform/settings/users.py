@@ -172,6 +172,11 @@ class RoomSettings(Section):
     default_version: Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"] = Field(
         default="12", description="Version of rooms whose creator names none."
     )
+    state_cache_mb: Positive = Field(
+        default=64,
+        description="Memory for the current states of rooms that were asked for, for one process; a member "
+        "takes 1 to 2 kB. A room that would take half of it is read anew each time.",
+    )
 
 
 class DelayedEventSettings(Section):

@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
-from plexus.client_api.deps import ClientApi, Deps, FullUser
+from plexus.client_api.deps import ClientApi, Deps
 from plexus.client_api.params import EventId, EventType, RoomId, StateKey
 from plexus.client_api.reading import service
+from plexus.client_api.reading.hot import reading_routes
 from plexus.client_api.reading.models import (
     FilterJson,
     Limit,
-    Membership,
-    Token,
     page_size,
     read_filter,
 )
-from plexus.platform.http import Requester, User, make_router
+from plexus.platform.http import HotRoute, Requester, User, make_router
 
 router = make_router(prefix="/_matrix/client/v3", tags=["Room participation"])
 
 Format = Annotated[Literal["content", "event"], Query(description="Only the content, or the whole event.")]
+
+
+def hot(api: ClientApi) -> list[HotRoute]:
+    """The routes that are plain ASGI."""
+    return reading_routes(api)
 
 
 def _json(body: bytes) -> Response:
@@ -61,60 +65,6 @@ async def _state_entry(
     if format == "event":
         return _json(await service.whole_state_entry(api, requester, room_id, event_type, state_key))
     return (await service.state_entry(api, requester, room_id, event_type, state_key)).content
-
-
-@router.get("/rooms/{roomId}/state", operation_id="getRoomState")
-async def get_room_state(api: Deps, requester: User, room_id: RoomId) -> Response:
-    """Client-Server API, "Getting events for a room"."""
-    return _json(await service.room_state(api, requester, room_id))
-
-
-@router.get("/rooms/{roomId}/members", operation_id="getMembersByRoom")
-async def get_members_by_room(
-    api: Deps,
-    requester: User,
-    room_id: RoomId,
-    at: Token = None,
-    membership: Membership | None = None,
-    not_membership: Membership | None = None,
-) -> Response:
-    """Client-Server API, "Getting events for a room"."""
-    body = await service.members(
-        api, requester, room_id, at=at, membership=membership, not_membership=not_membership
-    )
-    return _json(body)
-
-
-@router.get("/rooms/{roomId}/joined_members", operation_id="getJoinedMembersByRoom")
-async def get_joined_members_by_room(api: Deps, requester: FullUser, room_id: RoomId) -> Response:
-    """Client-Server API, "Getting events for a room": for those who are in the room."""
-    return _json(await service.joined_members(api, requester, room_id))
-
-
-@router.get("/rooms/{roomId}/messages", operation_id="getRoomEvents")
-async def get_room_events(
-    api: Deps,
-    requester: User,
-    room_id: RoomId,
-    dir: Annotated[Literal["b", "f"], Query(description="Backwards or forwards.")],
-    start: Annotated[str | None, Query(alias="from", description="Where to begin.")] = None,
-    to: Token = None,
-    limit: Limit = None,
-    filter_json: FilterJson = None,
-) -> Response:
-    """Client-Server API, "Getting events for a room"."""
-    event_filter = read_filter(filter_json)
-    body = await service.messages(
-        api,
-        requester,
-        room_id,
-        direction=dir,
-        start=start,
-        end=to,
-        limit=page_size(limit, event_filter),
-        event_filter=event_filter,
-    )
-    return _json(body)
 
 
 @router.get("/rooms/{roomId}/context/{eventId}", operation_id="getEventContext")

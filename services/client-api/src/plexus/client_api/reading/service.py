@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import orjson
 from plexus.client_api.deps import ClientApi
-from plexus.client_api.reading.models import Membership
+from plexus.client_api.reading.models import MEMBERSHIPS
 from plexus.client_api.reading.places import place_of, token_of
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden, NotFound
@@ -22,10 +22,12 @@ from plexus.rooms import (
     Bundle,
     Place,
     RoomRef,
+    Run,
     StoredEvent,
     TimelinePage,
     Viewer,
     Wanted,
+    joined_json,
     member_of,
 )
 from plexus.users import NO_RULES
@@ -67,8 +69,17 @@ class Reader:
 
     def page(self, page: TimelinePage) -> bytes:
         """A JSON list of a page's events, each with the reader's membership at it."""
-        parts = map(self.event, page.events, page.memberships)
-        return b"[" + b",".join(parts) + b"]"
+        if self.bundles:
+            parts = map(self.event, page.events, page.memberships)
+            return b"[" + b",".join(parts) + b"]"
+        user_id, device_id = self.user_id, self.device_id
+        events = page.events
+        tails = [
+            event.tail(user_id, device_id, membership)
+            for event, membership in zip(events, page.memberships, strict=True)
+        ]
+        run = Run([event.head() for event in events], [event.origin_server_ts for event in events], tails)
+        return run.print(self.now_ms, b"[", b"]")
 
 
 def reader_of(api: ClientApi, requester: Requester) -> Reader:
@@ -104,8 +115,16 @@ async def one_event(api: ClientApi, requester: Requester, room_id: str, event_id
 
 async def room_state(api: ClientApi, requester: Requester, room_id: str) -> bytes:
     """``getRoomState``: the state now, or when the requester left."""
-    view = await api.rooms.view(room_id, requester.user_id)
-    return reader_of(api, requester).events(await api.rooms.state_seen(view))
+    return await state_of(api, reader_of(api, requester), room_id)
+
+
+async def state_of(api: ClientApi, reader: Reader, room_id: str) -> bytes:
+    """What a reader may see of a room's state, as a JSON list."""
+    view = await api.rooms.view(room_id, reader.user_id)
+    in_force = await api.rooms.state_in_force(view)
+    if in_force is not None:
+        return in_force.events(reader, b"[", b"]")
+    return reader.events(await api.rooms.state_seen(view))
 
 
 async def state_entry(
@@ -153,15 +172,21 @@ async def members(
             earlier = await api.rooms.snapshot_at(view.ref, place)
             if earlier is not None:
                 view = replace(view, snapshot=earlier, is_current=False)
+    reader = reader_of(api, requester)
+    wanted: frozenset[str] | None = None
+    if membership is not None or not_membership is not None:
+        # "the two parameters create an 'or' condition"
+        others = set(MEMBERSHIPS) - {not_membership} if not_membership is not None else set()
+        wanted = frozenset(others if membership is None else {membership, *others})
+    in_force = await api.rooms.state_in_force(view)
+    if in_force is not None:
+        return in_force.members(reader, b'{"chunk":[', b"]}", wanted)
     found = await api.rooms.state_seen(view, Wanted(types=frozenset({MEMBER})))
     if not view.is_current:
         found = await _as_seen(api, view.viewer, view.ref, found)
-    if membership is not None or not_membership is not None:
-        # "the two parameters create an 'or' condition"
-        others = set(get_args(Membership)) - {not_membership} if not_membership is not None else set()
-        wanted = {membership, *others}
+    if wanted is not None:
         found = [event for event in found if member_of(event).membership in wanted]
-    return b'{"chunk":' + reader_of(api, requester).events(found) + b"}"
+    return b'{"chunk":' + reader.events(found) + b"}"
 
 
 async def joined_members(api: ClientApi, requester: Requester, room_id: str) -> bytes:
@@ -169,11 +194,11 @@ async def joined_members(api: ClientApi, requester: Requester, room_id: str) -> 
     view = await api.rooms.view(room_id, requester.user_id)
     if view.viewer.membership != "join":
         raise Forbidden("You are not in the room")
-    joined: dict[str, dict[str, str]] = {}
-    for member in await api.rooms.joined_members(view):
-        shown = {"display_name": member.displayname, "avatar_url": member.avatar_url}
-        joined[member.user_id] = {name: value for name, value in shown.items() if value is not None}
-    return orjson.dumps({"joined": joined})
+    in_force = await api.rooms.state_in_force(view)
+    if in_force is not None:
+        return b'{"joined":' + in_force.joined() + b"}"
+    joined = map(joined_json, await api.rooms.joined_members(view))
+    return b'{"joined":{' + b",".join(joined) + b"}}"
 
 
 async def messages(

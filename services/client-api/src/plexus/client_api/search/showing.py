@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.reading.places import token_of
-from plexus.client_api.reading.service import MEMBER, Reader, bundling_reader
+from plexus.client_api.reading.service import MEMBER, Reader, bundling_reader, state_of
 from plexus.client_api.search import words
 from plexus.client_api.search.documents import text_of
 from plexus.client_api.search.models import MAX_CONTEXT, RoomEvents
@@ -110,8 +110,7 @@ async def _states(api: ClientApi, reader: Reader, events: Sequence[StoredEvent])
     """The state of each room now, or as it was when the reader left."""
     states = {}
     for room_id in dict.fromkeys(event.room_id for event in events):
-        view = await api.rooms.view(room_id, reader.user_id)
-        states[room_id] = orjson.Fragment(reader.events(await api.rooms.state_seen(view)))
+        states[room_id] = orjson.Fragment(await state_of(api, reader, room_id))
     return states
 
 
