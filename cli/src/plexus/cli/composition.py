@@ -37,6 +37,7 @@ class Libraries:
             self.users.member_rules,
             self.users.erased,
             state_cache_bytes=settings.state_cache_mb * 2**20,
+            timeline_cache_bytes=settings.timeline_cache_mb * 2**20,
         )
 
     @cached_property

@@ -206,8 +206,8 @@ class EventReader:
                 {
                     "lane": ref.lane,
                     "room": ref.room,
-                    "live": _live_upto(start),
-                    "live_end": _live_upto(end),
+                    "live": live_upto(start),
+                    "live_end": live_upto(end),
                     "ordinal": start.ordinal,
                     "sub": start.sub,
                     "end_ordinal": end.ordinal,
@@ -279,7 +279,7 @@ def _place_of(event: StoredEvent) -> Place:
     return event.place
 
 
-def _live_upto(boundary: Place) -> int:
+def live_upto(boundary: Place) -> int:
     """The ordinal of the last live event before a boundary: (n, 0) stands before it if the boundary is after
     (n, 0), and not if it is among the history that stands before (n, 0).
     """

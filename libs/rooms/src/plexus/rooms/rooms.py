@@ -5,6 +5,7 @@ this module is that of the face.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from plexus.protocol.errors import NotFound
 from plexus.protocol.events import Event
@@ -35,6 +36,7 @@ from plexus.rooms.restricted import JoinAuthoriser
 from plexus.rooms.sending import Sending
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent
+from plexus.rooms.stretches import Stretches
 from plexus.rooms.summaries import RoomSummary, read_summaries
 from plexus.rooms.threads import ThreadsPage, read_threads
 from plexus.rooms.timeline import read_around, read_timeline
@@ -74,6 +76,7 @@ class Rooms:
         erased: ErasedUsers | None = None,
         *,
         state_cache_bytes: int = 2**26,
+        timeline_cache_bytes: int = 2**26,
     ) -> None:
         self._ground = ground
         self._refs = Refs(ground)
@@ -83,7 +86,8 @@ class Rooms:
         self._states = StateReader(ground, self._events)
         self._in_force = InForce(ground, state_cache_bytes)
         self._members = MembershipReader(ground)
-        self._viewing = Viewing(ground, self._refs, self._events, self._heads)
+        self._stretches = Stretches(ground, self._events, timeline_cache_bytes)
+        self._viewing = Viewing(ground, self._refs, self._events, self._heads, self._stretches)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
         self._sending = Sending(ground, self._refs, authoriser, Notifier(ground, rules or DefaultRules()))
         self._receipts = ReceiptReader(ground)
@@ -447,15 +451,17 @@ class Rooms:
         end: Place | None = None,
         backwards: bool = True,
         limit: int = 10,
-        viewer: str | Viewer | None = None,
+        viewer: str | Viewer | View | None = None,
         event_filter: Callable[[StoredEvent], bool] | None = None,
     ) -> TimelinePage:
         """A page of the timeline from the boundary ``start`` (default: the newest or the oldest end) towards
-        ``end``, of events that ``viewer`` may see and the filter lets through, decorated.
+        ``end``, of events that ``viewer`` may see and the filter lets through, decorated. By a view it is of
+        what there was when that was taken, and mostly from memory.
 
         `NotFound` if there is no such room, `Forbidden` if the viewer may see nothing of it.
         """
         ref = await self._refs.require(room_id)
+        view = viewer if isinstance(viewer, View) else None
         return await read_timeline(
             self._ground,
             self._events,
@@ -464,8 +470,9 @@ class Rooms:
             end=end,
             backwards=backwards,
             limit=limit,
-            viewer=viewer,
+            viewer=viewer.viewer if isinstance(viewer, View) else viewer,
             event_filter=event_filter,
+            page_of=None if view is None else partial(self._stretches.page, ref, view.num),
         )
 
     async def around(

@@ -8,13 +8,15 @@ Client-Server API, ``GET /rooms/{roomId}/messages``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol
 
 from plexus.protocol.errors import Forbidden
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.stored import StoredEvent
-from plexus.rooms.values import Place, RoomRef, TimelinePage
+from plexus.rooms.values import Place, RoomRef, TimelinePage, Visibility
 from plexus.rooms.visibility import Viewer, read_viewers
 
 MOST_ROUNDS = 10
@@ -29,6 +31,12 @@ LAST = Place(2**62, 0)
 EventTest = Callable[[StoredEvent], bool]
 
 
+class PageOf(Protocol):
+    async def __call__(
+        self, start: Place, end: Place, *, backwards: bool, limit: int
+    ) -> list[StoredEvent]: ...
+
+
 async def read_timeline(
     ground: Ground,
     reader: EventReader,
@@ -41,9 +49,10 @@ async def read_timeline(
     viewer: str | Viewer | None,
     event_filter: EventTest | None,
     given: list[StoredEvent] | None = None,
+    page_of: PageOf | None = None,
 ) -> TimelinePage:
     """A page; `Forbidden` if the viewer may see nothing of this room. ``given``: the first ``limit`` events,
-    if they have been read already.
+    if they have been read already. ``page_of`` reads elsewhere than in the database.
     """
     eyes = (await read_viewers(ground, [ref], viewer))[ref] if isinstance(viewer, str) else viewer
     if eyes is not None and not eyes.may_read:
@@ -53,7 +62,10 @@ async def read_timeline(
     if backwards:
         at = _not_after_leaving(eyes, at)
     first = at
+    read = page_of or partial(reader.page, ref)
     events: list[StoredEvent] = []
+    memberships: list[str | None] = []
+    all_joined = True
     for number in range(MOST_ROUNDS):
         # Mostly all of a page is for its reader.
         spare = 20 if event_filter or number else 0
@@ -61,21 +73,29 @@ async def read_timeline(
         if given is not None and number == 0:
             page = given
         else:
-            page = await reader.page(ref, at, stop, backwards=backwards, limit=wanted)
-        for event in page:
-            at = event.place.before if backwards else event.place
-            if (eyes is None or eyes.sees(event)) and (event_filter is None or event_filter(event)):
+            page = await read(at, stop, backwards=backwards, limit=wanted)
+        last: StoredEvent | None = None
+        for event, held in zip(page, _held(eyes, page), strict=True):
+            last = event
+            if (held is None or held.visible) and (event_filter is None or event_filter(event)):
                 events.append(event)
+                if held is not None:
+                    memberships.append(held.membership)
+                    all_joined = all_joined and held.joined
                 if len(events) == limit:
                     break
+        if last is not None:
+            at = last.place.before if backwards else last.place
         if len(events) >= limit or len(page) < wanted:
             break
     is_end = len(events) < limit and len(page) < wanted
-    if eyes is None:
+    if eyes is None or all_joined:
+        # Who was joined is shown events as they are.
         await reader.decorate(events)
     else:
         events = await reader.shown(events, {ref: eyes})
-    memberships = [None if eyes is None else eyes.at(event.place).membership for event in events]
+    if eyes is None:
+        memberships = [None] * len(events)
     return TimelinePage(events, first, None if is_end else at, memberships=memberships)
 
 
@@ -119,6 +139,18 @@ async def read_around(
         )
         for (event, viewer), (earlier, later) in zip(asked, read, strict=True)
     ]
+
+
+def _held(eyes: Viewer | None, page: Sequence[StoredEvent]) -> Iterable[Visibility | None]:
+    """What holds for the viewer at each of these live events; nothing without a viewer."""
+    if eyes is None:
+        return [None] * len(page)
+    if page:
+        # Mostly nothing has changed from one end to the other.
+        same = eyes.between(page[0].place, page[-1].place)
+        if same is not None:
+            return [same] * len(page)
+    return (eyes.at(event.place) for event in page)
 
 
 def _not_after_leaving(eyes: Viewer | None, at: Place) -> Place:

@@ -11,24 +11,32 @@ from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
 from plexus.rooms.refs import Refs
 from plexus.rooms.stored import StoredEvent
+from plexus.rooms.stretches import MOST_BEHIND, Stretches
 from plexus.rooms.values import Place, RoomRef, View, Visibility
 from plexus.rooms.visibility import INTERVALS, Viewer, read_viewers, viewer_of
 
 # One row for each interval, each with the room's head; one with nothing else if there are none.
 _VIEW = """
 SELECT q.head_ordinal, q.head_num, q.snapshot,
-       EXISTS (SELECT FROM rooms.relation WHERE lane = %(lane)s::smallint AND room = %(room)s::integer), x.*
+       EXISTS (SELECT FROM rooms.relation WHERE lane = %(lane)s::smallint AND room = %(room)s::integer),
+       (SELECT bool_or(n.redacts IS NOT NULL OR n.sub < 0)
+          FROM (SELECT redacts, sub FROM rooms.event
+                 WHERE lane = %(lane)s::smallint AND room = %(room)s::integer AND num > %(known)s
+                 ORDER BY num LIMIT {most}) AS n), x.*
   FROM (SELECT * FROM rooms.room WHERE lane = %(lane)s::smallint AND room = %(room)s::integer) AS q
   LEFT JOIN LATERAL ({intervals}) AS x ON true ORDER BY x.from_ordinal
-""".replace("{intervals}", INTERVALS)
+""".replace("{intervals}", INTERVALS).replace("{most}", str(MOST_BEHIND))
 
 
 class Viewing:
-    def __init__(self, ground: Ground, refs: Refs, events: EventReader, heads: HeadReader) -> None:
+    def __init__(
+        self, ground: Ground, refs: Refs, events: EventReader, heads: HeadReader, stretches: Stretches
+    ) -> None:
         self._ground = ground
         self._refs = refs
         self._events = events
         self._heads = heads
+        self._stretches = stretches
 
     async def viewers(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Viewer]:
         return await read_viewers(self._ground, refs, user_id)
@@ -58,13 +66,16 @@ class Viewing:
         ref = await self._refs.get(room_id)
         if ref is None:
             raise Forbidden("You are not in this room")
+        known = self._stretches.known(ref)
         async with self._ground.db.read() as session:
-            rows = await session.fetch(_VIEW, {"lane": ref.lane, "room": ref.room, "user": user_id})
+            values = {"lane": ref.lane, "room": ref.room, "user": user_id, "known": known}
+            rows = await session.fetch(_VIEW, values)
         if not rows:
             raise Forbidden("You are not in this room")
-        head_ordinal, num, snapshot, relates = rows[0][:4]
+        head_ordinal, num, snapshot, relates, touched = rows[0][:5]
+        self._stretches.looked(ref, known, num, touched=bool(touched))
         newest = Place(head_ordinal)
-        viewer = viewer_of(user_id, (row[4:] for row in rows if row[4] is not None))
+        viewer = viewer_of(user_id, (row[5:] for row in rows if row[5] is not None))
         if viewer.membership == "join" or viewer.history_visibility == "world_readable":
             return View(ref, snapshot, newest, viewer, True, newest, num, relates)
         left_at = viewer.left_at

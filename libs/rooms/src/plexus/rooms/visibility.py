@@ -134,6 +134,13 @@ class Viewer:
             held = self._held[segment] = self._judge(ordinal)
         return held
 
+    def between(self, first: Place, last: Place) -> Visibility | None:
+        """What holds for all events from one place to another, in either direction; None if it changes."""
+        if first.sub < 0 or last.sub < 0:
+            return None
+        same = bisect_right(self._bounds, first.ordinal) == bisect_right(self._bounds, last.ordinal)
+        return self.at(first) if same else None
+
     def _judge(self, ordinal: int) -> Visibility:
         joined_later = any(i.membership == "join" and i.end > ordinal for i in self.memberships)
         after = self._membership(ordinal)

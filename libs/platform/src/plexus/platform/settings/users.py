@@ -177,6 +177,11 @@ class RoomSettings(Section):
         description="Memory for the current states of rooms that were asked for, for one process; a member "
         "takes 1 to 2 kB. A room that would take half of it is read anew each time.",
     )
+    timeline_cache_mb: Positive = Field(
+        default=64,
+        description="Memory for stretches of timelines that were read, for one process; an event takes 2 to "
+        "4 kB.",
+    )
 
 
 class DelayedEventSettings(Section):

@@ -226,7 +226,7 @@ async def messages(
         end=stop,
         backwards=direction == "b",
         limit=max(limit, 1),
-        viewer=view.viewer,
+        viewer=view,
         event_filter=predicate(event_filter, room_id),
     )
     if limit == 0 and page.events:
