@@ -10,6 +10,7 @@ from plexus.rooms import NewEvent, Place, Rooms, StoredEvent, TimelinePage
 from tests.integration.rooms.conftest import (
     ALICE,
     BOB,
+    CAROL,
     MakeRooms,
     TestGround,
     join,
@@ -116,6 +117,26 @@ async def test_everybody_sees_what_is_theirs(rooms: Rooms) -> None:
         await rooms.send(room_id, ALICE, message(f"after Bob {number}"))
     page = await same(rooms, room_id, BOB, limit=100)
     assert page.memberships == ["leave"] + ["join"] * 21 + [None] * 5
+
+
+async def test_members_at_a_snapshot(rooms: Rooms, make_rooms: MakeRooms) -> None:
+    """Those of the snapshot, whoever looks again, and redacted once they are."""
+    room_id = await make_room(rooms)
+    joined = await join(rooms, room_id, BOB)
+    named = await rooms.send(room_id, BOB, member(BOB, displayname="Bobby Tables"))
+    event = await rooms.event(room_id, joined.event_id, viewer=None)
+    later = await rooms.event(room_id, named.event_id, viewer=None)
+    await rooms.view(room_id, ALICE)
+
+    async def found(at: StoredEvent) -> dict[str | None, str | None]:
+        members = await rooms.members_at(at.ref, at.room_after, {ALICE, BOB, CAROL})
+        return {each.state_key: each.content.get("displayname") for each in members}
+
+    for _ in range(2):
+        assert await found(event) == {ALICE: None, BOB: None}
+        assert await found(later) == {ALICE: None, BOB: "Bobby Tables"}
+    await make_rooms().send(room_id, BOB, NewEvent("m.room.redaction", {}, redacts=named.event_id))
+    assert await found(later) == {ALICE: None, BOB: None}
 
 
 async def test_who_looked_earlier_sees_nothing_later(rooms: Rooms) -> None:

@@ -86,7 +86,7 @@ class Rooms:
         self._states = StateReader(ground, self._events)
         self._in_force = InForce(ground, state_cache_bytes)
         self._members = MembershipReader(ground)
-        self._stretches = Stretches(ground, self._events, timeline_cache_bytes)
+        self._stretches = Stretches(ground, self._events, self._states, timeline_cache_bytes)
         self._viewing = Viewing(ground, self._refs, self._events, self._heads, self._stretches)
         authoriser = JoinAuthoriser(ground, self._refs, self._states, self._members)
         self._sending = Sending(ground, self._refs, authoriser, Notifier(ground, rules or DefaultRules()))
@@ -474,6 +474,10 @@ class Rooms:
             event_filter=event_filter,
             page_of=None if view is None else partial(self._stretches.page, ref, view.num),
         )
+
+    async def members_at(self, ref: RoomRef, snapshot: int, user_ids: Collection[str]) -> list[StoredEvent]:
+        """The member events of these users in a snapshot, mostly found without asking for it again."""
+        return await self._stretches.members(ref, snapshot, user_ids)
 
     async def around(
         self, asked: Sequence[tuple[StoredEvent, Viewer]], before: int, after: int

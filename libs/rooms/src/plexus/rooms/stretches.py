@@ -14,12 +14,14 @@ Whatever changes an event by another way than a later event of its room must emp
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from plexus.rooms.events import EventReader, live_upto
 from plexus.rooms.ground import Ground
+from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent, with_columns
-from plexus.rooms.values import Place, RoomRef
+from plexus.rooms.values import Place, RoomRef, Wanted
 
 SPAN = 32
 
@@ -29,7 +31,11 @@ MOST_BEHIND = 1_000
 UNKNOWN = 2**62
 """As the last number that is known of a room: after it there is nothing to look at."""
 
+_MEMBER = "m.room.member"
 _MOST_ROOMS = 10_000
+_MOST_MEMBERS = 2_000
+"""Of one room."""
+_UNREAD = -1
 _EVENT_BYTES = 1_500
 
 _STRETCH = with_columns("""
@@ -60,14 +66,17 @@ class _Room:
     num: int
     plain: bool = True
     spans: dict[int, _Span] = field(default_factory=dict)
+    members: dict[tuple[int, str], int | None] = field(default_factory=dict)
+    """The numbers of the member events of users in a snapshot."""
 
 
 class Stretches:
     """``most_bytes`` is the memory for all events that are kept, estimated."""
 
-    def __init__(self, ground: Ground, events: EventReader, most_bytes: int) -> None:
+    def __init__(self, ground: Ground, events: EventReader, states: StateReader, most_bytes: int) -> None:
         self._ground = ground
         self._events = events
+        self._states = states
         self._most_bytes = most_bytes
         self._rooms: OrderedDict[RoomRef, _Room] = OrderedDict()
         self._order: OrderedDict[tuple[RoomRef, int], None] = OrderedDict()
@@ -128,6 +137,22 @@ class Stretches:
             else:
                 low = (spans[-1] + 1) * SPAN
         return found[:limit]
+
+    async def members(self, ref: RoomRef, snapshot: int, user_ids: Collection[str]) -> list[StoredEvent]:
+        """The member events of these users in a snapshot. Which they are is kept; they are read."""
+        room = self._rooms.get(ref)
+        known = {} if room is None else room.members
+        nums = {user_id: known.get((snapshot, user_id), _UNREAD) for user_id in user_ids}
+        lacking = frozenset(user_id for user_id, num in nums.items() if num == _UNREAD)
+        if lacking:
+            wanted = Wanted(types=frozenset({_MEMBER}), members=lacking)
+            [found] = await self._states.state_nums([(ref, snapshot, wanted)])
+            if len(known) + len(lacking) > _MOST_MEMBERS:
+                known.clear()
+            for user_id in lacking:
+                nums[user_id] = known[snapshot, user_id] = found.get((_MEMBER, user_id))
+        there = [num for num in nums.values() if num is not None]
+        return list((await self._events.by_nums([(ref, there)])).values())
 
     async def _have(self, ref: RoomRef, room: _Room, num: int, spans: range) -> bool:
         """Read what is not known of these spans; False if it cannot be kept."""

@@ -302,9 +302,9 @@ async def senders_of(
 ) -> list[StoredEvent]:
     """The member events of the senders, as of the newest event. "Lazy-loading room members"."""
     newest = max(events, key=lambda event: event.place)
-    wanted = Wanted(types=frozenset({MEMBER}), members=frozenset(event.sender for event in events))
-    state = await api.rooms.state_at(ref, newest.room_after, wanted)
-    return await _as_seen(api, viewer, ref, state.values())
+    senders = {event.sender for event in events}
+    members = await api.rooms.members_at(ref, newest.room_after, senders)
+    return await _as_seen(api, viewer, ref, members)
 
 
 def predicate(event_filter: EventFilter, room_id: str) -> Callable[[StoredEvent], bool] | None:
