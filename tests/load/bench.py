@@ -91,7 +91,7 @@ def rooms_table(results: dict[str, Any]) -> str:
         ("createRoom", "room", results["create_room"]),
         ("join, a storm", "join", results["join_storm"]),
         *((f"a page of {rooms.PAGE} messages, {k}", "page", v) for k, v in results["messages"].items()),
-        *((f"/members, {k}", "list", v) for k, v in results["members"].items()),
+        *((f"of many members, {k}", "list", v) for k, v in results["members"].items()),
     ]
     titles = ("/s", "p50 ms", "p99 ms", "Plexus CPU ms", "PostgreSQL ms", "harness %")
     lines = [f"{'':40s}" + "".join(f"{title:>15s}" for title in titles)]

@@ -120,19 +120,30 @@ async def history(world: World, *, events: int) -> dict[str, Figures]:
 
 
 async def member_lists(world: World, devices: Sequence[Device], *, rounds: int) -> dict[str, Figures]:
-    """``/members`` of a room of many, asked for by one: the same again, and each time after a join."""
+    """``/members`` of a room of many, asked for by one: the same again, and each time after a join. Also
+    ``/joined_members`` and ``/state``, again and again.
+    """
     owner, *newcomers = await world.devices(1 + rounds)
     room_id = await create_room(owner)
     await pool(32, len(devices), lambda _, number: join(devices[number], room_id))
     close(devices)
-    path = f"/_matrix/client/v3/rooms/{quote(room_id)}/members"
+    room = f"/_matrix/client/v3/rooms/{quote(room_id)}"
     expected = len(devices) + 1
 
     async def read(_: int, __: int) -> None:
-        members = (await owner.call("GET", path))["chunk"]
+        members = (await owner.call("GET", f"{room}/members"))["chunk"]
         assert len(members) == expected, f"{len(members)} members of {expected}"
 
-    results = {"nothing new": await measured(world, "list", pool(1, rounds, read))}
+    async def read_joined(_: int, __: int) -> None:
+        joined = (await owner.call("GET", f"{room}/joined_members"))["joined"]
+        assert len(joined) == expected, f"{len(joined)} joined of {expected}"
+
+    async def read_state(_: int, __: int) -> None:
+        state = await owner.call("GET", f"{room}/state")
+        assert len(state) > expected, f"{len(state)} events of state for {expected} members"
+
+    jobs = {"/members": read, "/joined_members": read_joined, "/state": read_state}
+    results = {name: await measured(world, "list", pool(1, rounds, job)) for name, job in jobs.items()}
 
     async def join_and_read(_: int, number: int) -> None:
         nonlocal expected
@@ -140,7 +151,7 @@ async def member_lists(world: World, devices: Sequence[Device], *, rounds: int) 
         expected += 1
         await read(0, 0)
 
-    results["after a join, with it"] = await measured(world, "list", pool(1, rounds, join_and_read))
+    results["a join and /members"] = await measured(world, "list", pool(1, rounds, join_and_read))
     close([owner, *newcomers])
     return results
 
