@@ -152,6 +152,7 @@ async def test_a_replica_that_holds_as_many_as_it_may_sends_the_next_one_away(st
     people = [await strict.person(f"full-{number}") for number in range(5)]
     room_id = await people[0].create_room(preset="public_chat")
     await people[4].join(room_id)
+    await people[4].hear()
     pollers = [Poller("sync", person) for person in people]
     tokens = [await poller.begin() for poller in pollers]
     polls = [await poller.hold(token) for poller, token in zip(pollers[:4], tokens[:4], strict=True)]
@@ -161,6 +162,7 @@ async def test_a_replica_that_holds_as_many_as_it_may_sends_the_next_one_away(st
         with pytest.raises(AssertionError, match="503"):
             await asyncio.wait_for(refused, 2)
     event_id = await people[0].send(room_id, "to those who are held, and to those who ask")
+    await people[4].hear()
     answer = await asyncio.wait_for(await pollers[4].hold(tokens[4]), 5)
     assert pollers[4].told(answer, room_id) == [event_id]
     assert pollers[0].told(await asyncio.wait_for(polls[0], 5), room_id) == [event_id]
