@@ -74,3 +74,38 @@ async def test_every_kind_of_section(
         initial = (await person.get(f"{V3}/initialSync", limit=20)).ok()
         [info] = [each for each in initial["rooms"] if each["room_id"] == room_id]
         check({"timeline": {"events": info["messages"]["chunk"]}, "state": []}, is_old=person is bob)
+
+
+async def test_required_state_and_heroes_of_sliding_sync(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """A member event in which the erased user speaks of themselves is redacted for who came later, whether or
+    not something of them is in the timeline; the membership stays.
+    """
+    await building.users.set_profile_field(alice.user_id, "displayname", "Alice Liddell")
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    own: Json = {"membership": "join", "displayname": "Alice Liddell"}
+    await alice.set_state(room_id, "m.room.member", own, alice.user_id)
+    (await alice.post(f"{alice.room(room_id)}/leave", {"reason": "my secret"})).ok()
+    for text in ("one", "two"):
+        await bob.send(room_id, text)
+    await erase(building.users, alice)
+    await carol.join(room_id)
+    members: Json = {"include": [{"type": "m.room.member"}]}
+    for person, is_old in ((bob, True), (carol, False)):
+        for limit in (1, 20):
+            lists = top(10, {"timeline_limit": limit, "required_state": members})
+            first = await slide(person, lists=lists, conn_id=f"at once {limit}")
+            told = first["rooms"][room_id]
+            [content] = [
+                event["content"] for event in told["required_state"] if event["state_key"] == alice.user_id
+            ]
+            assert content == {"membership": "leave"} | ({"reason": "my secret"} if is_old else {})
+            assert is_old or "Liddell" not in str(told)
+        little = await slide(person, lists=top(10), conn_id="later")
+        lists = top(10, {"timeline_limit": 1, "required_state": members})
+        more = await slide(person, little["pos"], lists=lists, conn_id="later")
+        told = more["rooms"][room_id]["required_state"]
+        assert ("my secret" in str(told)) is is_old
+        assert alice.user_id in [event["state_key"] for event in told]

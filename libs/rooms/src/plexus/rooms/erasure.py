@@ -86,6 +86,10 @@ class Erasure:
             if not _had_seen(eyes[event.ref], event, left.get((event.ref, event.sender)))
         }
 
+    async def among(self, user_ids: Collection[str]) -> Collection[str]:
+        """Those of these users who have been erased: mostly nobody, and then nothing is withheld."""
+        return await self._users.among(user_ids)
+
     async def _left(self, who: Collection[tuple[RoomRef, str]]) -> dict[tuple[RoomRef, str], int]:
         """The ordinals at which users were last made to leave rooms; nothing of who is still in one."""
         asked = list(who)

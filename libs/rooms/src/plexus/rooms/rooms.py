@@ -581,6 +581,10 @@ class Rooms:
         """
         return await self._viewing.viewers(refs, user_id)
 
+    async def erased(self, user_ids: Collection[str]) -> Collection[str]:
+        """Those of these users who asked for erasure. Without any `withheld` finds nothing."""
+        return await self._erasure.among(user_ids)
+
     async def withheld(
         self, eyes: Mapping[RoomRef, Viewer], events: Iterable[Said]
     ) -> set[tuple[RoomRef, int]]:

@@ -260,6 +260,7 @@ class RoomResults:
         for draft in drafts:
             draft.bundles = bundles.get(draft.work.ref, {})
         await self._read_states(drafts)
+        await self._withhold(asked, drafts)
         await self._read_changes(drafts)
         redacted = [
             event for d in drafts for event in d.state.values() if event is not None and event.redacted_by
@@ -303,6 +304,25 @@ class RoomResults:
             draft.naming |= next(states)
         for draft, config in more:
             draft.state |= _of(config, next(states))
+
+    async def _withhold(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
+        """What erased users say of themselves in their member events is not for who came later. What changes
+        while one is there is.
+        """
+        own = [
+            event
+            for draft in drafts
+            for (type_, user), event in draft.state.items()
+            if type_ == "m.room.member" and event is not None and event.sender == user != asked.user_id
+        ]
+        if not own or not await self._rooms.erased({event.sender for event in own}):
+            return
+        eyes = await self._rooms.viewers(list({event.ref: None for event in own}), asked.user_id)
+        withheld = await self._rooms.withheld(eyes, own)
+        for draft in drafts:
+            for key, event in draft.state.items():
+                if event is not None and (event.ref, event.num) in withheld:
+                    draft.state[key] = event.redacted()
 
     async def _read_changes(self, drafts: Sequence[_Draft]) -> None:
         """What of the state has changed in the other rooms; None is what is there no more."""
