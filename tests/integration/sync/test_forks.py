@@ -270,11 +270,8 @@ async def test_delta_equals_fresh(
 
 
 def forget_what_is_gone(fold: Fold, fresh: Fold) -> None:
-    """A resolution can take an entry away, and there is no way to tell a client so. Unread counts are not
-    compared here: by branches they may differ between replicas until they are counted anew.
-    """
+    """A resolution can take an entry away, and there is no way to tell a client so."""
     for room_id in fold.rooms.keys() & fresh.rooms.keys():
-        fold.rooms[room_id].unread = fresh.rooms[room_id].unread
         state = fold.rooms[room_id].state
         for key in state.keys() - fresh.rooms[room_id].state.keys():
             del state[key]

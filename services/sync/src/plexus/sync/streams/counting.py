@@ -18,6 +18,9 @@ def add_event(unread: Unread, event: SyncEvent, noted: Noted, user_id: str) -> b
             highlights += more[1]
     # A membership is also written when a profile changes: that is no sign of having read.
     is_own = event.sender == user_id and not event.is_member
+    if is_own and event.txn_id is None:
+        # Who sends has read, but this may have come from elsewhere, as after a restore: the database knows.
+        return False
     if noted.relates and (is_own or notifications or highlights):
         # The thread is that of another event.
         return False
