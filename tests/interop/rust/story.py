@@ -24,6 +24,7 @@ from tests.support.server import PlexusServer
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[2] / "build" / "rust"
+SETTINGS = {"PLEXUS_PUSH__THREAD_SUBSCRIPTIONS": "true"}
 PATIENCE = 600
 
 Plexus = PlexusServer | ClusterServer
@@ -46,10 +47,10 @@ def built() -> Path:
 @contextmanager
 def serving(topology: str, folder: Path) -> Iterator[Plexus]:
     if topology == "cluster":
-        with ClusterServer(folder / "data") as cluster, cluster.receiver:
+        with ClusterServer(folder / "data", SETTINGS) as cluster, cluster.receiver:
             yield cluster
     else:
-        with PlexusServer(folder / "data") as server:
+        with PlexusServer(folder / "data", SETTINGS) as server:
             yield server
 
 

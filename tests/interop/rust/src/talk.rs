@@ -4,9 +4,13 @@ use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::{
     room::edit::EditedContent,
     ruma::{
-        api::client::receipt::create_receipt::v3::ReceiptType,
+        api::client::{
+            receipt::create_receipt::v3::ReceiptType,
+            threads::{subscribe_thread, unsubscribe_thread},
+        },
         events::room::message::{RoomMessageEventContent, RoomMessageEventContentWithoutRelation},
     },
+    store::ThreadSubscriptionStatus,
 };
 use matrix_sdk_ui::timeline::{RoomExt as _, TimelineFocus};
 
@@ -167,6 +171,31 @@ pub async fn relations(story: &mut Story) -> Result<()> {
         "the thread is not listed"
     );
     story.done("a thread");
+
+    // Bob's SDK has subscribed him when he wrote. What another device of his does comes by sliding sync.
+    let bob = story.bob.client.clone();
+    let subscribed = || async {
+        let found = bob
+            .state_store()
+            .load_thread_subscription(&room_id, &root)
+            .await;
+        found
+            .ok()?
+            .map(|found| matches!(found.status, ThreadSubscriptionStatus::Subscribed { .. }))
+    };
+    let request = unsubscribe_thread::unstable::Request::new(room_id.clone(), root.clone());
+    bob.send(request).await?;
+    until("no subscription", || async {
+        subscribed().await.filter(|yes| !yes)
+    })
+    .await?;
+    let request = subscribe_thread::unstable::Request::new(room_id.clone(), root.clone(), None);
+    bob.send(request).await?;
+    until("a subscription", || async {
+        subscribed().await.filter(|yes| *yes)
+    })
+    .await?;
+    story.done("a thread's subscription");
 
     let item = shown(&timeline, "I am").await?;
     timeline.redact(&item.identifier(), Some("a test")).await?;
