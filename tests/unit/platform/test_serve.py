@@ -30,6 +30,7 @@ from plexus.platform.http import (
     send_json,
     serve,
 )
+from plexus.platform.http.protocol import BoundedProtocol
 from plexus.platform.service import Service
 
 from tests.unit.platform.certificates import common_name, write_certificate
@@ -286,6 +287,45 @@ async def test_heads_without_end() -> None:
         assert b"431" in (await many).splitlines()[0]
         long_url = talk(server, b"GET /" + b"a" * 6_000, b"a" * 6_000)
         assert b"431" in (await long_url).splitlines()[0]
+
+
+async def test_a_head_goes_out_with_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    connected: Any = BoundedProtocol.connection_made
+
+    def connection_made(self: BoundedProtocol, transport: Any) -> None:
+        connected(self, Recording(transport, written))
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", connection_made)
+    async with running() as server:
+        server.polls.woken.set()
+        assert await server.get("/poll") == (200, b'{"woken":true}')
+        [whole] = written
+        assert whole.startswith(b"HTTP/1.1 200") and whole.endswith(b'{"woken":true}')
+        # Who asks whether to go on is told before there is an answer.
+        written.clear()
+        expecting = b"PUT /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+        answer = await talk(server, expecting + b"Content-Length: 2\r\n\r\n", b"hi", pause=0.3)
+        assert answer.startswith(b"HTTP/1.1 100") and b'"size":2' in answer
+        assert len(written) == 2
+        written.clear()
+        head = b"HEAD /poll2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert (await talk(server, head)).startswith(b"HTTP/1.1 ")
+
+
+class Recording:
+    """A transport that notes what is written, a write each."""
+
+    def __init__(self, transport: Any, written: list[bytes]) -> None:
+        self._transport = transport
+        self._written = written
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 async def test_clients_that_fall_silent_are_let_go() -> None:
