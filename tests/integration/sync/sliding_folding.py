@@ -177,6 +177,8 @@ def sliding_differences(
         if old.stripped != room.stripped:
             found.append(f"{room_id}: stripped {old.stripped ^ room.stripped}")
         found += [f"{room_id}: {each}" for each in _of_state(old, room, folded.lazy, room_id in forked)]
+        if folded.lazy and room_id not in forked:
+            found += [f"{room_id}: {each}" for each in _of_senders(old, room)]
         if room.facts["membership"] == "join":
             found += [f"{room_id}: {each}" for each in _of_joined(old, room)]
     return found
@@ -191,6 +193,17 @@ def _of_state(old: SlidingRoom, new: SlidingRoom, lazy: bool, forked: bool) -> l
         and not (key[0] == "m.room.member" and (lazy or (forked and key not in new.state)))
     }
     return [f"state {wrong}"] if wrong else []
+
+
+def _of_senders(old: SlidingRoom, new: SlidingRoom) -> list[str]:
+    """Where members are loaded lazily, those who have sent what is shown are known."""
+    found = []
+    for event_id in old.timeline:
+        key = ("m.room.member", old.senders[event_id])
+        known = old.state.get(key)
+        if known is None or known != new.state.get(key, known):
+            found.append(f"of the sender of {event_id} {known} is known and there is {new.state.get(key)}")
+    return found
 
 
 def _of_joined(old: SlidingRoom, new: SlidingRoom) -> list[str]:

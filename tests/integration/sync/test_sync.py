@@ -565,3 +565,35 @@ async def test_a_change_of_devices_is_told_to_those_who_share_a_room(
     await alice.hear()
     answer = await alice.sync(since)
     assert answer["device_lists"] == {"changed": [], "left": [bob.user_id]}
+
+
+async def test_lazy_members_are_told_again_to_who_was_away_from_the_room(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """Who left and came back between two syncs has missed how members changed: what a lazy-loading device was
+    told of them before does not count.
+    """
+    lazy: Json = {"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 1}}}
+    room_id = await alice.create_room(preset="public_chat", name="Club")
+    # So many that bob is none of those who stand for the room.
+    crowd = [await building.person(f"crowd{n}") for n in range(6)]
+    for person in (*crowd, carol, bob):
+        await person.join(room_id)
+    await bob.send(room_id, "known")
+    await alice.hear()
+    first = await alice.sync(filter=lazy)
+    assert ("m.room.member", bob.user_id) in state(joined(first, room_id))
+    second = await alice.sync(first["next_batch"], filter=lazy)
+    assert await alice.act(room_id, "leave") == 200
+    named = await bob.set_state(
+        room_id, "m.room.member", {"membership": "join", "displayname": "Bobby"}, bob.user_id
+    )
+    await alice.join(room_id)
+    await carol.send(room_id, "welcome back")
+    await alice.hear()
+    third = await alice.sync(second["next_batch"], filter=lazy)
+    await bob.send(room_id, "by another name")
+    await alice.hear()
+    fourth = await alice.sync(third["next_batch"], filter=lazy)
+    sections = [joined(answer, room_id).get("state", {"events": []}) for answer in (third, fourth)]
+    assert named in [event["event_id"] for section in sections for event in section["events"]]

@@ -74,8 +74,8 @@ class Town(Acts):
         self.met: dict[str, set[str]] = defaultdict(set)
         self.folds = [Fold(self.versions) for _ in people]
         self.connections = [
-            SlidingFold(LIMITS[(way + index) % len(LIMITS)], "main", self.versions)
-            for index in range(len(people))
+            SlidingFold(LIMITS[number % len(LIMITS)], "main", self.versions, lazy=number % 3 == 0)
+            for number in range(way, way + len(people))
         ]
 
     @classmethod
@@ -106,7 +106,8 @@ class Town(Acts):
         of the rooms, little of each or much.
         """
         connection, rng = self.connections[index], self.rng
-        few = {"timeline_limit": rng.choice([0, 1, 9]), "required_state": rng.choice(SOME_STATE)}
+        state = rng.choice(SOME_STATE) | ({"lazy_members": True} if connection.lazy else {})
+        few = {"timeline_limit": rng.choice([0, 1, 9]), "required_state": state}
         much = connection.much
         lists: dict[str, Any] = {"all": {**much, "range": [0, rng.choice([0, 1, 3, 99])]}}
         if rng.random() < 0.3:

@@ -51,6 +51,10 @@ class SentMembers:
         known: Collection[str] = self._rooms.get(room_id, ())
         return frozenset(user for user in users if user not in known)
 
+    def forget(self, room_id: str) -> None:
+        """The room is told anew: what the device has of its members may be older than what it missed."""
+        self._count -= len(self._rooms.pop(room_id, ()))
+
     def answered(self, token: str, sent: list[tuple[str, frozenset[str]]]) -> None:
         """The answer with this token has these users' member events, by room."""
         self._pending_token = token

@@ -396,6 +396,7 @@ class RoomResults:
         users |= {event.state_key for event in draft.line.events if event.is_member and event.state_key}
         users -= {key for kind, key in draft.state if kind == "m.room.member"}
         if draft.is_initial or draft.line.limited:
+            asked.members.forget(draft.work.ref.room_id)
             return frozenset(users)
         return asked.members.unknown(draft.work.ref.room_id, users)
 

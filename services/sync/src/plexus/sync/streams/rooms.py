@@ -333,6 +333,8 @@ class RoomStream:
             users = fragment.lazy
             if fragment.is_full:
                 users = users | {answer.user_id}
+                if sent is not None:
+                    sent.forget(fragment.ref.room_id)
             if fragment.summary is not None:
                 users = users.union(fragment.summary.heroes(answer.user_id, HEROES))
             if users and sent is not None and not fragment.is_full:
