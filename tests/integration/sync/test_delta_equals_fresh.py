@@ -23,7 +23,13 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.integration.sync.building import Building, open_building
 from tests.integration.sync.town import WAYS, Town
@@ -76,12 +82,11 @@ class Story(RuleBasedStateMachine):
     calm = 0
     """Actions since something was out of order."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        number = next(_numbers)
-        self.town = self.run(
-            Town.found(self.stage.building, f"story{number}p", random.Random(0), PEOPLE, number % len(WAYS))
-        )
+    @initialize(way=st.integers(0, len(WAYS) - 1))
+    def begin(self, way: int) -> None:
+        name = f"story{next(_numbers)}p"
+        found = Town.found(self.stage.building, name, random.Random(0), PEOPLE, way)
+        self.town = self.run(found)
         self.run(self.town.replica())
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:

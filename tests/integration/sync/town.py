@@ -91,8 +91,11 @@ class Town(Acts):
     # --- how they sync
 
     async def look(self, index: int, replica: Replica, timeout: int = 0) -> None:
-        """One user syncs on; now and then they want the whole state besides."""
-        more = {"full_state": "true"} if not timeout and self.rng.random() < 0.05 else {}
+        """One user syncs on; now and then they want the whole state besides. Not those who load members
+        lazily: they would have to forget the members they know, as nobody tells which have changed.
+        """
+        whole = self.rng.random() < 0.05 and not timeout and not lazy(self.ways[index])
+        more = {"full_state": "true"} if whole else {}
         await self._sync(index, replica, timeout=timeout, **more)
 
     async def _sync(self, index: int, replica: Replica, **more: Any) -> None:
