@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,19 +21,29 @@ from tests.support.server import PlexusServer
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, float]]:
-    """What a server shows that has answered an initial sync."""
+    """What a server shows that has answered an initial sync, and woken a held one."""
     with PlexusServer(tmp_path_factory.mktemp("alerts") / "data") as server:
         client = f"{server.base_url}/_matrix/client/v3"
         body = {"username": "alice", "password": "a long pass phrase", "auth": {"type": "m.login.dummy"}}
-        with urllib.request.urlopen(f"{client}/register", json.dumps(body).encode()) as answer:
-            token = json.load(answer)["access_token"]
-        sync = urllib.request.Request(f"{client}/sync", headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(sync):
-            pass
+        account = ask("POST", f"{client}/register", body)
+        token, user_id = account["access_token"], account["user_id"]
+        since = ask("GET", f"{client}/sync", token=token)["next_batch"]
+        with ThreadPoolExecutor(1) as thread:
+            held = thread.submit(ask, "GET", f"{client}/sync?since={since}&timeout=20000", token=token)
+            time.sleep(0.5)
+            ask("PUT", f"{client}/user/{user_id}/account_data/org.example.news", {}, token)
+            assert held.result()["account_data"]["events"]
         with urllib.request.urlopen(f"{server.internal_url}/metrics") as answer:
             text = answer.read().decode()
         series = re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
         yield {name: float(value) for name, value in series}
+
+
+def ask(method: str, url: str, body: object = None, token: str | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method)) as answer:
+        return json.load(answer)
 
 
 def test_every_rule_has_its_metrics_and_a_runbook(metrics: dict[str, float]) -> None:
