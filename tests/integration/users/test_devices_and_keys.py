@@ -65,7 +65,8 @@ async def test_deletions_that_overlap_do_not_deadlock(
             users.logout_all(user_id),
             other.delete_devices(user_id, names[6:]),
         )
-    assert Counter(name for each in deleted if each for name in each).most_common(1)[0][1] == 1
+    # The one that logs out everywhere does not say whom it found; it may have been first.
+    assert set(Counter(name for each in deleted if each for name in each).values()) <= {1}
     assert await users.devices(user_id) == []
 
 
