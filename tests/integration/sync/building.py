@@ -94,12 +94,18 @@ class Replica:
             self.asked -= 1
 
     async def reach_heads(self) -> bool:
-        """Wait until this replica has seen all that is written; False if it does not come so far."""
-        heads = await self.platform.log.heads(primary=True)
-        positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
-        positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
-        replica = self.sync.replica
-        return await replica.begins(heads.generation, 5) and await replica.reach(positions, 5)
+        """Wait until this replica has seen all that is written; False if it does not come so far. It is not
+        ended meanwhile.
+        """
+        self.asked += 1
+        try:
+            heads = await self.platform.log.heads(primary=True)
+            positions = {(ROOM, lane): p for lane, p in enumerate(heads.rooms)}
+            positions |= {(USER, lane): p for lane, p in enumerate(heads.users)}
+            replica = self.sync.replica
+            return await replica.begins(heads.generation, 5) and await replica.reach(positions, 5)
+        finally:
+            self.asked -= 1
 
     async def finish(self) -> None:
         """End as a server that is told to: what was asked is answered first."""
