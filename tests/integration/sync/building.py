@@ -126,11 +126,16 @@ class SyncPerson(Person):
 
     app: Replica
 
+    @property
+    def is_tortured(self) -> bool:
+        """Whether the fan-out loses, repeats and delays."""
+        return isinstance(self.app.platform.fanout, TortureFanout)
+
     async def hear(self) -> None:
         """Wait for what others have written, if the fan-out is tortured: nobody promises then that it is
         told at once. An ordinary one has brought it before its writer is answered, so nothing is waited for.
         """
-        if isinstance(self.app.platform.fanout, TortureFanout):
+        if self.is_tortured:
             assert await self.app.reach_heads()
 
     async def ask_sync(self, since: str | None = None, **query: Any) -> Answer:

@@ -117,9 +117,11 @@ async def test_a_room_outside_of_the_window_is_told_when_it_comes_back(
     first = await slide(bob, lists=top(3, many))
     for number in range(2):
         await alice.send(rooms[0], f"missed {number}")
+    await asyncio.sleep(0.002)  # rooms are ordered by milliseconds
     await alice.send(rooms[1], "newer")
     second = await slide(bob, first["pos"], lists=top(1, many))
     assert {room_id: bodies(room) for room_id, room in second["rooms"].items()} == {rooms[1]: ["newer"]}
+    await asyncio.sleep(0.002)
     await alice.send(rooms[2], "newest")
     third = await slide(bob, second["pos"], lists=top(1, many))
     assert set(third["rooms"]) == {rooms[2]}
@@ -528,7 +530,9 @@ async def test_counts_follow_receipts(alice: SyncPerson, bob: SyncPerson) -> Non
     first = await slide_unstable(bob, lists=lists)
     await alice.post(f"{alice.room(near)}/receipt/m.read/{told[near]}", {})
     second = await slide_unstable(bob, first["pos"], room_subscriptions=one)
-    assert second["rooms"] == {}
+    unread = {"notification_count": 1, "highlight_count": 0}
+    # Of a receipt lost on the way it is not known whose it was: then the counts are told as they are.
+    assert second["rooms"] in ([{}, {near: unread}] if bob.is_tortured else [{}])
     for room_id in (near, far):
         await bob.post(f"{bob.room(room_id)}/receipt/m.read/{told[room_id]}", {})
     third = await slide_unstable(bob, second["pos"], room_subscriptions=one)
