@@ -30,13 +30,21 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, floa
         since = ask("GET", f"{client}/sync", token=token)["next_batch"]
         with ThreadPoolExecutor(1) as thread:
             held = thread.submit(ask, "GET", f"{client}/sync?since={since}&timeout=20000", token=token)
-            time.sleep(0.5)
+            until = time.monotonic() + 10
+            while shown(server)["plexus_sync_held"] < 1:
+                assert time.monotonic() < until, "the poll is not held"
+                time.sleep(0.05)
             ask("PUT", f"{client}/user/{user_id}/account_data/org.example.news", {}, token)
             assert held.result()["account_data"]["events"]
-        with urllib.request.urlopen(f"{server.internal_url}/metrics") as answer:
-            text = answer.read().decode()
-        series = re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
-        yield {name: float(value) for name, value in series}
+        yield shown(server)
+
+
+def shown(server: PlexusServer) -> dict[str, float]:
+    """The metrics now."""
+    with urllib.request.urlopen(f"{server.internal_url}/metrics") as answer:
+        text = answer.read().decode()
+    series = re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in series}
 
 
 def ask(method: str, url: str, body: object = None, token: str | None = None) -> Any:

@@ -35,7 +35,8 @@ class Poller:
         """A token from which on there is nothing to tell."""
         answer = await self._ask(None, 0)
         if self.kind == "events":
-            return (await self.person.get(f"{V3}/sync")).ok()["next_batch"]  # type: ignore[no-any-return]
+            token: str = (await self.person.get(f"{V3}/sync")).ok()["next_batch"]
+            return token
         return self.token(answer)
 
     async def hold(self, token: str, ms: int = HOLD) -> asyncio.Task[Json]:
