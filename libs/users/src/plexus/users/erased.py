@@ -33,9 +33,10 @@ class ErasedUsers:
 
     async def among(self, user_ids: Collection[str]) -> frozenset[str]:
         """Those of these users whose events are erased."""
-        unknown = [user for user in user_ids if user not in self._known]
-        read = await self._read([user for user in unknown if self._is_local(user)])
-        return frozenset(user for user in user_ids if user in read or self._known.get(user))
+        # Taken before the wait: what a fact drops meanwhile is no less true for it.
+        known = {user: self._known.get(user) for user in user_ids}
+        unknown = [user for user, erased in known.items() if erased is None and self._is_local(user)]
+        return frozenset(user for user, erased in known.items() if erased) | await self._read(unknown)
 
     def see(self, facts: Iterable[Fact]) -> None:
         """Drop what these facts have changed."""

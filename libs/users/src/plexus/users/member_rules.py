@@ -71,14 +71,12 @@ class MemberRules:
 
     async def of(self, user_ids: Collection[str]) -> Mapping[str, PushRules]:
         """The rules of those of these users who have not the default ones."""
-        unknown = [user_id for user_id in user_ids if user_id not in self._known]
+        # Taken before the wait: a fact that comes meanwhile must not make these the default ones.
+        found = {user_id: self._known.get(user_id) for user_id in user_ids}
+        unknown = [user_id for user_id, rules in found.items() if rules is None]
         read = await self._read(unknown) if unknown else {}
-        found = {}
-        for user_id in user_ids:
-            rules = self._known.get(user_id) or read.get(user_id, self.default)
-            if rules is not self.default:
-                found[user_id] = rules
-        return found
+        rules_of = {user_id: rules or read.get(user_id, self.default) for user_id, rules in found.items()}
+        return {user_id: rules for user_id, rules in rules_of.items() if rules is not self.default}
 
     async def subscribers(self, room_id: str, roots: Collection[str]) -> Mapping[str, frozenset[str]]:
         """Who is subscribed to each of these threads of a room. One query, unless all of them are known."""
