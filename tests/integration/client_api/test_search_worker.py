@@ -60,6 +60,46 @@ async def test_another_goes_on_where_one_stopped_and_a_zombie_does_nothing(
     assert await words(house, room_id) == ["one", "two", "four"]
 
 
+async def test_a_step_in_several_lanes_is_done_whole_or_not_at_all(house: House, alice: Person) -> None:
+    lanes: dict[int, str] = {}
+    while len(lanes) < 3:
+        room_id = await alice.create_room()
+        ref = await house.rooms.ref(room_id)
+        assert ref is not None
+        lanes[ref.lane] = room_id
+    rooms = list(lanes.values())
+    first, second = (new_worker(house) for _ in range(2))
+    await finish(first)
+    await alice.send(rooms[1], "second")
+    await finish(second)
+    for room_id in rooms:
+        await alice.send(room_id, "both")
+    # In one of the three lanes the first is wrong.
+    assert await first.round()
+    assert [await words(house, room_id) for room_id in rooms] == [[], ["second"], []]
+    await finish(first)
+    assert [await words(house, room_id) for room_id in rooms] == [
+        ["both"],
+        ["second", "both"],
+        ["both"],
+    ]
+
+
+async def test_a_round_takes_so_many_facts_and_the_next_goes_on(
+    house: House, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plexus.platform.lanes.cursors.MOST_FACTS", 3)
+    worker = new_worker(house)
+    await finish(worker)
+    rooms = [await alice.create_room() for _ in range(3)]
+    for number in range(5):
+        for room_id in rooms:
+            await alice.send(room_id, f"number {number}")
+    await finish(worker)
+    for room_id in rooms:
+        assert await words(house, room_id) == [f"{number} number" for number in range(5)]
+
+
 async def test_a_new_generation(house: House, alice: Person) -> None:
     room_id = await alice.create_room()
     worker = new_worker(house)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from plexus.client_api.user_directory import service
-from plexus.client_api.user_directory.indexing import directory_worker
-from plexus.platform.lanes.cursors import LaneWorker
+from plexus.client_api.user_directory.indexing import FAMILIES, WORKER, directory_worker, matters
+from plexus.platform.lanes.cursors import LaneWorker, marks_to_wait_for, wait_for
 
 from tests.support.house import V3, House, Person
 from tests.support.http import Json, seg
@@ -212,3 +213,28 @@ async def test_bad_requests(house: House, alice: Person) -> None:
     assert (await alice.post(path, {"search_term": "a", "limit": -1})).error() == (400, "M_BAD_JSON")
     assert (await alice.post(path, {"search_term": "\0"})).ok() == {"results": [], "limited": False}
     assert (await house.client().post(path, {"search_term": "a"})).error() == (401, "M_MISSING_TOKEN")
+
+
+async def test_nobody_waits_for_messages(house: House, worker: LaneWorker, alice: Person) -> None:
+    """Who searches waits until what they have changed can be found, and for nothing else."""
+
+    async def is_there() -> bool:
+        marks = await marks_to_wait_for(house.platform, alice.user_id, FAMILIES)
+        assert marks
+        weigh = partial(matters, house.rooms)
+        return await wait_for(house.platform, WORKER, marks, matters=weigh, timeout=0)
+
+    room_id = await alice.create_room()
+    await look(worker)
+    assert await is_there()
+    for number in range(3):
+        await alice.send(room_id, f"number {number}")
+        assert await is_there()
+    await rename(alice, "Alice of " + room_id)
+    assert not await is_there()
+    await look(worker)
+    assert await is_there()
+    # More than are looked at one by one.
+    for number in range(101):
+        await alice.send(room_id, f"another {number}")
+    assert not await is_there()

@@ -40,9 +40,10 @@ SELECT q.i - 1, m.user_id
 
 _READERS = """
 SELECT DISTINCT r.user_id
-  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[]) AS q (lane, room)
+  FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[], %(after)s::bigint[], %(upto)s::bigint[])
+       AS q (lane, room, after, upto)
   JOIN rooms.receipt r ON r.lane = q.lane AND r.room = q.room
-   AND r.position > %(after)s::bigint AND r.position <= %(upto)s::bigint
+   AND r.position > q.after AND r.position <= q.upto
 """
 
 _ONE = """
@@ -61,6 +62,7 @@ class NotifyingEvent:
     who have None there.
     """
 
+    lane: int
     room: int
     num: int
     sender: str
@@ -109,7 +111,7 @@ class PushReader:
                     refs[key] = ref
                     rule = RULE_IDS.get(notify)
                     told = default_actions(notify) if rule is not None else ()
-                    found[key] = NotifyingEvent(ref.room, num, sender, rule, told, own[key])
+                    found[key] = NotifyingEvent(ref.lane, ref.room, num, sender, rule, told, own[key])
                 if user_id is not None:
                     own[key][user_id] = None if actions is None else orjson.loads(actions)
             by_default = [(refs[key], event) for key, event in found.items() if event.rule_id is not None]
@@ -127,15 +129,15 @@ class PushReader:
                     event.members = users
         return list(found.values())
 
-    async def readers(self, refs: Sequence[RoomRef], after: int, upto: int) -> set[str]:
+    async def readers(self, ranges: Sequence[tuple[RoomRef, int, int]]) -> set[str]:
         """Whose receipts in these rooms have changed last at a position after the one and up to the other."""
-        if not refs:
+        if not ranges:
             return set()
         asked = {
-            "lanes": int4([ref.lane for ref in refs]),
-            "rooms": int4([ref.room for ref in refs]),
-            "after": after,
-            "upto": upto,
+            "lanes": int4([ref.lane for ref, _, _ in ranges]),
+            "rooms": int4([ref.room for ref, _, _ in ranges]),
+            "after": int8([after for _, after, _ in ranges]),
+            "upto": int8([upto for _, _, upto in ranges]),
         }
         async with self._ground.db.read(primary=True) as session:
             return {user_id for (user_id,) in await session.fetch(_READERS, asked)}

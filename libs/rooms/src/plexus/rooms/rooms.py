@@ -341,11 +341,11 @@ class Rooms:
         """An event by its numbers, with the root of its thread; None if it was redacted or is gone."""
         return await self._pushes.event(lane, room, num)
 
-    async def readers(self, refs: Sequence[RoomRef], after: int, upto: int) -> set[str]:
-        """Who has moved a receipt in these rooms of one lane, ``after < position <= upto``; not who has moved
-        it again since.
+    async def readers(self, ranges: Sequence[tuple[RoomRef, int, int]]) -> set[str]:
+        """Who has moved a receipt in these rooms, ``after < position <= upto`` in their lanes; not who has
+        moved it again since.
         """
-        return await self._pushes.readers(refs, after, upto)
+        return await self._pushes.readers(ranges)
 
     async def read_further(
         self, refs: Sequence[RoomRef], user_id: str, since: Sequence[int]

@@ -7,6 +7,7 @@
 3. The step that has an effect also moves the cursor, in one transaction and only from where the worker
    believes it to be: a zombie's step does nothing. So each fact takes effect once, though a step may be tried
    again. Facts that do not matter (`LaneWork.matters`) move it with the next ones that do, or after a while.
+   A round takes the steps of all lanes together, since a lone message in each of them is a step of its own.
 4. In a new generation the cursors are cut back to where it began. A lane whose facts have been dropped before
    they were read (nothing ran for days) cannot be followed: `LaneWork.catch_up` makes its effect anew.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -40,14 +41,14 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 9.0
 """The lease is renewed at a third of it."""
 MOST_FACTS = 1000
-"""Of a lane, in one step."""
+"""In one round, of all lanes."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the heads."""
-UNHURRIED = 1.0
-"""Seconds until the next round when there was nothing that matters."""
 MOVE_EVERY = 5.0
 """Seconds after which a cursor is moved by facts that do not matter."""
 _LOOK_AGAIN = 0.03
+_MOST_WEIGHED = 100
+"""Facts of a lane of which somebody who waits looks whether they matter; behind more they wait."""
 
 _MAKE = """
 INSERT INTO lanes.cursor (worker, shard, family, lane, generation, position, epoch)
@@ -64,12 +65,20 @@ UPDATE lanes.cursor AS c SET generation = %s, position = least(c.position, w.pos
 RETURNING 1
 """
 
-_REACHED = """
-SELECT count(*) FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (family, lane, position)
-  JOIN lanes.cursor AS c
+MOVE = "lanes.move(%s, %s::bigint, %s::text[], %s::smallint[], %s::bigint[], %s::bigint[])"
+"""True, and the cursors of steps are moved; its parameters: the worker's name, `moves`."""
+
+_MOVE = f"SELECT {MOVE}"
+
+_BEHIND = """
+SELECT w.family, w.lane, c.position
+  FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (family, lane, position)
+  LEFT JOIN lanes.cursor AS c
     ON c.worker = %s AND c.shard = 0 AND c.family = w.family::"char" AND c.lane = w.lane
-   AND c.position >= w.position
+ WHERE c.position IS NULL OR c.position < w.position
 """
+
+FactsOfLanes = Mapping[LaneKey, Sequence[Fact]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +94,24 @@ class Step:
     end: int
     facts: Sequence[Fact]
 
+    @property
+    def key(self) -> LaneKey:
+        return self.family, self.lane
+
 
 class LaneWork(Protocol):
-    """What a worker does. ``apply`` and ``catch_up`` say False if the cursor was not where the step begins:
-    nothing was done.
+    """What a worker does. ``apply`` and ``catch_up`` say False if a cursor was not where its step begins: of
+    this step nothing was done.
     """
 
-    async def matters(self, facts: Sequence[Fact]) -> bool:
-        """Whether these can have an effect."""
+    async def matters(self, facts: FactsOfLanes) -> Collection[LaneKey]:
+        """The lanes of which these can have an effect."""
         ...
 
-    async def apply(self, step: Step) -> bool:
-        """The effect of the facts and the move of the cursor, in one transaction."""
+    async def apply(self, steps: Sequence[Step]) -> bool:
+        """The effect of the facts of each step and the move of its cursor, in one transaction; or of all of
+        them in one. All are of one generation.
+        """
         ...
 
     async def catch_up(self, step: Step) -> bool:
@@ -105,16 +120,26 @@ class LaneWork(Protocol):
 
 
 class LaneWorker:
-    """One worker of a process; any number of processes may have it. ``start`` and ``stop``."""
+    """One worker of a process; any number of processes may have it. ``start`` and ``stop``. Between two
+    rounds lie ``every`` seconds, or ``unhurried`` after facts that did not matter.
+    """
 
     def __init__(
-        self, platform: Platform, name: str, families: Sequence[str], work: LaneWork, *, every: float
+        self,
+        platform: Platform,
+        name: str,
+        families: Sequence[str],
+        work: LaneWork,
+        *,
+        every: float,
+        unhurried: float | None = None,
     ) -> None:
         self.name = name
         self._platform = platform
         self._families = tuple(families)
         self._work = work
         self._every = every
+        self._unhurried = every if unhurried is None else unhurried
         self._holder = holder_name()
         self._generation = 0
         self._saved: dict[LaneKey, int] = {}
@@ -151,19 +176,43 @@ class LaneWorker:
             return True
         if (behind := self._brought.behind()) and not await self._read(behind):
             return True
-        pauses = []
-        for key in self._brought.lanes():
-            facts = self._brought.facts(key, MOST_FACTS)
-            matters = await self._work.matters(facts)
-            pauses.append(self._every if matters else UNHURRIED)
-            if not matters and time.monotonic() - self._moved.get(key, -inf) < MOVE_EVERY:
-                self._brought.reach(key, facts[-1].position)
-                continue
-            step = Step(*key, self._generation, self._saved[key], facts[-1].position, facts)
-            if not self._note(step, done=await self._work.apply(step)):
-                return True
-        self._pause = min(pauses, default=0)
+        if not await self._step():
+            return True
         return bool(self._brought.behind() or self._brought.lanes())
+
+    async def _step(self) -> bool:
+        """Do what is brought. False if the cursors are to be read again."""
+        facts: dict[LaneKey, Sequence[Fact]] = {}
+        left = MOST_FACTS
+        # First those that were not moved for the longest.
+        for key in sorted(self._brought.lanes(), key=lambda key: self._moved.get(key, -inf)):
+            if left <= 0:
+                break
+            facts[key] = self._brought.facts(key, left)
+            left -= len(facts[key])
+        self._pause = 0
+        if not facts:
+            return True
+        effective = await self._work.matters(facts)
+        self._pause = self._every if effective else self._unhurried
+        late = time.monotonic() - MOVE_EVERY
+        steps: list[Step] = []
+        without: list[Step] = []
+        for key, read in facts.items():
+            step = Step(*key, self._generation, self._saved[key], read[-1].position, read)
+            if key in effective:
+                steps.append(step)
+            elif self._moved.get(key, -inf) <= late:
+                without.append(step)
+            else:
+                self._brought.reach(key, step.end)
+        if steps and not self._note(steps, done=await self._work.apply(steps)):
+            return False
+        return not without or self._note(without, done=await self._move(without))
+
+    async def _move(self, steps: Sequence[Step]) -> bool:
+        rows = await self._platform.db.call(_MOVE, (self.name, *moves(steps)))
+        return bool(rows[0][0])
 
     async def _read(self, behind: Mapping[LaneKey, int]) -> bool:
         """Read what the fan-out has not brought. False if the cursors are to be read again."""
@@ -174,21 +223,23 @@ class LaneWorker:
         for key, tail in tails.lanes.items():
             if behind[key] < tail.floor:
                 step = Step(*key, self._generation, self._saved[key], tail.head, ())
-                if not self._note(step, done=await self._work.catch_up(step)):
+                if not self._note([step], done=await self._work.catch_up(step)):
                     return False
             else:
                 self._brought.read(key, tail)
         return True
 
-    def _note(self, step: Step, *, done: bool) -> bool:
+    def _note(self, steps: Sequence[Step], *, done: bool) -> bool:
         if not done:
-            log.info("worker %s: another has moved its cursor of %s%d", self.name, step.family, step.lane)
+            lanes = ", ".join(f"{step.family}{step.lane}" for step in steps)
+            log.info("worker %s: another has moved its cursor of one of %s", self.name, lanes)
             self._forget()
             return False
-        key = (step.family, step.lane)
-        self._saved[key] = step.end
-        self._moved[key] = time.monotonic()
-        self._brought.reach(key, step.end)
+        now = time.monotonic()
+        for step in steps:
+            self._saved[step.key] = step.end
+            self._moved[step.key] = now
+            self._brought.reach(step.key, step.end)
         return True
 
     async def _run(self) -> None:
@@ -278,27 +329,65 @@ class LaneWorker:
         self._forget()
 
 
-async def wait_for(
-    db: Database, worker: str, positions: Mapping[LaneKey, int], *, timeout: float = 1.0
-) -> bool:
-    """Wait until the worker's cursors have reached these positions: True, or False after ``timeout``."""
-    if not positions:
-        return True
-    wanted = (
-        [key[0] for key in positions],
-        [key[1] for key in positions],
-        list(positions.values()),
-        worker,
+def moves(steps: Sequence[Step]) -> tuple[int, list[str], list[int], list[int], list[int]]:
+    """The last parameters of `MOVE`. The steps are of one generation, which is the first of them."""
+    return (
+        steps[0].generation,
+        [step.family for step in steps],
+        [step.lane for step in steps],
+        [step.start for step in steps],
+        [step.end for step in steps],
     )
+
+
+async def wait_for(
+    platform: Platform,
+    worker: str,
+    positions: Mapping[LaneKey, int],
+    *,
+    matters: Callable[[FactsOfLanes], Awaitable[Collection[LaneKey]]],
+    timeout: float = 1.0,
+) -> bool:
+    """Wait until the worker's cursors have reached these positions, or only facts lie between that do not
+    matter to it: True, or False after ``timeout``.
+    """
     until = time.monotonic() + timeout
-    while True:
-        async with db.read(primary=True) as session:
-            row = await session.one(_REACHED, wanted)
-        if row is not None and row[0] == len(positions):
-            return True
+    behind = await _behind(platform.db, worker, positions)
+    if behind and not await _may_matter(platform, behind, positions, matters):
+        return True
+    while behind:
         if time.monotonic() >= until:
             return False
         await asyncio.sleep(_LOOK_AGAIN)
+        behind = await _behind(platform.db, worker, positions)
+    return True
+
+
+async def _behind(db: Database, worker: str, positions: Mapping[LaneKey, int]) -> dict[LaneKey, int]:
+    """Where the cursors of lanes stand that have not reached these positions."""
+    if not positions:
+        return {}
+    asked = ([key[0] for key in positions], [key[1] for key in positions], list(positions.values()), worker)
+    async with db.read(primary=True) as session:
+        return {(family, lane): at or 0 for family, lane, at in await session.fetch(_BEHIND, asked)}
+
+
+async def _may_matter(
+    platform: Platform,
+    behind: Mapping[LaneKey, int],
+    positions: Mapping[LaneKey, int],
+    matters: Callable[[FactsOfLanes], Awaitable[Collection[LaneKey]]],
+) -> bool:
+    """Whether a fact that matters lies between where a cursor stands and a position."""
+    tails = await platform.log.tails(behind, limit=_MOST_WEIGHED)
+    between: dict[LaneKey, Sequence[Fact]] = {}
+    for key, tail in tails.lanes.items():
+        facts = [fact for fact in tail.facts if fact.position <= positions[key]]
+        # Dropped, more than are looked at, or not yet at this replica of PostgreSQL.
+        if tail.floor > behind[key] or not facts or facts[-1].position < positions[key]:
+            return True
+        between[key] = facts
+    return bool(await matters(between))
 
 
 async def marks_to_wait_for(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plexus.platform.lanes.cursors import Step
+from plexus.platform.lanes.cursors import Step, moves
 from plexus.platform.postgres import Database
 
 WORKER = "push"
@@ -15,28 +15,26 @@ BADGE_PAUSE_MS = 1_000
 """Who scrolls through a room sends a receipt a moment, and only the last number matters."""
 
 _QUEUE = """
-WITH moved AS (
-    UPDATE lanes.cursor SET position = %(end)s
-     WHERE worker = 'push' AND shard = 0 AND family = 'r' AND lane = %(lane)s::smallint
-       AND generation = %(generation)s AND position = %(start)s
-    RETURNING 1
+WITH moved AS MATERIALIZED (
+    SELECT lanes.move('push', %(generation)s::bigint, %(families)s::text[], %(lanes)s::smallint[],
+                      %(starts)s::bigint[], %(ends)s::bigint[]) AS ok
 ), put AS (
     INSERT INTO client_api.push (lane, room, num, user_id, app_id, pushkey, actions, created_ts, due_ts)
-    SELECT %(lane)s::smallint, q.*, %(now)s, %(now)s
-      FROM unnest(%(rooms)s::integer[], %(nums)s::bigint[], %(users)s::text[], %(apps)s::text[],
-                  %(keys)s::text[], %(actions)s::text[]) AS q
-     WHERE EXISTS (SELECT FROM moved)
+    SELECT q.*, %(now)s, %(now)s
+      FROM unnest(%(of_lanes)s::smallint[], %(rooms)s::integer[], %(nums)s::bigint[], %(users)s::text[],
+                  %(apps)s::text[], %(keys)s::text[], %(actions)s::text[]) AS q
+     WHERE (SELECT ok FROM moved)
     ON CONFLICT DO NOTHING
 ), badges AS (
     INSERT INTO client_api.push AS p (lane, room, num, user_id, app_id, pushkey, actions, created_ts, due_ts)
-    SELECT %(lane)s::smallint, 0, 0, b.user_id, b.app_id, b.pushkey, '[]', %(now)s, %(badge_due)s
+    SELECT 0::smallint, 0, 0, b.user_id, b.app_id, b.pushkey, '[]', %(now)s, %(badge_due)s
       FROM client_api.badge b
-     WHERE b.user_id = ANY (%(readers)s::text[]) AND EXISTS (SELECT FROM moved)
+     WHERE b.user_id = ANY (%(readers)s::text[]) AND (SELECT ok FROM moved)
     -- It may be under way, with a number from before: `done` will see that this is another one.
     ON CONFLICT (lane, room, num, user_id, app_id, pushkey)
     DO UPDATE SET created_ts = greatest(p.created_ts + 1, excluded.created_ts)
 )
-SELECT count(*) FROM moved
+SELECT ok FROM moved
 """
 
 _CLAIM = """
@@ -91,6 +89,7 @@ RETURNING 1
 class Queued:
     """A row to be."""
 
+    lane: int
     room: int
     num: int
     user_id: str
@@ -128,19 +127,22 @@ class Push:
 
 
 async def queue(
-    db: Database, step: Step, rows: Sequence[Queued], readers: Collection[str], now_ms: int
+    db: Database, steps: Sequence[Step], rows: Sequence[Queued], readers: Collection[str], now_ms: int
 ) -> bool:
     """Queue these, and badges of those of these users whose pushers know of something unread, and move the
-    cursor; False, and nothing done, if it is not where the step begins.
+    cursors; False, and nothing done, if one is not where its step begins.
     """
+    generation, families, lanes, starts, ends = moves(steps)
     found = await db.call(
         _QUEUE,
         {
-            "lane": step.lane,
-            "generation": step.generation,
-            "start": step.start,
-            "end": step.end,
+            "generation": generation,
+            "families": families,
+            "lanes": lanes,
+            "starts": starts,
+            "ends": ends,
             "now": now_ms,
+            "of_lanes": [row.lane for row in rows],
             "rooms": [row.room for row in rows],
             "nums": [row.num for row in rows],
             "users": [row.user_id for row in rows],

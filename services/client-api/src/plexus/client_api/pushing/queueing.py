@@ -6,19 +6,22 @@ them now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import orjson
 from plexus.client_api.pushing import queries
 from plexus.client_api.pushing.queries import WORKER, Queued
 from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, Fact, RoomFact
-from plexus.platform.lanes.cursors import LaneWorker, Step
+from plexus.platform.lanes.cursors import FactsOfLanes, LaneWorker, Step
+from plexus.platform.lanes.order import LaneKey
 from plexus.rooms import NotifyingEvent, RoomRef, Rooms
 from plexus.users import UserPushers, Users
 
 EVERY = 0.25
 """Seconds between two looks: what a push may be late by."""
+UNHURRIED = 1.0
+"""The same where nobody has a pusher, which each look asks the database."""
 
 _TELLING = (RoomFact.EVENTS, RoomFact.RECEIPT)
 
@@ -32,37 +35,42 @@ class Queueing:
         self._users = users
         self._on_queued = on_queued
 
-    async def matters(self, facts: Sequence[Fact]) -> bool:
-        return any(fact.kind in _TELLING for fact in facts) and await self._users.has_pushers()
+    async def matters(self, facts: FactsOfLanes) -> Collection[LaneKey]:
+        telling = {key for key, of_lane in facts.items() if any(map(_tells, of_lane))}
+        return telling if telling and await self._users.has_pushers() else ()
 
-    async def apply(self, step: Step) -> bool:
-        facts = [fact for fact in step.facts if fact.kind in _TELLING]
-        rows: list[Queued] = []
-        readers: set[str] = set()
-        if facts:
-            refs = await self._rooms.refs(fact.subject for fact in facts)
-            ranges: list[tuple[RoomRef, int, int]] = [
-                (refs[fact.subject], fact.lo, fact.hi)
-                for fact in facts
-                if fact.kind == RoomFact.EVENTS and fact.subject in refs
-            ]
-            read = {
-                refs[fact.subject] for fact in facts if fact.kind == RoomFact.RECEIPT and fact.subject in refs
-            }
-            readers = await self._rooms.readers(list(read), step.start, step.end)
-            events = await self._rooms.notifying(ranges)
-            notified = {user_id for event in events for user_id in event.user_ids}
-            pushers = await self._users.pushers_of(notified)
-            rows = list(_rows(events, pushers))
-            # Who says something has read what was there, as far as counts go.
-            readers |= {event.sender for event in events}
-        done = await queries.queue(self._platform.db, step, rows, readers, self._platform.clock.now_ms())
+    async def apply(self, steps: Sequence[Step]) -> bool:
+        facts = [fact for step in steps for fact in step.facts if _tells(fact)]
+        refs = await self._rooms.refs(fact.subject for fact in facts)
+        ranges: list[tuple[RoomRef, int, int]] = [
+            (refs[fact.subject], fact.lo, fact.hi)
+            for fact in facts
+            if fact.kind == RoomFact.EVENTS and fact.subject in refs
+        ]
+        steps_of = {step.lane: step for step in steps}
+        read = {
+            ref: steps_of[ref.lane]
+            for ref in (refs.get(fact.subject) for fact in facts if fact.kind == RoomFact.RECEIPT)
+            if ref is not None
+        }
+        readers = await self._rooms.readers([(ref, step.start, step.end) for ref, step in read.items()])
+        events = await self._rooms.notifying(ranges)
+        notified = {user_id for event in events for user_id in event.user_ids}
+        pushers = await self._users.pushers_of(notified)
+        rows = list(_rows(events, pushers))
+        # Who says something has read what was there, as far as counts go.
+        readers |= {event.sender for event in events}
+        done = await queries.queue(self._platform.db, steps, rows, readers, self._platform.clock.now_ms())
         if rows:
             self._on_queued()
         return done
 
     async def catch_up(self, step: Step) -> bool:
-        return await queries.queue(self._platform.db, step, (), (), self._platform.clock.now_ms())
+        return await queries.queue(self._platform.db, [step], (), (), self._platform.clock.now_ms())
+
+
+def _tells(fact: Fact) -> bool:
+    return fact.kind in _TELLING
 
 
 def _rows(events: Iterable[NotifyingEvent], pushers: dict[str, UserPushers]) -> Iterator[Queued]:
@@ -76,7 +84,9 @@ def _rows(events: Iterable[NotifyingEvent], pushers: dict[str, UserPushers]) -> 
                 actions = own.actions.get(event.rule_id or "", actions)
             dumped = orjson.dumps(actions).decode()
             for pusher in own.pushers:
-                yield Queued(event.room, event.num, user_id, pusher.app_id, pusher.pushkey, dumped)
+                yield Queued(
+                    event.lane, event.room, event.num, user_id, pusher.app_id, pusher.pushkey, dumped
+                )
 
 
 def push_worker(
@@ -89,4 +99,4 @@ def push_worker(
 ) -> LaneWorker:
     """``on_queued`` is called when there is something to deliver."""
     work = Queueing(platform, rooms, users, on_queued)
-    return LaneWorker(platform, WORKER, (ROOM,), work, every=every)
+    return LaneWorker(platform, WORKER, (ROOM,), work, every=every, unhurried=max(every, UNHURRIED))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from plexus.platform.lanes.cursors import Step
+from plexus.platform.lanes.cursors import Step, moves
 from plexus.platform.postgres import Database
 from plexus.rooms import RoomRef, StoredEvent, Viewer, viewer_of
 
@@ -15,9 +15,11 @@ BUCKET = 1000
 each bucket asked for it looks once into the index: so neither few large nor many small ones."""
 
 _INDEX = """
-SELECT client_api.search_index(
-    %s::smallint, %s, %s, %s, %s::integer, %s::integer[], %s::bigint[], %s::integer[], %s::bigint[],
-    %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::integer[], %s::text[])
+SELECT client_api.search_take(
+    %s::bigint, %s::integer, %s::text[], %s::smallint[], %s::bigint[], %s::bigint[],
+    %s::smallint[], %s::integer[], %s::bigint[], %s::smallint[], %s::integer[], %s::bigint[],
+    %s::smallint[], %s::integer[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::integer[],
+    %s::text[])
 """
 
 _KNOWN = """
@@ -51,6 +53,7 @@ END = Key(2**62, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    lane: int
     room: int
     num: int
     ts: int
@@ -62,16 +65,18 @@ class Document:
 
 @dataclass(slots=True)
 class Changes:
-    """What a step does to the documents of its lane. ``purged`` are (room, up to this number)."""
+    """What steps do to documents. ``gone`` are (lane, room, num), ``purged`` (lane, room, up to this num)."""
 
-    gone: list[tuple[int, int]] = field(default_factory=list)
-    purged: list[tuple[int, int]] = field(default_factory=list)
+    gone: list[tuple[int, int, int]] = field(default_factory=list)
+    purged: list[tuple[int, int, int]] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
 
     def takes_away(self, event: StoredEvent) -> bool:
         """Whether the event's document would go in the step in which it comes."""
-        room, num = event.ref.room, event.num
-        return (room, num) in self.gone or any(room == at and num <= upto for at, upto in self.purged)
+        lane, room, num = event.ref.lane, event.ref.room, event.num
+        return (lane, room, num) in self.gone or any(
+            of_lane == lane and of_room == room and num <= upto for of_lane, of_room, upto in self.purged
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +127,19 @@ class Pass:
     views: dict[tuple[int, int], tuple[RoomRef, Viewer]]
 
 
-async def index(db: Database, step: Step, end: int, changes: Changes) -> bool:
-    """Make the changes and move the cursor from the step's start to ``end``; False if it is not there."""
-    documents = sorted(changes.documents, key=lambda document: (document.room, document.num))
+async def index(db: Database, steps: Sequence[Step], changes: Changes) -> bool:
+    """Make the changes and move the cursors; False, and nothing done, if one is not where its step begins."""
+    documents = sorted(changes.documents, key=lambda document: (document.lane, document.room, document.num))
+    generation, *cursors = moves(steps)
     rows = await db.call(
         _INDEX,
         (
-            step.lane,
-            step.generation,
-            step.start,
-            end,
+            generation,
             BUCKET,
-            [room for room, _ in changes.gone],
-            [num for _, num in changes.gone],
-            [room for room, _ in changes.purged],
-            [upto for _, upto in changes.purged],
+            *cursors,
+            *_columns(changes.gone),
+            *_columns(changes.purged),
+            [document.lane for document in documents],
             [document.room for document in documents],
             [document.num for document in documents],
             [document.ts for document in documents],
@@ -206,6 +209,10 @@ def _views(
         of_room[i - 1].append(interval)
     refs = map(RoomRef, ids, lanes, rooms, versions)
     return {(ref.lane, ref.room): (ref, viewer_of(user_id, of_room[i])) for i, ref in enumerate(refs)}
+
+
+def _columns(rows: Sequence[tuple[int, int, int]]) -> list[list[int]]:
+    return [[row[column] for row in rows] for column in range(3)]
 
 
 def _numbers(refs: Sequence[RoomRef]) -> list[int]:

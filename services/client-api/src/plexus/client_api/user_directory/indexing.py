@@ -9,7 +9,7 @@ is that of their newest membership.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from plexus.client_api.search.words import fold, vector
@@ -17,7 +17,8 @@ from plexus.client_api.user_directory import queries
 from plexus.client_api.user_directory.queries import Changes, Entry
 from plexus.platform.context import Platform
 from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
-from plexus.platform.lanes.cursors import LaneWorker, Step
+from plexus.platform.lanes.cursors import FactsOfLanes, LaneWorker, Step
+from plexus.platform.lanes.order import LaneKey
 from plexus.rooms import RoomRef, Rooms, StoredEvent, events_of_facts
 from plexus.users import Users
 
@@ -40,21 +41,20 @@ class Indexing:
         self._rooms = rooms
         self._users = users
 
-    async def matters(self, facts: Sequence[Fact]) -> bool:
-        # Whoever looks for somebody waits for the cursor.
+    async def matters(self, facts: FactsOfLanes) -> Collection[LaneKey]:
+        return await matters(self._rooms, facts)
+
+    async def apply(self, steps: Sequence[Step]) -> bool:
+        for step in steps:
+            if not await self._apply(step):
+                return False
         return True
 
-    async def apply(self, step: Step) -> bool:
+    async def _apply(self, step: Step) -> bool:
         if step.family == USER:
             changed = {fact.subject for fact in step.facts if _is_of_interest(fact.kind, fact.data)}
             return await self._write(step, changed, {}, step.end)
-        facts = [fact for fact in step.facts if fact.kind == RoomFact.EVENTS]
-        events, bare = events_of_facts(step.lane, facts, _TYPES)
-        refs = await self._rooms.refs(fact.subject for fact in bare)
-        ranges = [(refs[fact.subject], fact.lo, fact.hi) for fact in bare if fact.subject in refs]
-        if ranges:
-            events += await self._rooms.events_in(ranges, _TYPES)
-        return await self._take(step, events, step.end)
+        return await self._take(step, await _events(self._rooms, {step.key: step.facts}), step.end)
 
     async def catch_up(self, step: Step) -> bool:
         """Go through all events, or all accounts, of the lane."""
@@ -135,6 +135,31 @@ class Indexing:
             return True
         visibility = await self._rooms.state_event(ref.room_id, "m.room.history_visibility", "")
         return visibility is not None and visibility.content.get("history_visibility") == "world_readable"
+
+
+async def matters(rooms: Rooms, facts: FactsOfLanes) -> Collection[LaneKey]:
+    """The lanes whose facts may change who can be found: mostly what happens are messages."""
+    found: set[LaneKey] = {
+        key
+        for key, of_lane in facts.items()
+        if key[0] == USER and any(_is_of_interest(fact.kind, fact.data) for fact in of_lane)
+    }
+    of_rooms = {key: of_lane for key, of_lane in facts.items() if key[0] == ROOM}
+    return found | {(ROOM, event.ref.lane) for event in await _events(rooms, of_rooms)}
+
+
+async def _events(rooms: Rooms, facts: FactsOfLanes) -> list[StoredEvent]:
+    """The events of room lanes that may change something: those that ride along, others are read."""
+    events: list[StoredEvent] = []
+    bare: list[Fact] = []
+    for (_, lane), of_lane in facts.items():
+        of_events = (fact for fact in of_lane if fact.kind == RoomFact.EVENTS)
+        found, without = events_of_facts(lane, of_events, _TYPES)
+        events += found
+        bare += without
+    refs = await rooms.refs(fact.subject for fact in bare) if bare else {}
+    ranges = [(refs[fact.subject], fact.lo, fact.hi) for fact in bare if fact.subject in refs]
+    return [*events, *(await rooms.events_in(ranges, _TYPES) if ranges else ())]
 
 
 def _is_of_interest(kind: int, data: bytes) -> bool:

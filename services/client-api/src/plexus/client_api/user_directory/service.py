@@ -10,12 +10,13 @@ which finds at least what the rules of one would find.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.search.words import beginnings, fold, query
 from plexus.client_api.user_directory import queries
-from plexus.client_api.user_directory.indexing import FAMILIES, WORKER
+from plexus.client_api.user_directory.indexing import FAMILIES, WORKER, matters
 from plexus.client_api.user_directory.models import MAX_PAGE
 from plexus.client_api.user_directory.queries import FoundUser, Term
 from plexus.platform.lanes.cursors import marks_to_wait_for, wait_for
@@ -31,7 +32,12 @@ async def search(api: ClientApi, user_id: str, text: str, limit: int) -> dict[st
     limit = min(limit, MAX_PAGE)
     if term is None or limit == 0:
         return {"results": [], "limited": False}
-    await wait_for(api.platform.db, WORKER, await marks_to_wait_for(api.platform, user_id, FAMILIES))
+    await wait_for(
+        api.platform,
+        WORKER,
+        await marks_to_wait_for(api.platform, user_id, FAMILIES),
+        matters=partial(matters, api.rooms),
+    )
     if api.platform.settings.user_directory.search_all_users:
         found = await _of_all(api, user_id, term, limit)
     else:
