@@ -166,7 +166,8 @@ class Stretches:
         lacking = [number for number in spans if lacks(number)]
         if not lacking:
             return True
-        known = room.spans.get(lacking[0])
+        there = {number: room.spans.get(number) for number in spans}
+        known = there[lacking[0]]
         after = lacking[0] * SPAN if known is None else known.upto
         upto = (lacking[-1] + 1) * SPAN
         async with self._ground.db.read() as session:
@@ -176,6 +177,9 @@ class Stretches:
         head, has_history = rows[0][:2] if rows else (0, False)
         room.plain = not has_history
         if not room.plain or head < room.num or self._rooms.get(ref) is not room:
+            return False
+        if any(span is not None and room.spans.get(number) is not span for number, span in there.items()):
+            # Another reader has had to make room, and what was read continues what is gone.
             return False
         read: dict[int, list[StoredEvent]] = {}
         for row in rows:
