@@ -169,5 +169,7 @@ class Delivery:
             except Exception:
                 log.exception("telling push gateways failed, and is tried again")
             if found < _AT_ONCE:
+                # Not `wait_for`, which may take being cancelled for having been woken: the task would go on.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._queued.wait(), self._every)
+                    async with asyncio.timeout(self._every):
+                        await self._queued.wait()
