@@ -319,15 +319,15 @@ class SyncService:
         return response
 
     async def view(self, user_id: str, lane: int) -> UserView:
-        """What is known of the user. Nothing is awaited when that is here."""
+        """What is known of the user, and their rules. Nothing is awaited when that is here."""
         while True:
             view = await self.replica.view(user_id, lane)
-            if view.rules is not None:
+            if not view.rules_stale:
                 return view
             changes = view.rules_changes
             found = await self._users.contact_rules([user_id])
             if view.rules_changes == changes:
-                view.rules = found.get(user_id, NO_RULES)
+                view.rules, view.rules_stale = found.get(user_id, NO_RULES), False
 
     def _answer(self, asker: _Asker, view: UserView, since: Since, after: Cut | None) -> Answer:
         rules = view.rules or NO_RULES

@@ -28,6 +28,9 @@ class RoomCache(Generic[Value]):
         self.bytes = 0
         self.hits = 0
         self.misses = 0
+        self.forgotten = 0
+        """Counts what was dropped at once. Who makes a value by themselves, and not by `get_or_build`, keeps
+        it only if nothing was meanwhile: it may be made from what is not so any more."""
         self._values: OrderedDict[Key, Value] = OrderedDict()
         self._rooms: dict[str, set[Key]] = {}
         self._building: dict[Key, asyncio.Future[None]] = {}
@@ -80,12 +83,14 @@ class RoomCache(Generic[Value]):
 
     def forget(self, room_id: str) -> None:
         """Drop what is kept of a room; what is being made now is not kept either."""
+        self.forgotten += 1
         for key in tuple(self._rooms.get(room_id, ())):
             self._drop(key)
         for key in [key for key in self._building if key[0] == room_id]:
             del self._building[key]
 
     def clear(self) -> None:
+        self.forgotten += 1
         self._values.clear()
         self._rooms.clear()
         self._building.clear()

@@ -105,6 +105,12 @@ class Bodies:
                 ]
         return found
 
+    def know_again(self, lane: int, fact: TailFact) -> None:
+        """Find out where the room of a fact is, if that is not known and its body says so."""
+        body = fact[BODY]
+        if body is not None and fact[SUBJECT] not in self._refs:
+            self._learn(lane, fact[SUBJECT], body)
+
     def _learn(self, lane: int, room_id: str, body: bytes) -> bool:
         """Find out from a body where its room is; False if it does not say."""
         ref = ref_in(room_id, lane, body)

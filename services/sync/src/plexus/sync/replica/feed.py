@@ -112,7 +112,7 @@ class Feed:
             if self._interest.looking:
                 woken.update(self._interest.looking.get(fact.subject, ()))
             if fact.kind == RoomFact.EVENTS:
-                for event in self._members(entry, read):
+                for event in self._members(lane, entry, read):
                     view = self._interest.apply(event, fact.position)
                     if view is not None:
                         woken.add(view)
@@ -129,13 +129,15 @@ class Feed:
         views = self._interest.views
         return {views[user_id] for user_id in fact.data.decode().split(" ") if user_id in views}
 
-    def _members(self, fact: TailFact, read: Mapping[int, Moves]) -> Moves:
+    def _members(self, lane: int, fact: TailFact, read: Mapping[int, Moves]) -> Moves:
         """The memberships that a fact moves; nothing is decoded if there can be none, or nobody here."""
         if not self._interest.views or not self._bodies.may_have_members(fact):
             return ()
         known = read.get(fact[POSITION])
         if known is not None:
             return known
+        # Where the room is may have been forgotten while something was read for other facts.
+        self._bodies.know_again(lane, fact)
         return [event for event in self._bodies.events(fact) or () if event.is_member]
 
     async def _read_and_take_users(self, lane: int, facts: Sequence[Fact]) -> None:

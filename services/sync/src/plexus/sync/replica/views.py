@@ -79,14 +79,16 @@ class DeviceListChange(NamedTuple):
 @dataclass(slots=True)
 class DeviceState:
     """What is kept of a device between its syncs. ``key_counts`` is JSON, stale once a fact said so;
-    ``inbox_empty`` says that nothing waits beyond what was sent; ``acknowledged`` is how far its inbox has
-    been cleared; ``superseded_at`` is when a newer poll last ended older ones, by the loop's clock.
+    ``inbox_empty`` says that nothing waits beyond what was sent, as of the newest of ``inbox_looks``;
+    ``acknowledged`` is how far its inbox has been cleared; ``superseded_at`` is when a newer poll last ended
+    older ones, by the loop's clock.
     """
 
     key_counts: bytes | None = None
     key_counts_stale: bool = False
     key_changes: int = 0
     inbox_empty: bool = False
+    inbox_looks: int = 0
     acknowledged: int = 0
     members: SentMembers | None = None
     superseded_at: float = -1e9
@@ -96,7 +98,8 @@ class UserView:
     """One user, as this replica knows them. ``joined`` holds the rooms they are in, ``others`` those they are
     invited to, knock at, have left or are banned from; ``recent`` those of the others that changed since the
     view was ``loaded``, which is the cut from which on it has seen every fact. Before, it may not be read.
-    ``rules`` say whom the user does not want to hear from; None when they have to be read anew.
+    ``rules`` say whom the user does not want to hear from, None before they were read; who has a request
+    under way goes on with them when they are ``rules_stale``, which is when they have to be read anew.
     """
 
     __slots__ = (
@@ -112,6 +115,7 @@ class UserView:
         "recent",
         "rules",
         "rules_changes",
+        "rules_stale",
         "told",
         "unread",
         "user_id",
@@ -131,6 +135,7 @@ class UserView:
         self.polls: list[Poll] = []
         self.devices: dict[str, DeviceState] = {}
         self.rules: ContactRules | None = None
+        self.rules_stale = True
         self.rules_changes = 0
         self.unread: OrderedDict[str, Unread] = OrderedDict()
         self.told: Cut | None = None
@@ -168,18 +173,19 @@ class UserView:
             state = self.devices[device_id] = DeviceState()
         return state
 
-    def keep_unread(self, room_id: str, counted: Unread) -> None:
-        """Keep what was counted, unless something newer is known by now."""
+    def keep_unread(self, room_id: str, counted: Unread) -> Unread:
+        """Keep what was counted, unless something newer is known by now; what is newest."""
         known = self.unread.get(room_id)
         if known is None or known.position < counted.position:
-            self.unread[room_id] = counted
+            known = self.unread[room_id] = counted
         self.unread.move_to_end(room_id)
         if len(self.unread) > _MOST_UNREAD:
             self.unread.popitem(last=False)
+        return known
 
     def forget_rules(self) -> None:
         """Account data of the user has changed, and what it was is not said."""
-        self.rules = None
+        self.rules_stale = True
         self.rules_changes += 1
 
     def forget_key_counts(self, device_id: str) -> None:

@@ -360,18 +360,15 @@ class RoomResults:
         told.sent |= {draft.work.ref.room_id: _knows(draft) for draft in drafts}
         drafts = [draft for draft in drafts if draft.tells_something]
         summaries = await self._summaries([draft for draft in drafts if draft.is_initial or draft.moved])
+        # Once: by the time they are read the client may have something else, if it asks again meanwhile.
+        lazily = [self._lazy(asked, draft) for draft in drafts]
         needed = [
-            (
-                draft.work.ref,
-                draft.line.end,
-                self._lazy(asked, draft) | self._hero_ids(asked, draft, summaries),
-            )
-            for draft in drafts
+            (draft.work.ref, draft.line.end, lazy | self._hero_ids(asked, draft, summaries))
+            for draft, lazy in zip(drafts, lazily, strict=True)
         ]
         members = await self._replica.members.read(needed)
-        for draft, known in zip(drafts, members, strict=True):
+        for draft, lazy, known in zip(drafts, lazily, members, strict=True):
             room_id = draft.work.ref.room_id
-            lazy = self._lazy(asked, draft)
             for user in lazy:
                 if (event := known.get(user)) is not None:
                     draft.state.setdefault(("m.room.member", user), event)

@@ -187,12 +187,10 @@ class SlidingService:
 
     async def _add_counts(self, answer: Answer, told: Told) -> None:
         """The counts of what is unread, which the accepted form has no more."""
-        await self._sync.unread_stream.everything(answer, told.rooms)
-        for room_id, result in told.rooms.items():
-            unread = answer.view.unread.get(room_id)
-            if unread is not None and room_id in answer.view.joined:
-                result["notification_count"] = max(0, unread.total.notifications)
-                result["highlight_count"] = max(0, unread.total.highlights)
+        counts = await self._sync.unread_stream.counts(answer, told.rooms)
+        for room_id, unread in counts.items():
+            told.rooms[room_id]["notification_count"] = max(0, unread.total.notifications)
+            told.rooms[room_id]["highlight_count"] = max(0, unread.total.highlights)
 
     async def _read_since(self, answer: Answer) -> Collection[str]:
         """The rooms in which the user has moved a receipt since their token."""
@@ -203,11 +201,8 @@ class SlidingService:
 
     async def _unread(self, answer: Answer) -> frozenset[str]:
         """The rooms in which the user has something to read."""
-        await self._sync.unread_stream.everything(answer, answer.view.joined)
-        answer.unread.clear()
-        return frozenset(
-            room_id for room_id, unread in answer.view.unread.items() if unread.total.notifications > 0
-        )
+        counts = await self._sync.unread_stream.counts(answer, answer.view.joined)
+        return frozenset(room_id for room_id, unread in counts.items() if unread.total.notifications > 0)
 
     async def _direct(self, view: UserView) -> frozenset[str]:
         """The rooms that are direct chats to the user; read anew when their account data have changed."""

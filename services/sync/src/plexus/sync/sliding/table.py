@@ -52,8 +52,8 @@ class Tables:
         self._replica = replica
         self._rooms = rooms
         self._tables: WeakKeyDictionary[UserView, Table] = WeakKeyDictionary()
-        self._cards: OrderedDict[tuple[str, int], Card] = OrderedDict()
-        """By room and the position that was its newest here when it was asked for."""
+        self._cards: OrderedDict[tuple[int, str, int], Card] = OrderedDict()
+        """By generation, room and the position that was its newest here when it was asked for."""
 
     async def of(self, view: UserView) -> Table:
         """The user's rooms, up to the head of the tail when it was called or later."""
@@ -108,7 +108,8 @@ class Tables:
     async def _read(self, memberships: Sequence[Membership]) -> dict[RoomRef, Card]:
         found: dict[RoomRef, Card] = {}
         wanted: list[tuple[RoomRef, int | None]] = []
-        newest: dict[RoomRef, int] = {}
+        newest: dict[RoomRef, tuple[int, str, int]] = {}
+        generation = self._replica.generation
         for membership in memberships:
             ref = membership.ref
             if membership.membership != "join":
@@ -116,8 +117,8 @@ class Tables:
                 continue
             subject = self._replica.rooms.subjects.get(ref.room_id)
             if subject is not None:
-                newest[ref] = subject.last
-                known = self._cards.get((ref.room_id, subject.last))
+                newest[ref] = (generation, ref.room_id, subject.last)
+                known = self._cards.get(newest[ref])
                 if known is not None:
                     found[ref] = known
                     continue
@@ -125,7 +126,7 @@ class Tables:
         for ref, card in (await self._rooms.cards(wanted)).items():
             found[ref] = card
             if ref in newest:
-                self._cards[ref.room_id, newest[ref]] = card
+                self._cards[newest[ref]] = card
         while len(self._cards) > _KEPT_CARDS:
             self._cards.popitem(last=False)
         return found

@@ -67,9 +67,12 @@ class DeviceStream:
             device.acknowledged = sequence
         if device.inbox_empty and not told:
             return
+        device.inbox_looks += 1
+        look = device.inbox_looks
         messages = await self._users.inbox(answer.user_id, device_id, sequence, _EVERYTHING, MESSAGES)
-        # The inbox stays marked as not empty until an answer to the newest token finds it so.
-        device.inbox_empty = not messages
+        # The inbox stays marked as not empty until an answer to the newest token finds it so, and the newest
+        # look: an older one may have missed what a newer one has found.
+        device.inbox_empty = not messages and look == device.inbox_looks
         for message in messages:
             answer.messages.append(message.event)
             answer.to_device = message.sequence

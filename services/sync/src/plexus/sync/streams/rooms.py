@@ -261,12 +261,13 @@ class RoomStream:
         keys = [_key(work) for work in works]
         found = [cache.get(key) if key is not None else None for key in keys]
         missing = [index for index, fragment in enumerate(found) if fragment is None]
+        forgotten = cache.forgotten
         for index, fragment in zip(
             missing, await self._builder.build([works[i] for i in missing]) if missing else (), strict=True
         ):
             found[index] = fragment
             key = keys[index]
-            if key is not None:
+            if key is not None and forgotten == cache.forgotten:
                 cache.put(key, fragment)
         fragments = [fragment for fragment in found if fragment is not None]
         own = [

@@ -58,6 +58,8 @@ class TypingStream:
             ):
                 answer.typing.add(room_id)
                 users = [user for user in self._book.who(room_id) if user not in answer.rules.ignored]
+                # Who began while the answer was made is told too, and has to be taken back one day.
+                answer.shows |= bool(users)
                 answer.add_ephemeral(
                     room_id, b'{"type":"m.typing","content":{"user_ids":%b}}' % orjson.dumps(users)
                 )

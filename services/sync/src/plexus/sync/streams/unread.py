@@ -13,7 +13,7 @@ Client-Server API, "Receiving notifications"; ``GET /sync``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import orjson
 from plexus.platform.lanes import RoomFact
@@ -49,21 +49,24 @@ class UnreadStream:
 
     async def everything(self, answer: Answer, room_ids: Iterable[str]) -> None:
         """Add the counts of these joined rooms."""
+        by_thread = answer.filter.filter.unread_thread_notifications
+        for room_id, unread in (await self.counts(answer, room_ids)).items():
+            answer.unread[room_id] = _json(unread, by_thread=by_thread)
+
+    async def counts(self, answer: Answer, room_ids: Iterable[str]) -> Mapping[str, Unread]:
+        """What the user has not read of these joined rooms."""
         view = answer.view
         refs = [view.joined[room_id].ref for room_id in room_ids if room_id in view.joined]
         missing = [ref for ref in refs if not self._advance(view, ref, answer.cut)]
+        # Taken before the wait: another request of the user may drop what it has to count anew.
+        counts = {ref.room_id: view.unread[ref.room_id] for ref in refs if ref.room_id in view.unread}
         if missing:
             found = await self._rooms.unread(missing, view.user_id)
             for ref, unread in found.items():
                 # All that is within the cut was committed before it was counted.
                 unread.position = max(unread.position, answer.cut.rooms[ref.lane])
-                view.keep_unread(ref.room_id, unread)
-        for ref in refs:
-            known = view.unread.get(ref.room_id)
-            if known is not None:
-                answer.unread[ref.room_id] = _json(
-                    known, by_thread=answer.filter.filter.unread_thread_notifications
-                )
+                counts[ref.room_id] = view.keep_unread(ref.room_id, unread)
+        return counts
 
     async def read_since(self, answer: Answer, since: Cut) -> Collection[str]:
         """The rooms in which the user has moved a receipt since a cut."""
