@@ -51,6 +51,7 @@ async def test_a_summary_says_how_it_was_at_the_cut(
     await alice.send(room_id, "carol is here")
     assert await bob.act(room_id, "leave") == 200
     assert await replica.reach_heads()
+    await alice.hear()
     since = (await alice.sync())["next_batch"]
     with monkeypatch.context() as patch:
         # The rooms have moved on since this sync took its cut.
