@@ -109,3 +109,103 @@ async def test_required_state_and_heroes_of_sliding_sync(
         told = more["rooms"][room_id]["required_state"]
         assert ("my secret" in str(told)) is is_old
         assert alice.user_id in [event["state_key"] for event in told]
+
+
+@pytest.mark.parametrize("is_kicked", [False, True])
+async def test_state_of_who_has_left(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson, is_kicked: bool
+) -> None:
+    """What erased users say of themselves in their member events stands in no state, full or lazily loaded,
+    of who came after they had gone, whatever else the timeline has. Who was there before sees it, and so does
+    everybody before the erasure.
+    """
+    await building.users.set_profile_field(alice.user_id, "displayname", "Alice Liddell")
+    room_id = await bob.create_room(preset="public_chat")
+    dave = await building.device(carol)
+    await alice.join(room_id)
+    await bob.set_state(room_id, "m.room.power_levels", {"users": {alice.user_id: 50}})
+    for kind in ("m.room.topic", "m.room.name"):
+        await alice.set_state(room_id, kind, {kind[7:]: "the room's"})
+    if is_kicked:
+        (await bob.post(f"{bob.room(room_id)}/kick", {"user_id": alice.user_id})).ok()
+    else:
+        own: Json = {"membership": "leave", "displayname": "Alice Liddell", "reason": "my secret"}
+        await alice.set_state(room_id, "m.room.member", own, alice.user_id)
+    await carol.join(room_id)
+    await carol.hear()
+    ways: list[Json] = [
+        {"filter": {"room": {"timeline": {"limit": limit}, "state": {"lazy_load_members": lazy}}}, **after}
+        for limit in (1, 4, 20)
+        for lazy in (False, True)
+        for after in ({}, {"use_state_after": "true"})
+    ] + [{"filter": FEW_PDUS}, {"filter": {"room": {"timeline": {"types": ["m.room.name"]}}}}]
+
+    async def told(person: SyncPerson, way: Json) -> Json:
+        section: Json = (await person.sync(**way))["rooms"]["join"][room_id]
+        section.pop("timeline")
+        return section
+
+    def names(section: Json) -> bool:
+        return "Liddell" in str(section) or "my secret" in str(section)
+
+    before = [await told(carol, way) for way in ways]
+    assert any(map(names, before))
+    await erase(building.users, alice)
+    for way, section in zip(ways, before, strict=True):
+        kept = await told(bob, way)
+        if "filter" in way and not way["filter"]["room"].get("state", {}).get("lazy_load_members"):
+            assert names(kept) is names(section), way
+        for person in (carol, dave):
+            late = await told(person, way)
+            assert not names(late), way
+            key = "state_after" if "use_state_after" in way else "state"
+            members = {e["sender"] for e in late[key]["events"] if e["type"] == "m.room.member"}
+            was_told = {e["sender"] for e in section[key]["events"] if e["type"] == "m.room.member"}
+            assert members == was_told, way
+
+
+async def test_a_hero_who_has_left(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """Where nobody else is there any more, who has left stands for the room, without what was erased."""
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    own: Json = {"membership": "leave", "displayname": "Alice Liddell", "reason": "my secret"}
+    await alice.set_state(room_id, "m.room.member", own, alice.user_id)
+    await carol.join(room_id)
+    await carol.hear()
+    lazy: Json = {"room": {"timeline": {"limit": 1}, "state": {"lazy_load_members": True}}}
+    since = (await carol.sync(filter=lazy))["next_batch"]
+    await erase(building.users, alice)
+    await bob.act(room_id, "leave")
+    await carol.hear()
+    section = (await carol.sync(since, filter=lazy))["rooms"]["join"][room_id]
+    assert alice.user_id in section["summary"]["m.heroes"]
+    assert "Liddell" not in str(section) and "my secret" not in str(section)
+    state = {event["state_key"]: event["content"] for event in section["state"]["events"]}
+    assert state[alice.user_id] == {"membership": "leave"}
+    room = (await slide(carol, lists=top(10)))["rooms"][room_id]
+    assert alice.user_id in [hero["user_id"] for hero in room["heroes"]]
+    assert "Liddell" not in str(room)
+
+
+async def test_the_state_of_a_room_that_was_left(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await bob.create_room(preset="public_chat")
+    dave = await building.person("dave" + alice.user_id[6:].split(":")[0])
+    await alice.join(room_id)
+    await dave.join(room_id)
+    (await alice.post(f"{alice.room(room_id)}/leave", {"reason": "my secret"})).ok()
+    await carol.join(room_id)
+    for text in ("one", "two"):
+        await bob.send(room_id, text)
+    for person in (carol, dave):
+        await person.act(room_id, "leave")
+    await erase(building.users, alice)
+    archive: Json = {"room": {"include_leave": True, "timeline": {"limit": 1}}}
+    for person, is_old in ((dave, True), (carol, False)):
+        await person.hear()
+        section = (await person.sync(filter=archive))["rooms"]["leave"][room_id]
+        assert ("my secret" in str(section)) is is_old
+        assert alice.user_id in [event["state_key"] for event in section["state"]["events"]]

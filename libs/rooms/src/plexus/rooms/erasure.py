@@ -31,6 +31,11 @@ SELECT q.i - 1, max(m.to_ordinal)
 """
 
 
+_LEAVE = b'"membership":"leave"'
+_KNOCK = b'"membership":"knock"'
+_WORDLESS = b'"content":{"membership":"leave"}'
+
+
 class ErasedUsers(Protocol):
     async def among(self, user_ids: Collection[str]) -> Collection[str]:
         """Those of these users whose events are erased."""
@@ -108,6 +113,18 @@ class Erasure:
         if not withheld:
             return list(events)
         return [event.redacted() if (event.ref, event.num) in withheld else event for event in events]
+
+
+def is_last_word(event: StoredEvent) -> bool:
+    """Whether a member event in force is of somebody who has left and says more than that. Of erased users no
+    other is withheld: who is shown the state in which somebody is joined has seen them there.
+    """
+    return (
+        event.sender == event.state_key
+        and event.type == "m.room.member"
+        and (_LEAVE in event.raw or _KNOCK in event.raw)
+        and _WORDLESS not in event.raw
+    )
 
 
 def _is_own_word(event: Said) -> bool:

@@ -593,6 +593,15 @@ class Rooms:
         """
         return await self._erasure.withheld(eyes, events)
 
+    async def withheld_from(
+        self, user_id: str, events: Collection[StoredEvent]
+    ) -> Collection[tuple[RoomRef, int]]:
+        """The same for a user of whom it is not known what they saw. If nobody is erased that is not read."""
+        if not events or not await self._erasure.among({event.sender for event in events}):
+            return ()
+        eyes = await self.viewers(list({event.ref: None for event in events}), user_id)
+        return await self._erasure.withheld(eyes, events)
+
     async def shown(self, events: Sequence[StoredEvent], eyes: Mapping[RoomRef, Viewer]) -> list[StoredEvent]:
         """Events that a viewer may see as they are to see them: decorated, and redacted if `withheld`."""
         return await self._events.shown(events, eyes)

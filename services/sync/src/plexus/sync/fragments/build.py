@@ -15,12 +15,12 @@ Client-Server API, ``GET /sync``; "Lazy-loading room members".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from plexus.platform.clock import Clock
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted
+from plexus.rooms import RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted, is_last_word
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.federation_form import pdus_of, read_pdus
@@ -57,6 +57,17 @@ class _Draft:
             or any(event.is_member for event in self.timeline.events)
         ) and not self.work.is_left
 
+    @property
+    def last_words(self) -> dict[str, StoredEvent]:
+        """Of a full section the member events that are withheld from who came later, should who sent them be
+        erased. What changes while one is there is for all who are.
+        """
+        if not self.work.is_full:
+            return {}
+        gone = self.timeline.gone
+        state = self.state | self.kept_out
+        return {event.sender: event for event in state.values() if _is_last_word(event, gone)}
+
 
 class Builder:
     def __init__(self, rooms: Rooms, timelines: Timelines, members: MemberEvents, clock: Clock) -> None:
@@ -72,6 +83,7 @@ class Builder:
         timelines = await self._timelines.read(works)
         drafts = [_Draft(work, timeline) for work, timeline in zip(works, timelines, strict=True)]
         await self._read_states(drafts)
+        await self._withhold([draft for draft in drafts if draft.work.viewer is not None])
         bundles = await read_bundles(self._rooms, [(draft.work, draft.timeline) for draft in drafts])
         summaries = await self._summaries([draft for draft in drafts if draft.tells_members])
         fragments = [self._finish(draft, summaries, bundles) for draft in drafts]
@@ -87,7 +99,9 @@ class Builder:
         if not made:
             return []
         eyes = await self._rooms.viewers([work.ref for work, _ in made], viewer)
-        withheld = await self._rooms.withheld(eyes, [said for _, fragment in made for said in fragment.told])
+        withheld = await self._rooms.withheld(
+            eyes, [said for _, fragment in made for said in (*fragment.told, *fragment.last_words.values())]
+        )
         rooms_withheld = {ref for ref, _ in withheld}
         fragments = []
         for work, fragment in made:
@@ -98,22 +112,39 @@ class Builder:
                 fragments += await self.build([replace(work, viewer=viewer)])
         return fragments
 
-    async def load_members(self, wanted: Sequence[tuple[Fragment, frozenset[str]]], shape: Shape) -> None:
-        """Load into each fragment the member events of these users that it does not have yet. What the filter
-        keeps out of the state stays out.
+    async def load_members(
+        self, wanted: Sequence[tuple[Fragment, frozenset[str]]], shape: Shape, viewer: str
+    ) -> list[Fragment]:
+        """These fragments with the member events of these users. What the filter keeps out of the state stays
+        out. Those with something that is withheld from the viewer are theirs alone.
         """
         missing = [(fragment, users.difference(fragment.members)) for fragment, users in wanted]
         missing = [(fragment, users) for fragment, users in missing if users]
-        if not missing:
-            return
+        if missing:
+            await self._load(missing, shape)
+        last_words = [
+            (index, event)
+            for index, (fragment, users) in enumerate(wanted)
+            if fragment.last_words
+            for user, event in fragment.last_words.items()
+            if user in users
+        ]
+        fragments = [fragment for fragment, _ in wanted]
+        withheld = await self._rooms.withheld_from(viewer, [event for _, event in last_words])
+        for index, event in last_words:
+            if (event.ref, event.num) in withheld:
+                fragments[index] = fragments[index].with_member(event.redacted(), self._clock.now_ms())
+        return fragments
+
+    async def _load(self, missing: Sequence[tuple[Fragment, frozenset[str]]], shape: Shape) -> None:
         found = await self._members.read(
             [(fragment.ref, fragment.snapshot, users) for fragment, users in missing]
         )
         now_ms = self._clock.now_ms()
         for (fragment, _), events in zip(missing, found, strict=True):
             for user, event in events.items():
-                if event is not None and user in fragment.erased:
-                    event = event.redacted()
+                if event is not None and _is_last_word(event, fragment.gone):
+                    fragment.last_words[user] = event
                 if fragment.pdus is not None and event is not None:
                     fragment.pdus[event.event_id] = event.raw
                 fragment.members[user] = (
@@ -126,8 +157,7 @@ class Builder:
         lines = await read_pdus(self._rooms, [(fragment.ref, fragment.events) for fragment in fragments])
         for draft, fragment, pdus in zip(drafts, fragments, lines, strict=True):
             if draft.work.shape.federation:
-                state = (*draft.state.values(), *draft.kept_out.values())
-                fragment.pdus = pdus | pdus_of(map(draft.timeline.shown, state))
+                fragment.pdus = pdus | pdus_of((*draft.state.values(), *draft.kept_out.values()))
                 fragment.size += sum(map(len, fragment.pdus.values()))
 
     async def _read_states(self, drafts: Sequence[_Draft]) -> None:
@@ -179,6 +209,22 @@ class Builder:
         if redacted:
             await self._rooms.decorate(redacted)
 
+    async def _withhold(self, drafts: Sequence[_Draft]) -> None:
+        """What erased users say of themselves in their member events is not for a viewer who came later."""
+        own = [event for draft in drafts for event in draft.last_words.values()]
+        withheld = {
+            (ref, num)
+            for viewer in {draft.work.viewer or "" for draft in drafts}
+            for ref, num in await self._rooms.withheld_from(viewer, own)
+        }
+        if not withheld:
+            return
+        for draft in drafts:
+            for state in (draft.state, draft.kept_out):
+                for key, event in state.items():
+                    if (event.ref, event.num) in withheld:
+                        state[key] = event.redacted()
+
     async def _summaries(self, drafts: Sequence[_Draft]) -> dict[RoomRef, RoomSummary]:
         """How many are in these rooms at the end of the range, whatever has happened since."""
         places = [(draft.work.ref, draft.work.upto, draft.timeline.end) for draft in drafts]
@@ -190,7 +236,7 @@ class Builder:
         now_ms = self._clock.now_ms()
         room_id = work.ref.room_id
         state = [
-            line.shown(event).client_bytes(now_ms=now_ms, with_room_id=False)
+            event.client_bytes(now_ms=now_ms, with_room_id=False)
             for event in (draft.state | draft.kept_out).values()
             if _in_state(shape.state, event)
         ]
@@ -219,8 +265,16 @@ class Builder:
             left=frozenset(went),
             event_fields=shape.event_fields,
             bundles=bundles.get(work.ref, {}),
-            erased=line.erased,
+            gone=line.gone if work.is_full else frozenset(),
+            last_words=draft.last_words if work.viewer is None else {},
         )
+
+
+def _is_last_word(event: StoredEvent, gone: Collection[str]) -> bool:
+    """Whether a member event may be withheld from who came later; ``gone`` have left since this state."""
+    return is_last_word(event) or (
+        event.state_key in gone and event.sender == event.state_key and event.type == "m.room.member"
+    )
 
 
 def _wanted(shape: Shape, *, full: bool = False) -> Wanted:

@@ -43,8 +43,9 @@ class Fragment:
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
     loaded so far. ``joined`` and ``left`` are the users who came and went. ``bundles`` are told with the
-    events of these ordinals. ``erased`` are users of whose events its viewer gets redacted copies. ``pdus``
-    are there if they are to be shown instead.
+    events of these ordinals. ``last_words`` are the member events in it, by user, that are withheld from who
+    came later if their senders are erased; ``gone`` those who leave in its timeline. ``pdus`` are there if
+    they are to be shown instead.
     """
 
     ref: RoomRef
@@ -64,7 +65,8 @@ class Fragment:
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
     pdus: Pdus | None = None
     members: dict[str, bytes | None] = field(default_factory=dict)
-    erased: frozenset[str] = frozenset()
+    last_words: dict[str, StoredEvent] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
     _talkers: frozenset[str] = frozenset()
@@ -75,6 +77,7 @@ class Fragment:
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
         self.size = 1000 + 2 * sum(e.size for e in self.events) + 2 * sum(map(len, self.state))
+        self.size += sum(len(event.raw) for event in self.last_words.values())
         # They are loaded later, for who needs them.
         self.size += _MEMBER_BYTES * len(self.lazy)
         if self.bundles:
@@ -85,6 +88,19 @@ class Fragment:
     def with_memberships(self, memberships: Sequence[str]) -> Fragment:
         """The same for one viewer, with their membership at each event."""
         return replace(self, memberships=memberships, _printed={}, _printed_ms=0)
+
+    def with_member(self, event: StoredEvent, now_ms: int) -> Fragment:
+        """The same for one viewer, who is to see this member event instead of that which was loaded."""
+        shown = None
+        if self.members.get(event.sender) is not None:
+            shown = event.client_bytes(now_ms=now_ms, with_room_id=False)
+        return replace(
+            self,
+            members=self.members | {event.sender: shown},
+            pdus=None if self.pdus is None else {**self.pdus, event.event_id: event.raw},
+            _printed={},
+            _printed_ms=0,
+        )
 
     @property
     def first_ordinal(self) -> int | None:

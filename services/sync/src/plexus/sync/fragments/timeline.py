@@ -48,7 +48,7 @@ class Timeline:
     ``start`` and ``end`` are those around the timeline. ``is_whole`` says that every event of the range is in
     ``events`` and that each builds on the one before, so that these events are all that changed the state.
     ``moves`` are member events that were left out. ``may_mislead`` says that state events in it may have lost
-    their force since: the room has forked. ``erased`` are users of whose events there are redacted copies.
+    their force since: the room has forked.
     """
 
     events: list[SyncEvent]
@@ -61,12 +61,15 @@ class Timeline:
     memberships: list[str] | None = None
     moves: list[SyncEvent] = field(default_factory=list)
     may_mislead: bool = False
-    erased: frozenset[str] = frozenset()
 
-    def shown(self, event: StoredEvent) -> StoredEvent:
-        """A state event as this timeline's viewer is to see it."""
-        is_withheld = event.type == "m.room.member" and event.state_key in self.erased
-        return event.redacted() if is_withheld else event
+    @property
+    def gone(self) -> frozenset[str]:
+        """Who leaves in it: in the state before it they may still be there."""
+        return frozenset(
+            event.state_key
+            for event in self.events
+            if event.is_member and event.membership != "join" and event.state_key is not None
+        )
 
 
 class Timelines:
@@ -252,7 +255,6 @@ class Timelines:
         await self._rooms.decorate(stored.values())
         for line in lines:
             concerned = [event for event in line.events if (event.ref, event.num) in withheld]
-            line.erased = frozenset(event.sender for event in concerned)
             copies = {event.num: SyncEvent(stored[event.ref, event.num].redacted()) for event in concerned}
             line.events = [copies.get(event.num, event) for event in line.events]
 

@@ -22,7 +22,17 @@ from typing import Any
 from orjson import Fragment
 from plexus.platform.lanes import RoomFact
 from plexus.protocol.filters import EventFilter, Filter, RoomFilter
-from plexus.rooms import Bundle, Place, RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted
+from plexus.rooms import (
+    Bundle,
+    Place,
+    RoomRef,
+    Rooms,
+    RoomSummary,
+    StoredEvent,
+    TimelineToken,
+    Wanted,
+    is_last_word,
+)
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.bundled import with_bundles
 from plexus.sync.fragments.relations import read_bundles
@@ -309,16 +319,10 @@ class RoomResults:
         """What erased users say of themselves in their member events is not for who came later. What changes
         while one is there is.
         """
-        own = [
-            event
-            for draft in drafts
-            for (type_, user), event in draft.state.items()
-            if type_ == "m.room.member" and event is not None and event.sender == user != asked.user_id
-        ]
-        if not own or not await self._rooms.erased({event.sender for event in own}):
+        own = [e for d in drafts for e in d.state.values() if e is not None and is_last_word(e)]
+        withheld = await self._rooms.withheld_from(asked.user_id, own)
+        if not withheld:
             return
-        eyes = await self._rooms.viewers(list({event.ref: None for event in own}), asked.user_id)
-        withheld = await self._rooms.withheld(eyes, own)
         for draft in drafts:
             for key, event in draft.state.items():
                 if event is not None and (event.ref, event.num) in withheld:
@@ -366,7 +370,8 @@ class RoomResults:
             (draft.work.ref, draft.line.end, lazy | self._hero_ids(asked, draft, summaries))
             for draft, lazy in zip(drafts, lazily, strict=True)
         ]
-        members = await self._replica.members.read(needed)
+        members = [dict(known) for known in await self._replica.members.read(needed)]
+        await self._withhold_members(asked, members)
         for draft, lazy, known in zip(drafts, lazily, members, strict=True):
             room_id = draft.work.ref.room_id
             for user in lazy:
@@ -379,6 +384,15 @@ class RoomResults:
                 told.members.append((room_id, lazy))
             if draft.is_initial:
                 told.initial.add(room_id)
+
+    async def _withhold_members(self, asked: Asked, members: Sequence[dict[str, StoredEvent | None]]) -> None:
+        """The same of who comes with what they have sent, and of who stands for a room without a name."""
+        own = [e for known in members for e in known.values() if e is not None and is_last_word(e)]
+        withheld = await self._rooms.withheld_from(asked.user_id, own)
+        for known in members if withheld else ():
+            for user, event in known.items():
+                if event is not None and (event.ref, event.num) in withheld:
+                    known[user] = event.redacted()
 
     async def _summaries(self, drafts: Sequence[_Draft]) -> dict[RoomRef, RoomSummary]:
         places = [(draft.work.ref, draft.work.upto, draft.line.end) for draft in drafts]
@@ -440,7 +454,7 @@ class RoomResults:
         if draft.expands:
             result[codec.expanded_timeline] = True
         state = [
-            Fragment(line.shown(event).client_bytes(now_ms=asked.now_ms, with_room_id=False))
+            Fragment(event.client_bytes(now_ms=asked.now_ms, with_room_id=False))
             if event is not None
             else {"type": key[0], "state_key": key[1]}
             for key, event in draft.state.items()

@@ -116,9 +116,8 @@ class RoomStream:
             works, fragments = await self._without_ignored(answer, answer.ignoring, works, fragments)
         lazy = self._lazy(answer, works, fragments)
         if any(lazy):
-            await self._builder.load_members(
-                [(fragment, users) for fragment, users in zip(fragments, lazy, strict=True) if users],
-                answer.filter.shape,
+            fragments = await self._builder.load_members(
+                list(zip(fragments, lazy, strict=True)), answer.filter.shape, answer.user_id
             )
         for work, fragment, users in zip(works, fragments, lazy, strict=True):
             if fragment.is_empty and sections is answer.joined and not work.is_full:
@@ -270,14 +269,7 @@ class RoomStream:
             if key is not None and forgotten == cache.forgotten:
                 cache.put(key, fragment)
         fragments = [fragment for fragment in found if fragment is not None]
-        own = [
-            index
-            for index, (work, fragment) in enumerate(zip(works, fragments, strict=True))
-            if self._needs_own(answer, work, fragment)
-        ]
-        made = await self._builder.for_viewer([(works[i], fragments[i]) for i in own], answer.user_id)
-        for index, fragment in zip(own, made, strict=True):
-            fragments[index] = fragment
+        await self._make_own(answer, works, fragments)
         return fragments
 
     async def _without_ignored(
@@ -308,16 +300,33 @@ class RoomStream:
                 return (await self._builder.build([work]))[0]
 
             fragment = await self._replica.fragments.get_or_build(key, build)
-        if self._needs_own(answer, work, fragment):
-            [fragment] = await self._builder.for_viewer([(work, fragment)], answer.user_id)
-        return fragment
+        fragments = [fragment]
+        await self._make_own(answer, [work], fragments)
+        return fragments[0]
 
-    def _needs_own(self, answer: Answer, work: Work, fragment: Fragment) -> bool:
-        """Whether the user was not yet in the room at the first event of a fragment made for its members."""
-        if work.viewer is not None or not work.is_full or fragment.first_ordinal is None:
-            return False
-        membership = answer.view.joined.get(work.ref.room_id)
-        return membership is None or membership.ordinal > fragment.first_ordinal
+    async def _make_own(self, answer: Answer, works: Sequence[Work], fragments: list[Fragment]) -> None:
+        """Put in place of fragments made for the members of a room what the user is to see of them who came
+        later: than its first event, or than somebody went who is now erased.
+        """
+        own: set[int] = set()
+        unsure: dict[int, set[str]] = {}
+        for index, (work, fragment) in enumerate(zip(works, fragments, strict=True)):
+            if work.viewer is not None or not work.is_full:
+                continue
+            membership = answer.view.joined.get(work.ref.room_id)
+            if fragment.first_ordinal is not None and (
+                membership is None or membership.ordinal > fragment.first_ordinal
+            ):
+                own.add(index)
+            elif fragment.last_words:
+                unsure[index] = set(fragment.last_words)
+        if unsure:
+            erased = await self._rooms.erased(set().union(*unsure.values()))
+            own.update(index for index, users in unsure.items() if not users.isdisjoint(erased))
+        if own:
+            made = await self._builder.for_viewer([(works[i], fragments[i]) for i in own], answer.user_id)
+            for index, fragment in zip(own, made, strict=True):
+                fragments[index] = fragment
 
     def _lazy(
         self, answer: Answer, works: Sequence[Work], fragments: Sequence[Fragment]
