@@ -56,12 +56,14 @@ class Database:
         self.writers = ConnectionPool(
             "writer", writer_dsn, size=writers, wait=wait, prepared=prepared, most_waiting=most_waiting
         )
+        # Readers keep their first plan, so a statement is planned once a connection and not six times.
         self.readers = ConnectionPool(
             "reader",
             reader_dsn or writer_dsn,
             size=readers,
             wait=wait,
             prepared=prepared,
+            at_once=True,
             most_waiting=most_waiting,
         )
         self.callers = ConnectionPool("call", writer_dsn, size=callers, wait=wait, prepared=prepared)

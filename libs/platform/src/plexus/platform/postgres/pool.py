@@ -44,9 +44,18 @@ class PoolStats:
 
 class ConnectionPool:
     def __init__(
-        self, name: str, dsn: str, *, size: int, wait: float, prepared: bool, most_waiting: int = 256
+        self,
+        name: str,
+        dsn: str,
+        *,
+        size: int,
+        wait: float,
+        prepared: bool,
+        at_once: bool = False,
+        most_waiting: int = 256,
     ) -> None:
         """``wait``: seconds that a caller may wait for a connection, a new one being made included.
+        ``prepared``: statements are, when a connection has been asked for them some times, or ``at_once``.
         ``most_waiting``: callers that may wait at a time; more are refused at once.
         """
         self.name = name
@@ -57,6 +66,7 @@ class ConnectionPool:
         self._wait = wait
         self._most_waiting = most_waiting
         self._prepared = prepared
+        self._threshold = (0 if at_once else 5) if prepared else None
         self._free: list[Connection] = []
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._open = 0
@@ -163,7 +173,7 @@ class ConnectionPool:
         connection: Connection = await psycopg.AsyncConnection.connect(
             self._dsn,
             autocommit=True,
-            prepare_threshold=5 if self._prepared else None,
+            prepare_threshold=self._threshold,
             connect_timeout=max(1, round(deadline - time.monotonic())),
             # A pooler would say SET each time it hands a connection from one name to another.
             application_name=f"plexus-{self.name}" if self._prepared else "plexus",
