@@ -347,6 +347,27 @@ class TestManyRooms:
             }
             assert {key: event.num for key, event in many.items()} == expected == numbers
 
+    async def test_members_in_force_are_one_query(self, rooms: Rooms, queries: list[str]) -> None:
+        """Of each room all, some, or none of those who are asked for; and of a state that is not in force."""
+        refs = await self.make(rooms, 4)
+        heads = await rooms.heads(refs)
+        asked = [frozenset({ALICE, BOB}), frozenset({BOB, CAROL}), frozenset({CAROL}), frozenset[str]()]
+        requests = [
+            (ref, heads[ref].snapshot, Wanted(types=frozenset({"m.room.member"}), members=members))
+            for ref, members in zip(refs, asked, strict=True)
+        ]
+        with asking(queries, 1):
+            found = await rooms.states(requests)
+        assert [{user for _, user in members} for members in found] == [{ALICE, BOB}, {BOB}, set(), set()]
+        for (ref, snapshot, _), members in zip(requests, found, strict=True):
+            whole = await rooms.state_at(ref, snapshot)
+            assert all(whole[key].event_id == event.event_id for key, event in members.items())
+        await join(rooms, refs[1].room_id, CAROL)
+        await rooms.send(refs[0].room_id, BOB, member(BOB, "leave"))
+        later = await rooms.states(requests)
+        assert [members.keys() for members in later] == [members.keys() for members in found]
+        assert later[0]["m.room.member", BOB].content["membership"] == "join"
+
     async def test_differences(self, rooms: Rooms, queries: list[str]) -> None:
         refs = await self.make(rooms, 10)
         olds = await rooms.heads(refs)
