@@ -112,6 +112,7 @@ class RoomActor:
         self._queue: deque[_Waiting | _Arrived] = deque()
         self._task: asyncio.Task[None] | None = None
         self._contended_until = 0.0
+        self._generation = ground.log.generation()
 
     @property
     def is_contended(self) -> bool:
@@ -154,6 +155,7 @@ class RoomActor:
         try:
             while self._queue:
                 batch = self._take()
+                self._check_generation()
                 try:
                     if isinstance(batch, _Arrived):
                         await self._place(batch)
@@ -165,6 +167,14 @@ class RoomActor:
                         waiting.refuse(error)
         finally:
             self._task = None
+
+    def _check_generation(self) -> None:
+        """In a new generation of the lanes know nothing: numbers may come again, of the room as well."""
+        generation = self._ground.log.generation()
+        if generation != self._generation:
+            self._generation = generation
+            self.head = self.audience = None
+            self.resolutions = Resolutions()
 
     def _take(self) -> list[_Waiting] | _Arrived:
         """The next event from elsewhere, or as many wishes as come before one."""

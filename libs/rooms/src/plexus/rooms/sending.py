@@ -46,6 +46,7 @@ class Sending:
         self._actors: OrderedDict[str, RoomActor] = OrderedDict()
         self._writers: dict[int, LaneWriter] = {}
         self._answers: OrderedDict[tuple[str, Txn], Written] = OrderedDict()
+        self._generation: int | None = None
         self._stopped = False
 
     async def stop(self) -> None:
@@ -71,14 +72,26 @@ class Sending:
         if txn is None:
             return await self._actor(room_id).send(wish)
         key = (room_id, txn)
+        generation = self._check_generation()
         known = self._answers.get(key)
         if known is not None:
             return known
         written = await self._actor(room_id).send(wish)
-        self._answers[key] = Written(room_id, written.event_id, written.position, written.lane, replayed=True)
-        if len(self._answers) > MOST_ANSWERS:
-            self._answers.popitem(last=False)
+        if generation == self._check_generation():
+            self._answers[key] = Written(
+                room_id, written.event_id, written.position, written.lane, replayed=True
+            )
+            if len(self._answers) > MOST_ANSWERS:
+                self._answers.popitem(last=False)
         return written
+
+    def _check_generation(self) -> int:
+        generation = self._ground.log.generation()
+        if generation != self._generation:
+            # What was answered may be lost.
+            self._answers.clear()
+            self._generation = generation
+        return generation
 
     async def receive(self, event: Event) -> Received:
         if self._stopped:

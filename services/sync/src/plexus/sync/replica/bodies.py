@@ -129,6 +129,7 @@ class Bodies:
 
     def clear(self) -> None:
         self._decoded.clear()
+        self._refs.clear()
 
 
 def membership_of(event: StoredEvent | None) -> str:
