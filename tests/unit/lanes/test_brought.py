@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from plexus.platform.lanes import ROOM, Fact, RoomFact
-from plexus.platform.lanes.brought import MOST_KEPT, Brought
+from plexus.platform.lanes.brought import ENOUGH, Brought
 from plexus.platform.lanes.facts import Tail
 
 LANE = (ROOM, 3)
@@ -80,12 +80,32 @@ def test_what_comes_while_a_step_is_under_way_is_kept() -> None:
 
 
 def test_no_more_is_kept_than_may_be() -> None:
-    brought = Brought({LANE: 0})
-    for first in range(1, 4 * MOST_KEPT, 100):
-        brought.offer(LANE, facts(first, first + 99))
-    kept = positions(brought, 10 * MOST_KEPT)
-    assert len(kept) == MOST_KEPT
+    body = b"x" * 1000
+    brought = Brought({LANE: 0, OTHER: 0}, limit=10_000)
+    for position in range(1, 100):
+        brought.offer(LANE, [Fact(position, RoomFact.EVENTS, "!room", body=body)])
+    kept = positions(brought)
+    assert 8 <= len(kept) <= 10
+    assert 10_000 <= brought.bytes < 11_500
     assert brought.behind() == {LANE: kept[-1]}
+    # Also of other lanes, until there is room again.
+    brought.offer(OTHER, facts(1, 1))
+    assert brought.behind() == {LANE: kept[-1], OTHER: 0}
+    brought.reach(LANE, kept[-1])
+    assert brought.bytes == 0
+    brought.offer(OTHER, facts(1, 2))
+    assert brought.behind() == {LANE: kept[-1]}
+    brought.reach(OTHER, 2)
+    assert brought.bytes == 0
+
+
+def test_what_is_read_is_not_read_ever_further() -> None:
+    brought = Brought({LANE: 0}, limit=1)
+    brought.note(LANE, 5 * ENOUGH)
+    brought.read(LANE, Tail(head=5 * ENOUGH, floor=0, facts=facts(1, ENOUGH)))
+    assert brought.behind() == {}
+    brought.reach(LANE, 10)
+    assert brought.behind() == {LANE: ENOUGH}
 
 
 async def test_waiting_ends_with_news() -> None:

@@ -8,18 +8,21 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from plexus.platform.lanes.facts import Fact, Tail
-from plexus.platform.lanes.order import LaneKey
+from plexus.platform.lanes.order import LaneKey, size_of
 
-MOST_KEPT = 2_000
-"""Facts of a lane that are kept; what comes beyond is read again from PostgreSQL."""
+ENOUGH = 1_000
+"""Facts of a lane that are there: more are not read before some of them are done with."""
 
 
 class Brought:
     """``positions``: the last fact of each lane that is done with. Facts come in any order, any number of
-    times; kept is what continues there without a hole.
+    times; kept is what continues there without a hole, of what the fan-out brings ``limit`` bytes. What comes
+    beyond is read from PostgreSQL, and that without bodies.
     """
 
-    def __init__(self, positions: Mapping[LaneKey, int]) -> None:
+    def __init__(self, positions: Mapping[LaneKey, int], limit: int = 64 * 1024 * 1024) -> None:
+        self.bytes = 0
+        self._limit = limit
         self._position = dict(positions)
         self._heads = dict(positions)
         self._facts: dict[LaneKey, list[Fact]] = {}
@@ -27,13 +30,11 @@ class Brought:
 
     def offer(self, key: LaneKey, facts: Sequence[Fact]) -> None:
         """``facts`` of consecutive positions."""
-        end = self._end(key)
-        first, last = facts[0].position, facts[-1].position
-        if last <= end:
+        last = facts[-1].position
+        if last <= self._end(key):
             return
-        kept = self._facts.setdefault(key, [])
-        if first <= end + 1 and len(kept) < MOST_KEPT:
-            kept.extend(facts[end + 1 - first :])
+        if self.bytes < self._limit:
+            self._keep(key, facts)
         self.note(key, last)
         self._news.set()
 
@@ -44,13 +45,17 @@ class Brought:
     def read(self, key: LaneKey, tail: Tail) -> None:
         """What PostgreSQL has after the position that `behind` told."""
         if tail.facts:
-            self.offer(key, tail.facts)
+            self._keep(key, tail.facts)
         # What else somebody said of this lane was not so.
         self._heads[key] = max(self._end(key), tail.head)
 
     def behind(self) -> dict[LaneKey, int]:
         """The lanes of which facts are to be read, and after which position."""
-        return {key: end for key, head in self._heads.items() if head > (end := self._end(key))}
+        return {
+            key: end
+            for key, head in self._heads.items()
+            if head > (end := self._end(key)) and len(self._facts.get(key, ())) < ENOUGH
+        }
 
     @property
     def is_behind(self) -> bool:
@@ -59,7 +64,7 @@ class Brought:
     def lanes(self) -> list[LaneKey]:
         """Those of which there is something."""
         self._news.clear()
-        return [key for key, facts in self._facts.items() if facts]
+        return list(self._facts)
 
     def facts(self, key: LaneKey, most: int) -> Sequence[Fact]:
         """What there is of the lane, at most so many."""
@@ -68,7 +73,11 @@ class Brought:
     def reach(self, key: LaneKey, position: int) -> None:
         """All up to there is done with."""
         self._position[key] = position
-        self._facts[key] = [fact for fact in self._facts.get(key, ()) if fact.position > position]
+        kept = self._facts.pop(key, [])
+        left = [fact for fact in kept if fact.position > position]
+        if left:
+            self._facts[key] = left
+        self.bytes -= size_of(kept[: len(kept) - len(left)])
         self.note(key, position)
 
     async def wait(self, seconds: float) -> None:
@@ -78,6 +87,14 @@ class Brought:
                 await self._news.wait()
         except TimeoutError:
             return
+
+    def _keep(self, key: LaneKey, facts: Sequence[Fact]) -> None:
+        """What continues there."""
+        end = self._end(key)
+        first = facts[0].position
+        if first <= end + 1 and (new := facts[end + 1 - first :]):
+            self._facts.setdefault(key, []).extend(new)
+            self.bytes += size_of(new)
 
     def _end(self, key: LaneKey) -> int:
         facts = self._facts.get(key)

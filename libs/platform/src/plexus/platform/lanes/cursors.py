@@ -293,7 +293,7 @@ class LaneWorker:
         # Those of one worker are moved to another generation in one statement.
         self._generation = min(row[2] for row in rows)
         self._saved = {(row[0], row[1]): row[3] for row in rows if row[0] in self._families}
-        self._brought = Brought(self._saved)
+        self._brought = Brought(self._saved, self._platform.settings.facts.waiting_mb * 1024 * 1024)
         self._looked = 0
         self._subscription = self._platform.fanout.subscribe(self._families, self._on_group)
 

@@ -41,8 +41,8 @@ class FactSettings(Section):
     )
     waiting_mb: Annotated[int, Field(ge=1)] = Field(
         default=64,
-        description="Memory for facts that have arrived and cannot be taken yet, for one follower; more are "
-        "dropped, and read from PostgreSQL when it is their turn.",
+        description="Memory for facts that have arrived and cannot be taken yet, for one follower or worker; "
+        "more are dropped, and read from PostgreSQL when it is their turn.",
     )
 
 
