@@ -29,11 +29,10 @@ def test_what_continues_is_kept_in_order() -> None:
     assert positions(brought) == [11, 12, 13]
     assert positions(brought, 2) == [11, 12]
     assert brought.behind() == {}
-    assert brought.is_behind
     brought.reach(LANE, 12)
     assert positions(brought) == [13]
     brought.reach(LANE, 13)
-    assert brought.lanes() == [] and not brought.is_behind
+    assert brought.lanes() == [] and brought.behind() == {}
 
 
 def test_repeated_and_overlapping_groups_count_once() -> None:

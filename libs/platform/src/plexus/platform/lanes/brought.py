@@ -25,6 +25,8 @@ class Brought:
         self._limit = limit
         self._position = dict(positions)
         self._heads = dict(positions)
+        self._noted: set[LaneKey] = set()
+        """All lanes that may be behind, which are few of many."""
         self._facts: dict[LaneKey, list[Fact]] = {}
         self._news = asyncio.Event()
 
@@ -40,7 +42,9 @@ class Brought:
 
     def note(self, key: LaneKey, head: int) -> None:
         """The lane is known to reach so far."""
-        self._heads[key] = max(self._heads[key], head)
+        if head > self._heads[key]:
+            self._heads[key] = head
+            self._noted.add(key)
 
     def read(self, key: LaneKey, tail: Tail) -> None:
         """What PostgreSQL has after the position that `behind` told."""
@@ -48,18 +52,13 @@ class Brought:
             self._keep(key, tail.facts)
         # What else somebody said of this lane was not so.
         self._heads[key] = max(self._end(key), tail.head)
+        self._noted.add(key)
 
     def behind(self) -> dict[LaneKey, int]:
         """The lanes of which facts are to be read, and after which position."""
-        return {
-            key: end
-            for key, head in self._heads.items()
-            if head > (end := self._end(key)) and len(self._facts.get(key, ())) < ENOUGH
-        }
-
-    @property
-    def is_behind(self) -> bool:
-        return any(head > self._position[key] for key, head in self._heads.items())
+        ends = {key: end for key in self._noted if (end := self._end(key)) < self._heads[key]}
+        self._noted = set(ends)
+        return {key: end for key, end in ends.items() if len(self._facts.get(key, ())) < ENOUGH}
 
     def lanes(self) -> list[LaneKey]:
         """Those of which there is something."""
