@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from plexus.rooms import NewEvent, Place, Rooms, StoredEvent, TimelinePage
+from plexus.rooms import NewEvent, Place, Rooms, StoredEvent, TimelinePage, Txn
+from plexus.rooms.stored import COLUMNS
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -24,8 +25,9 @@ NOW = 1_800_000_000_000
 
 
 def shown(page: TimelinePage) -> Any:
+    columns = [[getattr(event, name) for name in COLUMNS.split(", ")] for event in page.events]
     events = [event.client_dict(now_ms=NOW) for event in page.events]
-    return page.start, page.end, list(page.memberships), events
+    return page.start, page.end, list(page.memberships), columns, events
 
 
 async def same(rooms: Rooms, room_id: str, user_id: str = ALICE, **wanted: Any) -> TimelinePage:
@@ -68,6 +70,41 @@ async def test_what_others_write_is_read(rooms: Rooms, make_rooms: MakeRooms) ->
     by_id = {event.event_id: event for event in events}
     assert by_id[sent[60].event_id].content == {} and by_id[sent[61].event_id].content["body"] == "message 61"
     assert b"Bobby Tables" not in (by_id[again.event_id].prev_content or b"")
+
+
+async def test_what_was_written_here_is_not_read(
+    rooms: Rooms, make_rooms: MakeRooms, ground: TestGround
+) -> None:
+    """Of a room that was made here, and, once somebody has looked, of one that others have written to."""
+
+    async def reads(limit: int) -> int:
+        view = await rooms.view(room_id, ALICE)
+        before = ground.db.readers.stats.acquired
+        page = await rooms.timeline(room_id, start=view.newest, viewer=view, limit=limit)
+        count = ground.db.readers.stats.acquired - before
+        assert shown(page) == shown(
+            await rooms.timeline(room_id, start=view.newest, viewer=ALICE, limit=limit)
+        )
+        return count
+
+    room_id = await make_room(rooms)
+    for number in range(90):
+        txn = Txn(ALICE, "DEVICE", "send", f"txn {number}")
+        await rooms.send(room_id, ALICE, message(f"message {number}"), txn=txn)
+    assert await reads(100) == 0
+    await make_rooms().send(room_id, ALICE, message("of another replica"))
+    # This one is written under the lock, which is left to the next look.
+    await rooms.send(room_id, ALICE, message("after it"))
+    assert await reads(100) == 1
+    ground.clock.advance(2)
+    await rooms.send(room_id, ALICE, message("and one more"))
+    assert await reads(100) == 0
+    # Without a look in between nothing is known of what others have changed.
+    target = await rooms.send(room_id, ALICE, message("to be redacted"))
+    await make_rooms().send(room_id, ALICE, NewEvent("m.room.redaction", {}, redacts=target.event_id))
+    await rooms.send(room_id, ALICE, message("after that"))
+    # The events, and the redaction that one of them tells of.
+    assert await reads(100) == 2
 
 
 async def test_any_page(ground: TestGround) -> None:

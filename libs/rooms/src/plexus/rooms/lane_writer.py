@@ -33,6 +33,7 @@ from plexus.rooms.writes import Outcome, Result, RoomWrite
 
 if TYPE_CHECKING:
     from plexus.rooms.ground import Ground
+    from plexus.rooms.stretches import Stretches
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,10 @@ class _Waiting:
 class LaneWriter:
     """The writer of one lane in this process."""
 
-    def __init__(self, ground: Ground, lane: int) -> None:
+    def __init__(self, ground: Ground, lane: int, stretches: Stretches) -> None:
         self._ground = ground
         self._lane = lane
+        self._stretches = stretches
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -126,8 +128,13 @@ class LaneWriter:
                 waiting.answer(outcome)
 
     async def _call(self, writes: Sequence[RoomWrite]) -> list[Outcome]:
+        generation = self._ground.log.generation()
         with GroupTrace.of("rooms.write", ROOM, self._lane, writes) as trace:
             found = await call_write(self._ground, self._lane, writes)
+            if generation == self._ground.log.generation():
+                for write, outcome in zip(writes, found, strict=True):
+                    if outcome.result is Result.WRITTEN:
+                        self._stretches.wrote(generation, write, outcome)
             await announce(self._ground, self._lane, writes, found, trace)
         return found
 

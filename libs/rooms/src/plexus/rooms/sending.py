@@ -26,6 +26,7 @@ from plexus.rooms.notifying import Notifier
 from plexus.rooms.refs import Refs
 from plexus.rooms.replacements import Replaces
 from plexus.rooms.restricted import JoinAuthoriser, is_in_need, without_authoriser
+from plexus.rooms.stretches import Stretches
 from plexus.rooms.values import NewEvent, Received, Txn, Written
 from plexus.rooms.wishes import Wish
 from plexus.rooms.writes import Outcome, Result, RoomWrite
@@ -38,8 +39,16 @@ _ATTEMPTS = 20
 
 
 class Sending:
-    def __init__(self, ground: Ground, refs: Refs, authoriser: JoinAuthoriser, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        refs: Refs,
+        authoriser: JoinAuthoriser,
+        notifier: Notifier,
+        stretches: Stretches,
+    ) -> None:
         self._ground = ground
+        self._stretches = stretches
         self._notifier = notifier
         self._refs = refs
         self._authoriser = authoriser
@@ -179,5 +188,5 @@ class Sending:
     def _writer(self, lane: int) -> LaneWriter:
         writer = self._writers.get(lane)
         if writer is None:
-            writer = self._writers[lane] = LaneWriter(self._ground, lane)
+            writer = self._writers[lane] = LaneWriter(self._ground, lane, self._stretches)
         return writer

@@ -20,7 +20,7 @@ from plexus.protocol.format import client_event, client_event_prefix
 from plexus.protocol.relations import relation_of
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from plexus.rooms.values import Place, RoomRef, Txn
-from plexus.rooms.writes import MEMBERSHIPS
+from plexus.rooms.writes import MEMBERSHIPS, EventRow
 
 COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
@@ -153,6 +153,31 @@ class StoredEvent:
     def of_row(cls, ref: RoomRef, row: Sequence[Any]) -> StoredEvent:
         """From the columns `COLUMNS`."""
         return cls(ref, *row)
+
+    @classmethod
+    def of_write(cls, ref: RoomRef, row: EventRow) -> StoredEvent:
+        """As `of_row` for a live event that has been written just now."""
+        event, txn = row.event, row.txn
+        return cls(
+            ref,
+            row.num,
+            row.num,
+            0,
+            event.event_id,
+            event.type,
+            event.state_key,
+            event.sender,
+            event.origin_server_ts,
+            row.snap_before,
+            row.snap_after,
+            row.room_before,
+            row.room_after,
+            None if row.replaces is None else row.replaces.num,
+            None,
+            None if txn is None else txn.device_id,
+            None if txn is None else txn.txn_id,
+            event.raw,
+        )
 
     def __repr__(self) -> str:
         return f"StoredEvent({self.event_id} {self.type} num={self.num})"

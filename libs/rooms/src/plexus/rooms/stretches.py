@@ -7,6 +7,9 @@ the last look changes one before it, which is a redaction. If so, the room's str
 read to be kept names the room's head, so that a replica of PostgreSQL that is behind cannot leave a gap. A
 new generation of the lanes empties all of it: numbers may then come again.
 
+What this process writes at the head of a room that it has made, or looked at lately, is kept at once: fresh
+history is what is read next.
+
 Rooms into which history was fetched later are read from the database: their order is not that of the numbers.
 Whatever changes an event by another way than a later event of its room must empty this too.
 """
@@ -22,6 +25,7 @@ from plexus.rooms.ground import Ground
 from plexus.rooms.state import StateReader
 from plexus.rooms.stored import StoredEvent, with_columns
 from plexus.rooms.values import Place, RoomRef, Wanted
+from plexus.rooms.writes import Outcome, RoomWrite
 
 SPAN = 32
 
@@ -85,13 +89,33 @@ class Stretches:
 
     def known(self, ref: RoomRef) -> int:
         """The number after which a look at the room is to search for events that change others."""
-        generation = self._ground.log.generation()
-        if generation != self._generation:
-            self._rooms.clear()
-            self._order.clear()
-            self._bytes, self._generation = 0, generation
+        self._begin(self._ground.log.generation())
         room = self._rooms.get(ref)
         return UNKNOWN if room is None else room.num
+
+    def wrote(self, generation: int, write: RoomWrite, outcome: Outcome) -> None:
+        """Keep what was written in this generation, if it is next to what is known of its room and changes
+        nothing before it. What is not kept is found by the next look.
+        """
+        self._begin(generation)
+        ref = write.ref if write.new is None else write.ref._replace(room=outcome.room)
+        room = self._rooms.get(ref)
+        if room is None and write.new is not None:
+            room = self._know(ref, 0)
+        rows = write.events
+        if room is None or not rows or rows[0].num != room.num + 1:
+            return
+        if write.ends is not None or write.redactions:
+            return
+        room.num = rows[-1].num
+        read: dict[int, list[StoredEvent]] = {}
+        for row in rows:
+            read.setdefault((row.num - 1) // SPAN, []).append(StoredEvent.of_write(ref, row))
+        for number, events in read.items():
+            known = room.spans.get(number)
+            if events[0].num - 1 == (number * SPAN if known is None else known.upto):
+                self._put(ref, room, number, events[-1].num, events)
+        self._shrink(ref, range(0))
 
     def looked(self, ref: RoomRef, known: int, num: int, *, touched: bool) -> None:
         """What a look has found: the room's head is ``num``, and an event between ``known`` and it changes
@@ -99,16 +123,25 @@ class Stretches:
         """
         room = self._rooms.get(ref)
         if room is None:
-            self._rooms[ref] = _Room(num)
-            if len(self._rooms) > _MOST_ROOMS:
-                self._give_up(next(iter(self._rooms)))
-        elif num > room.num:
-            if touched or known > room.num or num - known > MOST_BEHIND:
-                self._give_up(ref)
-                self._rooms[ref] = _Room(num)
-            else:
-                room.num = num
-                self._rooms.move_to_end(ref)
+            self._know(ref, num)
+        elif num > room.num and (touched or known > room.num or num - known > MOST_BEHIND):
+            self._give_up(ref)
+            self._know(ref, num)
+        else:
+            room.num = max(num, room.num)
+            self._rooms.move_to_end(ref)
+
+    def _begin(self, generation: int) -> None:
+        if generation != self._generation:
+            self._rooms.clear()
+            self._order.clear()
+            self._bytes, self._generation = 0, generation
+
+    def _know(self, ref: RoomRef, num: int) -> _Room:
+        room = self._rooms[ref] = _Room(num)
+        if len(self._rooms) > _MOST_ROOMS:
+            self._give_up(next(iter(self._rooms)))
+        return room
 
     async def page(
         self, ref: RoomRef, num: int, start: Place, end: Place, *, backwards: bool, limit: int

@@ -179,8 +179,8 @@ class RoomSettings(Section):
     )
     timeline_cache_mb: Positive = Field(
         default=64,
-        description="Memory for stretches of timelines that were read, for one process; an event takes 2 to "
-        "4 kB.",
+        description="Memory for stretches of timelines that were read or written lately, for one process; an "
+        "event takes 2 to 4 kB.",
     )
 
 
