@@ -90,6 +90,7 @@ class Acts:
         ("receipt", 8),
         ("read_markers", 2),
         ("typing", 5),
+        ("presence", 6),
         ("devices", 3),
         ("keys", 3),
         ("post", 4),
@@ -260,6 +261,12 @@ class Acts:
     async def typing(self, person: SyncPerson) -> None:
         path = f"{person.room(await self.own_room(person))}/typing/{seg(person.user_id)}"
         await person.put(path, {"typing": self.rng.random() < 0.6, "timeout": 120_000})
+
+    async def presence(self, person: SyncPerson) -> None:
+        state = self.rng.choice(["online", "online", "unavailable", "offline"])
+        status = self.rng.choice([{}, {"status_msg": f"status {self.count}"}])
+        path = f"{V3}/presence/{seg(person.user_id)}/status"
+        (await person.put(path, {"presence": state, **status})).ok()
 
     async def subscribe(self, person: SyncPerson) -> None:
         """To a thread, or from it. Who may not see its root is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class Fold:
     tracked: set[str] = field(default_factory=set)
     known: dict[str, int] = field(default_factory=dict)
     seen: dict[str, set[str]] = field(default_factory=dict)
+    presence: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """What others are shown as, with their status."""
     since: str | None = None
     complaints: list[str] = field(default_factory=list)
 
@@ -85,6 +88,9 @@ class Fold:
         self.key_counts = {name: value for name, value in answer.items() if name.startswith("device_o")}
         self.key_counts |= {name: value for name, value in answer.items() if name.startswith("device_u")}
         self._devices(answer.get("device_lists", {}))
+        for event in answer.get("presence", {}).get("events", ()):
+            shown = event["content"]
+            self.presence[event["sender"]] = (shown["presence"], shown.get("status_msg"))
         self.since = answer["next_batch"]
 
     def _devices(self, lists: Json) -> None:
@@ -162,4 +168,17 @@ def differences(folded: Fold, fresh: Fold, *, lazy: bool = False, lean: bool = F
     for part in ("invites", "knocks", "account_data"):
         if getattr(folded, part) != getattr(fresh, part):
             found.append(f"{part}: folded {getattr(folded, part)}, fresh {getattr(fresh, part)}")
+    return found
+
+
+def presence_differences(folded: Fold, fresh: Fold, others: Collection[str]) -> list[str]:
+    """The same of the presence of those with whom a room is shared. Who begins is told only of who is there,
+    and what somebody said who is not there does not matter.
+    """
+    away = ("offline", None)
+    found = [f"{user} is told, and is a stranger" for user in fresh.presence.keys() - set(others)]
+    for user in others:
+        a, b = folded.presence.get(user, away), fresh.presence.get(user, away)
+        if a != b and (a[0], b[0]) != ("offline", "offline"):
+            found.append(f"presence of {user}: folded {a}, fresh {b}")
     return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
-from tests.support.http import Json
+from tests.integration.sync.building import SyncPerson
+from tests.integration.sync.test_sliding import ask
+from tests.support.http import Answer, Json
 
 THREADS = "io.element.msc4308.thread_subscriptions"
 EXTENSIONS = ("account_data", "receipts", "typing", "e2ee")
@@ -64,17 +66,39 @@ class SlidingFold:
             extensions["to_device"] = {"enabled": True, **since}
         return {"conn_id": self.conn_id, "extensions": extensions}
 
-    def anew(self) -> SlidingFold:
+    def anew(self) -> Self:
         """As after a start without what was stored, but for the place in the inbox."""
-        return SlidingFold(
-            self.limit,
-            self.conn_id,
-            self.versions,
-            self.lazy,
+        return replace(
+            self.fresh(self.conn_id),
+            versions=self.versions,
+            with_messages=self.with_messages,
             messages=self.messages,
             messages_since=self.messages_since,
             complaints=self.complaints,
         )
+
+    def fresh(self, conn_id: str) -> Self:
+        """Another connection, which knows nothing."""
+        return replace(
+            self,
+            conn_id=conn_id,
+            versions={},
+            with_messages=False,
+            pos=None,
+            rooms={},
+            account_data={},
+            threads={},
+            messages=[],
+            messages_since=None,
+            key_counts={},
+            tracked=set(),
+            known={},
+            seen={},
+            complaints=[],
+        )
+
+    async def ask(self, person: SyncPerson, pos: str | None, **body: Any) -> Answer:
+        return await ask(person, pos, **body)
 
     def take(self, answer: Json) -> None:
         for room_id, told in answer["rooms"].items():

@@ -58,8 +58,7 @@ class Stage:
     def __init__(self, database: TestDatabase, folder: Path) -> None:
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        presence = {"enabled": False}
-        opening = self._stack.enter_async_context(open_building(database, folder, presence=presence))
+        opening = self._stack.enter_async_context(open_building(database, folder))
         self.building = self.run(opening)
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:

@@ -190,6 +190,43 @@ async def test_only_who_shares_a_room_is_told(alice: SyncPerson, bob: SyncPerson
         await say(person, "offline")
 
 
+@pytest.mark.parametrize("is_away", ["alice", "bob"])
+async def test_who_went_offline_out_of_sight_is_told_so_on_coming_back(
+    alice: SyncPerson, bob: SyncPerson, is_away: str
+) -> None:
+    """Whether they come into a room again or the user does. Else they would be shown as they were."""
+    room_id = await share(alice, bob)
+    since = (await invisible(alice))["next_batch"]
+    (await say(bob, "online")).ok()
+    since, _ = await until(alice, since, bob, "online")
+    away = alice if is_away == "alice" else bob
+    await away.act(room_id, "leave")
+    (await say(bob, "offline")).ok()
+    async with asyncio.timeout(3):
+        while (await shown(bob, bob))["presence"] != "offline":
+            await asyncio.sleep(0.05)
+    await alice.hear()
+    # For longer than changes are gathered before they are told.
+    answer = await invisible(alice, since, filter=ROOMLESS, timeout=500)
+    assert told(answer, bob) == []
+    await away.join(room_id)
+    await alice.hear()
+    assert told(await invisible(alice, answer["next_batch"]), bob)[0]["presence"] == "offline"
+
+
+async def test_who_has_left_is_not_shown_to_who_begins(alice: SyncPerson, bob: SyncPerson) -> None:
+    """Also if they do not sync here, so that nothing but their presence is known of them."""
+    room_id = await share(alice, bob)
+    since = (await invisible(alice))["next_batch"]
+    (await say(bob, "online")).ok()
+    await until(alice, since, bob, "online")
+    assert told(await invisible(alice), bob) != []
+    await bob.act(room_id, "leave")
+    await alice.hear()
+    assert told(await invisible(alice), bob) == []
+    await say(bob, "offline")
+
+
 @pytest.mark.parametrize(
     ("presence", "is_told"),
     [

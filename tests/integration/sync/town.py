@@ -12,10 +12,10 @@ import orjson
 from plexus.rooms import StoredEvent
 
 from tests.integration.sync.acts import UNSTABLE, Acts
-from tests.integration.sync.building import Building, Replica, SyncPerson
-from tests.integration.sync.folding import Fold, differences
+from tests.integration.sync.building import SOON, Building, Replica, SyncPerson
+from tests.integration.sync.folding import Fold, differences, presence_differences
 from tests.integration.sync.sliding_folding import THREADS, SlidingFold, sliding_differences
-from tests.integration.sync.test_sliding import ask
+from tests.integration.sync.unstable_folding import UnstableFold
 from tests.support.http import Answer
 
 Way = dict[str, Any]
@@ -74,8 +74,7 @@ class Town(Acts):
         self.met: dict[str, set[str]] = defaultdict(set)
         self.folds = [Fold(self.versions) for _ in people]
         self.connections = [
-            SlidingFold(LIMITS[number % len(LIMITS)], "main", self.versions, lazy=number % 3 == 0)
-            for number in range(way, way + len(people))
+            self._connection(number, person.user_id) for number, person in enumerate(people, way)
         ]
 
     @classmethod
@@ -88,6 +87,13 @@ class Town(Acts):
         await town.meet()
         return town
 
+    def _connection(self, number: int, user_id: str) -> SlidingFold:
+        limit, lazy = LIMITS[number % len(LIMITS)], number % 3 == 0
+        # Each limit in each form.
+        if (number + number // len(LIMITS)) % 2:
+            return UnstableFold(limit, "main", self.versions, lazy=lazy, user_id=user_id)
+        return SlidingFold(limit, "main", self.versions, lazy=lazy)
+
     # --- how they sync
 
     async def look(self, index: int, replica: Replica, timeout: int = 0) -> None:
@@ -96,10 +102,12 @@ class Town(Acts):
         """
         whole = self.rng.random() < 0.05 and not timeout and not lazy(self.ways[index])
         more = {"full_state": "true"} if whole else {}
+        more["set_presence"] = self.rng.choice(["offline", "offline", "unavailable", "online"])
         await self._sync(index, replica, timeout=timeout, **more)
 
     async def _sync(self, index: int, replica: Replica, **more: Any) -> None:
         fold, person = self.folds[index], self.people[index].at(replica)
+        more.setdefault("set_presence", "offline")
         answer = await person.ask_sync(fold.since, **self.ways[index], **more)
         fold.take(answer.ok())
         fold.complaints += await self.foreign(person, answer.body)
@@ -121,7 +129,7 @@ class Town(Acts):
         # Any rooms: what is not theirs to see is not told.
         named = rng.sample(self.rooms, min(len(self.rooms), rng.choice([0, 0, 1, 2])))
         body = {"lists": lists, "room_subscriptions": {room_id: rng.choice([few, much]) for room_id in named}}
-        await self._slide(index, replica, timeout=timeout, **body)
+        await self._slide(index, replica, timeout=timeout, set_presence="offline", **body)
 
     async def _slide(self, index: int, replica: Replica, **body: Any) -> None:
         connection, person = self.connections[index], self.sliders[index].at(replica)
@@ -131,7 +139,7 @@ class Town(Acts):
     async def _asked(self, person: SyncPerson, connection: SlidingFold, **body: Any) -> Answer:
         """The answer to a connection; with the pages of thread subscriptions for which it has no place."""
         before = connection.pos
-        answer = await ask(person, before, **body, **connection.asks())
+        answer = await connection.ask(person, before, **body, **connection.asks())
         connection.take(answer.ok())
         start = answer.json["extensions"][THREADS].get("prev_batch")
         while start is not None:
@@ -179,6 +187,7 @@ class Town(Acts):
         assert await replica.reach_heads()
         for index, person in enumerate(self.people):
             found = await self._check_sync(index, replica) + await self._check_sliding(index, replica)
+            found += await self._check_presence(index, replica)
             self.met[person.user_id] = (await self.neighbours(person))[1]
             assert not found, (person.user_id, self.ways[index], self.connections[index].limit, found)
 
@@ -186,7 +195,8 @@ class Town(Acts):
         await self._sync(index, replica)
         person, way, fold, fresh = self.people[index], self.ways[index], self.folds[index], Fold()
         is_lazy = lazy(way)
-        fresh.take(await self.eyes[index].at(replica).sync(None, **(eager(way) if is_lazy else way)))
+        whole = eager(way) if is_lazy else way
+        fresh.take(await self.eyes[index].at(replica).sync(None, set_presence="offline", **whole))
         for room_id in self.models:
             forget_what_is_gone(fold, fresh, room_id)
         found = differences(fold, fresh, lazy=is_lazy, lean=is_lean(way))
@@ -200,13 +210,32 @@ class Town(Acts):
         found += await self.of_other_rooms(person, fold.seen)
         return found
 
+    async def _check_presence(self, index: int, replica: Replica) -> list[str]:
+        """Of all who share a room the client knows what somebody is told who begins. Changes are gathered for
+        a moment before they are told, and leases end, so it is looked at again for a while.
+        """
+        person, fold = self.people[index], self.folds[index]
+        others = (await self.neighbours(person))[0] - self.ignored.get(person.user_id, frozenset())
+        end = asyncio.get_running_loop().time() + 2 * SOON
+        while True:
+            fresh, way = Fold(), {"filter": {"room": {"rooms": []}}, "set_presence": "offline"}
+            fresh.take(await self.eyes[index].at(replica).sync(None, **way))
+            found = presence_differences(fold, fresh, others)
+            if not found or asyncio.get_running_loop().time() > end:
+                return found
+            await asyncio.sleep(0.05)
+            await self._sync(index, replica)
+
     async def _check_sliding(self, index: int, replica: Replica) -> list[str]:
         person, folded = self.sliders[index], self.connections[index]
         everything: dict[str, Any] = {"lists": {"all": {**folded.much, "range": [0, 99]}}}
+        everything["set_presence"] = "offline"
         # Messages are acknowledged by the next request.
         await self._slide(index, replica, **everything)
-        fresh = SlidingFold(folded.limit, "fresh", {}, lazy=folded.lazy, with_messages=False)
+        fresh = folded.fresh("fresh")
         await self._asked(person.at(replica), fresh, **everything)
+        if isinstance(folded, UnstableFold):
+            folded.forget_what_is_gone(fresh, self.models)
         found = sliding_differences(folded, fresh, forked=self.models)
         for room_id, room in folded.rooms.items():
             if room.facts.get("membership") == "join":

@@ -147,6 +147,9 @@ class PresenceBook:
         """All users of whom anything is known."""
         return iter(self._persons)
 
+    def __contains__(self, user_id: str) -> bool:
+        return user_id in self._persons
+
     def __len__(self) -> int:
         return len(self._persons)
 

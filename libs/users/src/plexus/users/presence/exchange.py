@@ -176,6 +176,10 @@ class Presence:
         """All users of whom anything is known: who was there within the last hour is among them."""
         return self._book.known()
 
+    def knows(self, user_id: str) -> bool:
+        """Whether they are among those."""
+        return user_id in self._book
+
     # --- leases of this process
 
     def _lease(

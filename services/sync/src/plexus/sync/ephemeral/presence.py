@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Set
 
 from plexus.platform.postgres import StoreUnavailable
-from plexus.rooms import Rooms
+from plexus.rooms import RoomRef, Rooms
 from plexus.sync.ephemeral.moments import Moments
 from plexus.sync.replica.views import Interest, UserView
 from plexus.users.presence import Presence
@@ -73,8 +73,17 @@ class PresenceIndex:
             found.append((user_id, rooms))
         return found
 
+    async def known_in(self, rooms: Iterable[RoomRef]) -> set[str]:
+        """The members of these rooms of whom anything is known."""
+        found: set[str] = set()
+        for ref in rooms:
+            found.update(filter(self.presence.knows, await self._rooms.member_ids(ref)))
+        return found
+
     async def sharing(self, view: UserView, users: Iterable[str]) -> set[str]:
-        """Those of these users who share a room with one who is connected here."""
+        """Those of these users who share a room with one who is connected here. Of who is not connected
+        that is read: in which rooms they were at their last change says nothing of now.
+        """
         users = list(users)
         if not users:
             return set()
@@ -86,9 +95,6 @@ class PresenceIndex:
         for user_id in users:
             if user_id in connected:
                 found.add(user_id)
-            elif user_id in self._changed:
-                if not view.joined.keys().isdisjoint(self._changed[user_id][1]):
-                    found.add(user_id)
             elif (other := self._interest.views.get(user_id)) is None or other.loaded is None:
                 unknown.append(user_id)
         if unknown:

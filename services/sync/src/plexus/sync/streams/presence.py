@@ -1,7 +1,8 @@
 """``presence``: of the users with whom one shares a room, each time they are shown otherwise than before.
 
-An initial sync has those who are not offline. A client whose token says nothing here any more is also told of
-those who are, as far as they were there within the last hour: it may take them to be there still.
+An initial sync has those who are not offline. Who comes into sight is told of as well if they are offline, as
+far as they were there within the last hour: they may have been seen before, and have gone since. So is
+everybody to a client whose token says nothing here any more.
 
 Client-Server API, "Presence".
 """
@@ -34,12 +35,9 @@ class PresenceStream:
             return
         joined = answer.view.joined
         users = {user_id for user_id, rooms in changed if not joined.keys().isdisjoint(rooms)}
-        if answer.newly_joined or answer.came:
-            present = [user for user in self._index.presence.present() if user not in users]
-            if answer.newly_joined:
-                users |= await self._index.sharing(answer.view, present)
-            else:
-                users |= answer.came.intersection(present)
+        users |= set(filter(self._index.presence.knows, answer.came))
+        if answer.newly_joined:
+            users |= await self._index.known_in(answer.newly_joined)
         self._add(answer, users)
 
     async def everything(self, answer: Answer) -> None:
