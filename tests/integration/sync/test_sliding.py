@@ -457,6 +457,69 @@ async def test_who_types_in_a_room_that_comes_into_sight_is_told(alice: SyncPers
     assert both["extensions"]["typing"]["rooms"][rooms[0]]["content"] == {"user_ids": [alice.user_id]}
 
 
+async def test_the_scope_of_an_extension(alice: SyncPerson, bob: SyncPerson) -> None:
+    """ "``lists`` and ``rooms`` are independent", a union, and each stands for all of its kind if it is not
+    given. The same at the beginning of a connection and afterwards.
+    """
+    rooms = {}
+    for name in ("secret", "plain", "by name", "unseen"):
+        rooms[name] = await alice.create_room(preset="public_chat", name=name)
+        await bob.join(rooms[name])
+    algorithm = {"algorithm": "m.megolm.v1.aes-sha2"}
+    await alice.set_state(rooms["secret"], "m.room.encryption", algorithm)
+    await alice.send(rooms["plain"], "the newest that is not encrypted")
+    asked: Json = {
+        "lists": {
+            kind: {**LITTLE, "range": [0, 0], "filters": {"is_encrypted": kind == "secret"}}
+            for kind in ("secret", "plain")
+        },
+        "room_subscriptions": {rooms["by name"]: LITTLE},
+    }
+    everything = {"secret", "plain", "by name"}
+    scopes: list[tuple[Json, set[str]]] = [
+        ({}, everything),
+        ({"lists": ["*"], "rooms": ["*"]}, everything),
+        ({"lists": ["secret"]}, {"secret", "by name"}),
+        ({"lists": ["secret"], "rooms": []}, {"secret"}),
+        ({"lists": ["*", "junk"], "rooms": []}, {"secret", "plain"}),
+        ({"lists": [], "rooms": ["*"]}, {"by name"}),
+        ({"rooms": []}, {"secret", "plain"}),
+        ({"rooms": [rooms["by name"], rooms["unseen"]]}, everything),
+        ({"lists": [], "rooms": [rooms["plain"], rooms["unseen"]]}, {"plain"}),
+        ({"lists": ["secret"], "rooms": [rooms["by name"]]}, {"secret", "by name"}),
+        ({"lists": [], "rooms": []}, set()),
+    ]
+    kinds = ("account_data", "receipts", "typing")
+
+    async def stir(number: int) -> None:
+        for room_id in rooms.values():
+            (await bob.put(f"{V3}/user/{bob.user_id}/rooms/{room_id}/account_data/org.n", {"n": number})).ok()
+            event_id = await alice.send(room_id, f"message {number}")
+            (await alice.post(f"{alice.room(room_id)}/receipt/m.read/{event_id}", {})).ok()
+            typing = {"typing": number % 2 == 0, "timeout": 60_000}
+            (await alice.put(f"{alice.room(room_id)}/typing/{alice.user_id}", typing)).ok()
+        # Those in the windows are to stay the newest.
+        await alice.send(rooms["plain"], f"again {number}")
+
+    def told(answer: Json) -> dict[str, set[str]]:
+        names = {room_id: name for name, room_id in rooms.items()}
+        return {kind: {names[each] for each in answer["extensions"][kind].get("rooms", ())} for kind in kinds}
+
+    await stir(0)
+    places = []
+    for number, (scope, within) in enumerate(scopes):
+        wanted = {kind: {"enabled": True, **scope} for kind in kinds}
+        first = await slide(bob, **asked, extensions=wanted, conn_id=str(number))
+        assert set(first["rooms"]) == {rooms[name] for name in everything}
+        assert told(first) == dict.fromkeys(kinds, within), scope
+        places.append(first["pos"])
+    await stir(1)
+    for number, (scope, within) in enumerate(scopes):
+        wanted = {kind: {"enabled": True, **scope} for kind in kinds}
+        second = await slide(bob, places[number], **asked, extensions=wanted, conn_id=str(number))
+        assert told(second) == dict.fromkeys(kinds, within), (scope, set(second["rooms"]), rooms)
+
+
 async def test_to_device_messages_stay_until_acknowledged(
     building: Building, alice: SyncPerson, bob: SyncPerson
 ) -> None:

@@ -66,7 +66,12 @@ class UnstableFold(SlidingFold):
 
     def _take_room(self, room_id: str, told: Json) -> None:
         super()._take_room(room_id, told)
-        self.rooms[room_id].facts.update({name: told[name] for name in COUNTS if name in told})
+        facts = self.rooms[room_id].facts
+        facts.update({name: told[name] for name in COUNTS if name in told})
+        if facts.get("membership") in ("leave", "ban"):
+            # Nothing is counted in it any more.
+            for name in COUNTS:
+                facts.pop(name, None)
 
 
 def _asked(config: Json) -> Json:

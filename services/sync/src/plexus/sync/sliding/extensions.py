@@ -70,12 +70,17 @@ class ExtensionStreams:
         wanted: Extensions,
         answer: Answer,
         picked: Picked,
+        subscribed: Collection[str],
         initial: Collection[str],
         sent: Collection[str],
     ) -> Extra:
         """``answer`` is a fresh one; ``initial`` are the rooms told anew with it, ``sent`` those that the
         connection has been sent, these included.
         """
+
+        def within(scope: Scope) -> Collection[str]:
+            return _within(scope, picked, subscribed, sent)
+
         extra, since = Extra(), answer.since
         facts = None if since is None else user_facts(self._replica, answer, since)
         moved = since is not None and not answer.cut.same_place(since)
@@ -91,13 +96,11 @@ class ExtensionStreams:
         if wanted.e2ee:
             await self._add_e2ee(extra, answer, facts)
         if wanted.account_data is not None:
-            await self._add_account_data(
-                extra, answer, facts, _within(wanted.account_data, picked, sent), initial
-            )
+            await self._add_account_data(extra, answer, facts, within(wanted.account_data), initial)
         if wanted.receipts is not None:
-            await self._add_receipts(extra, answer, _within(wanted.receipts, picked, sent), initial)
+            await self._add_receipts(extra, answer, within(wanted.receipts), initial)
         if wanted.typing is not None:
-            self._add_typing(extra, answer, _within(wanted.typing, picked, sent), initial)
+            self._add_typing(extra, answer, within(wanted.typing), initial)
         if wanted.thread_subscriptions is not None:
             await self._add_thread_subscriptions(extra, answer, facts, wanted.thread_subscriptions)
         return extra
@@ -197,17 +200,22 @@ class ExtensionStreams:
         extra.sections[THREAD_SUBSCRIPTIONS] = section
 
 
-def _within(scope: Scope, picked: Picked, sent: Collection[str]) -> Collection[str]:
-    """The rooms that an extension is about."""
-    if scope.lists is None and scope.rooms is None:
+def _within(
+    scope: Scope, picked: Picked, subscribed: Collection[str], sent: Collection[str]
+) -> Collection[str]:
+    """The rooms that an extension is about. Unrestricted these are also those that have left all windows."""
+    lists, rooms = scope.lists, scope.rooms
+    if lists is None and rooms is None:
         return sent
-    named = scope.rooms or frozenset()
-    lists = scope.lists or frozenset()
+    named = subscribed if rooms is None else rooms
     return {
         room_id
         for room_id in sent
         if room_id in named
-        or ((match := picked.matches.get(room_id)) is not None and not lists.isdisjoint(match.lists))
+        or (
+            (match := picked.matches.get(room_id)) is not None
+            and (bool(match.lists) if lists is None else not lists.isdisjoint(match.lists))
+        )
     }
 
 

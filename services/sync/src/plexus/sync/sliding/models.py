@@ -123,7 +123,9 @@ class ListConfig:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """An extension that is about rooms; ``lists`` and ``rooms`` restrict it, None does not."""
+    """An extension that is about rooms: those in the windows of these ``lists`` and these ``rooms``. None
+    stands for all lists, and for all subscriptions. MSC3575, "Extensions".
+    """
 
     lists: frozenset[str] | None = None
     rooms: frozenset[str] | None = None

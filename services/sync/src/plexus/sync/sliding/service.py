@@ -143,7 +143,12 @@ class SlidingService:
                 if not codec.is_stable:
                     _add_read(told, picked, sent, read)
                 extra = await self._extensions.add(
-                    request.extensions, answer, picked, told.initial, sent.keys() | told.sent.keys()
+                    request.extensions,
+                    answer,
+                    picked,
+                    request.subscriptions.keys(),
+                    told.initial,
+                    sent.keys() | told.sent.keys(),
                 )
                 await authenticate()
             if since is not None:
