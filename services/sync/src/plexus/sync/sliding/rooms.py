@@ -15,6 +15,7 @@ MSC4186, "Room results" and "Changing room configs".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,8 @@ from plexus.sync.sliding.lists import Match
 from plexus.sync.sliding.models import RoomConfig
 from plexus.sync.streams.invited import InvitedStream
 
+BATCH = 100
+"""Rooms that are told together: a wide range has thousands."""
 HEROES = 5
 MOST_STATES = 8
 """Kinds of ``required_state`` that are remembered of a room. With more, only the last."""
@@ -141,6 +144,13 @@ class RoomResults:
 
     async def add(self, asked: Asked, told: Told, matches: Sequence[tuple[Match, SentRoom | None]]) -> None:
         """Add what there is to tell of these rooms, which are wanted; nothing of those without news."""
+        for start in range(0, len(matches), BATCH):
+            if start:
+                # Others are not to wait for all of it.
+                await asyncio.sleep(0)
+            await self._add(asked, told, matches[start : start + BATCH])
+
+    async def _add(self, asked: Asked, told: Told, matches: Sequence[tuple[Match, SentRoom | None]]) -> None:
         drafts: list[_Draft] = []
         beyond: list[tuple[Match, SentRoom | None, int | None]] = []
         for match, sent in matches:

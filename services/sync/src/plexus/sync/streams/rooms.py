@@ -16,6 +16,7 @@ Client-Server API, "Syncing"; "Room History Visibility".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -65,6 +66,9 @@ class RoomStream:
                 else:
                     beyond.append(membership)
         for start in range(0, len(works), BATCH):
+            if start:
+                # What the tail has is made without waiting: others are not to wait for all of it.
+                await asyncio.sleep(0)
             await self.add(answer, works[start : start + BATCH], answer.joined)
         for start in range(0, len(beyond), BATCH):
             batch = await self._works_beyond(answer, beyond[start : start + BATCH], since)
