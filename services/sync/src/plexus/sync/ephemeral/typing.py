@@ -124,6 +124,7 @@ class TypingChannel:
         self._book = book
         self._subscription: Subscription | None = None
         self._answering: asyncio.Task[None] | None = None
+        self._asked = False
 
     async def start(self) -> None:
         """Listen, and ask the others for what was said before."""
@@ -139,11 +140,9 @@ class TypingChannel:
 
     def _hear(self, payload: bytes) -> None:
         if payload == ASK:
-            known = self._book.everything()
-            if known and (self._answering is None or self._answering.done()):
-                self._answering = asyncio.create_task(
-                    self._ephemeral.publish(TYPING_CHANNEL, encode_typing(known))
-                )
+            self._asked = True
+            if self._answering is None or self._answering.done():
+                self._answering = asyncio.create_task(self._answer())
             return
         try:
             found = decode_typing(payload)
@@ -152,3 +151,11 @@ class TypingChannel:
             return
         for typing in found:
             self._book.take(typing)
+
+    async def _answer(self) -> None:
+        """Say what is known. Who asks meanwhile may have begun to listen after it was said: then again."""
+        while self._asked:
+            self._asked = False
+            known = self._book.everything()
+            if known:
+                await self._ephemeral.publish(TYPING_CHANNEL, encode_typing(known))
