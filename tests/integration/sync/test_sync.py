@@ -402,6 +402,27 @@ async def test_lazy_loading_sends_the_members_that_are_needed_and_not_twice(
     assert members(await other.sync(since, filter=redundant)) == {alice.user_id, bob.user_id}
 
 
+async def test_an_older_poll_that_ends_does_not_make_a_device_forget_what_members_it_has(
+    alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    lazy: Json = {"filter": {"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 20}}}}
+    await alice.hear()
+    first: str = (await alice.sync(**lazy))["next_batch"]
+    older = asyncio.create_task(alice.sync(first, timeout=20_000, **lazy))
+    # Something that is not alice's moves her token on.
+    await carol.create_room()
+    await alice.hear()
+    second: str = (await alice.sync(first, **lazy))["next_batch"]
+    newer = asyncio.create_task(alice.sync(second, timeout=20_000, **lazy))
+    assert not (await older)["rooms"]["join"]
+    await bob.send(room_id, "hello")
+    room = joined(await newer, room_id)
+    assert first != second and room["timeline"]["events"]
+    assert ("m.room.member", bob.user_id) not in state(room)
+
+
 async def test_a_redacted_event_is_redacted_for_all_who_come_later(
     alice: SyncPerson, bob: SyncPerson
 ) -> None:

@@ -220,18 +220,29 @@ class SyncService:
                 continue
             async with self.turns if poll is None else nullcontext():
                 view = await self.view(asker.requester.user_id, asker.requester.lane)
-                self._begin_members(asker, view, token)
-                answer = self._answer(asker, view, since, after)
-                await self._add_changes(answer, after)
+                if poll is None:
+                    self._begin_members(asker, view, token)
+                cut, answer = self.replica.cut(), None
+                may_wait = loop.time() < deadline and not self.draining
+                # Mostly a client comes back from an answer, and there is nothing yet: then none is made.
+                if not may_wait or not self._tells_nothing(asker, view, since, cut):
+                    answer = self._answer(asker, view, since, after)
+                    await self._add_changes(answer, after)
                 await asker.authenticate()
-            if answer.tells_something or loop.time() >= deadline or self.draining:
-                if poll is not None and answer.tells_something:
-                    self.delivered(poll)
-                return self._finish(asker, answer)
-            since = Since(answer.cut, answer.to_device)
+            if answer is not None:
+                if answer.tells_something or loop.time() >= deadline or self.draining:
+                    if poll is not None and answer.tells_something:
+                        self.delivered(poll)
+                    return self._finish(asker, answer)
+                cut, since = answer.cut, Since(answer.cut, answer.to_device)
+            elif self.draining:
+                # Who is held from now on is woken by nobody.
+                continue
+            else:
+                since = Since(cut, since.to_device)
             # What was seen while the token was read has woken nobody: then look again. Revocations are in the
             # cut too, so none of them slips through here, whoever hears of it first.
-            if self.replica.is_abreast(answer.cut, view):
+            if self.replica.is_abreast(cut, view):
                 del answer
                 poll = Poll(asker.requester.device_id, loop.create_future(), asker.kind, asker.arrival)
                 await self.hold(view, poll, deadline)
@@ -258,7 +269,8 @@ class SyncService:
             self._platform.telemetry.deliver(poll.cause.span, "deliver", poll.cause.woken_ns, {})
 
     async def _add_changes(self, answer: Answer, since: Cut) -> None:
-        if answer.cut.same_place(since) and self._is_idle(answer):
+        device_idle = _is_idle(answer.view, answer.device_id, answer.to_device)
+        if answer.cut.same_place(since) and device_idle:
             answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
             if not answer.cut.same_moment(since):
                 self._typing.changes(answer, since)
@@ -273,8 +285,11 @@ class SyncService:
             await self._presence.changes(answer, since)
         await self.unread_stream.changes(answer, since)
         await self._invited.add(answer, since)
-        await self._account_data.changes(answer, since, facts)
-        await self._devices.add(answer, facts)
+        if facts.is_nothing and device_idle and not answer.newly_joined:
+            answer.key_counts = answer.view.device(answer.device_id or "").key_counts or b""
+        else:
+            await self._account_data.changes(answer, since, facts)
+            await self._devices.add(answer, facts)
         await self._device_lists.changes(answer, since)
 
     async def _full(self, asker: _Asker, since: Since, request: SyncRequest, progress: Progress) -> Response:
@@ -353,16 +368,14 @@ class SyncService:
         self._end_members(asker, answer)
         return response
 
-    def _is_idle(self, answer: Answer) -> bool:
-        """Whether the device needs nothing looked up: counts known, and inbox as it was told."""
-        if answer.device_id is None:
-            return True
-        device = answer.view.device(answer.device_id)
+    def _tells_nothing(self, asker: _Asker, view: UserView, since: Since, cut: Cut) -> bool:
+        """Whether it is known without looking that there is nothing between a token and this cut."""
+        after = since.cut
         return (
-            device.key_counts is not None
-            and not device.key_counts_stale
-            and device.inbox_empty
-            and answer.to_device <= device.acknowledged
+            after is not None
+            and cut.same_place(after)
+            and cut.same_moment(after)
+            and _is_idle(view, asker.requester.device_id, since.to_device)
         )
 
     def _begin_members(self, asker: _Asker, view: UserView, token: str | None) -> None:
@@ -379,3 +392,16 @@ class SyncService:
             members = answer.view.device(asker.requester.device_id).members
             if members is not None:
                 members.answered(answer.next_batch, answer.members)
+
+
+def _is_idle(view: UserView, device_id: str | None, to_device: int) -> bool:
+    """Whether the device needs nothing looked up: counts known, and inbox as it was told."""
+    if device_id is None:
+        return True
+    device = view.device(device_id)
+    return (
+        device.key_counts is not None
+        and not device.key_counts_stale
+        and device.inbox_empty
+        and to_device <= device.acknowledged
+    )

@@ -45,12 +45,12 @@ class TrustedProxies:
         """The client's address. ``peer`` is whom the connection comes from, a trusted proxy."""
         nearest = peer
         for hop in reversed(self._hops(headers)):
-            parsed = _parse(_without_port(hop))
-            if parsed is None:
+            address = _address_of(hop)
+            if address is None:
                 # "unknown", an obfuscated name or nonsense: the last address that a proxy of ours vouched
                 # for.
                 return nearest
-            nearest = str(parsed)
+            nearest = address
             if not self.trusts(nearest):
                 return nearest
         return nearest
@@ -76,6 +76,12 @@ def _without_port(text: str) -> str:
     if text.count(":") == 1:
         return text.partition(":")[0]
     return text
+
+
+@lru_cache(_MAX_REMEMBERED)
+def _address_of(hop: str) -> str | None:
+    parsed = _parse(_without_port(hop))
+    return None if parsed is None else str(parsed)
 
 
 @lru_cache(_MAX_REMEMBERED)

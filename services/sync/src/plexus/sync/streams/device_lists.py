@@ -26,6 +26,9 @@ class DeviceListStream:
 
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add what changed since a cut; after the rooms, which say who came and went."""
+        moved = answer.came or answer.went or answer.newly_joined or answer.newly_left
+        if not moved and since.users == answer.cut.users:
+            return
         updated = await self._updated(answer, since)
         changed = updated | answer.came
         gone = set(answer.went)

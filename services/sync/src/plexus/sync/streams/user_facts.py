@@ -19,6 +19,11 @@ class UserFacts:
         self.kinds = kinds
         self._devices = devices
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing has happened in the user's lane that concerns them."""
+        return self.kinds is not None and not self.kinds
+
     def any_of(self, kinds: Set[int]) -> bool:
         return self.kinds is None or not self.kinds.isdisjoint(kinds)
 
