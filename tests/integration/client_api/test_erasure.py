@@ -190,3 +190,23 @@ async def test_search_does_not_show_it_to_who_came_later(
         assert await found(carol) == [answer]
     finally:
         await worker.stop()
+
+
+async def test_the_state_of_the_room_says_that_she_left_and_not_why(
+    house: House, alice: Person, bob: Person, carol: Person
+) -> None:
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    (await alice.post(f"{alice.room(room_id)}/leave", {"reason": "my own words"})).ok()
+    await erase(house.users, alice)
+    await carol.join(room_id)
+    member = f"state/m.room.member/{seg(alice.user_id)}"
+    for path in ("state", "members", "members?not_membership=join", member):
+        for person in (bob, carol):
+            shown = str((await person.get(f"{person.room(room_id)}/{path}")).ok())
+            assert "leave" in shown
+            assert ("my own words" in shown) is (person is bob), (path, person.user_id)
+    assert set((await carol.get(f"{carol.room(room_id)}/joined_members")).ok()["joined"]) == {
+        bob.user_id,
+        carol.user_id,
+    }

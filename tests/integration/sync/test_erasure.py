@@ -9,7 +9,7 @@ from tests.integration.sync.building import Building, SyncPerson
 from tests.integration.sync.test_sliding import slide, top
 from tests.support.erasing import erase
 from tests.support.house import V3
-from tests.support.http import Json
+from tests.support.http import Json, seg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -158,10 +158,16 @@ async def test_state_of_who_has_left(
         for person in (carol, dave):
             late = await told(person, way)
             assert not names(late), way
-            key = "state_after" if "use_state_after" in way else "state"
-            members = {e["sender"] for e in late[key]["events"] if e["type"] == "m.room.member"}
-            was_told = {e["sender"] for e in section[key]["events"] if e["type"] == "m.room.member"}
-            assert members == was_told, way
+    for person, sees in ((bob, True), (carol, False)):
+        whole = (await person.get(f"{V3}/rooms/{seg(room_id)}/initialSync", limit=1)).ok()
+        [of_all] = [
+            room
+            for room in (await person.get(f"{V3}/initialSync", limit=1)).ok()["rooms"]
+            if room["room_id"] == room_id
+        ]
+        for room in (whole, of_all):
+            said = [event["content"] for event in room["state"] if event.get("state_key") == alice.user_id]
+            assert len(said) == 1 and names({"state": said}) is (sees and not is_kicked)
 
 
 async def test_a_hero_who_has_left(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import orjson
+from plexus.rooms.erasure import is_last_word
 from plexus.rooms.membership import member_of
 from plexus.rooms.printing import Run
 from plexus.rooms.stored import StoredEvent
@@ -40,16 +41,18 @@ class Eyes(Protocol):
 
 class Entry:
     """One event of a state. ``membership`` and ``joined`` (a member of the object that ``/joined_members``
-    gives) are of member events only. ``event`` is kept where its sender sees more of it than others.
+    gives) are of member events only. ``event`` is kept where its sender sees more of it than others,
+    ``last_word`` where it is one.
     """
 
-    __slots__ = ("event", "head", "joined", "membership", "stamp", "tail")
+    __slots__ = ("event", "head", "joined", "last_word", "membership", "stamp", "tail")
 
     def __init__(self, event: StoredEvent) -> None:
         self.head = event.head()
         self.tail = event.tail()
         self.stamp = event.origin_server_ts
         self.event = None if event.txn_id is None else event
+        self.last_word = event if is_last_word(event) else None
         self.membership: str | None = None
         self.joined: bytes | None = None
         if event.type == MEMBER:
@@ -61,12 +64,13 @@ class Entry:
     @property
     def size(self) -> int:
         joined = 0 if self.joined is None else 2 * len(self.joined)
-        return _ENTRY_BYTES + len(self.head) + len(self.tail) + joined
+        word = 0 if self.last_word is None else _ENTRY_BYTES + len(self.last_word.raw)
+        return _ENTRY_BYTES + len(self.head) + len(self.tail) + joined + word
 
 
 class StateInForce:
     """The state of a room from its event ``since`` to its event ``num``, which moves on while nothing touches
-    the state. What is printed of it is kept.
+    the state. What is printed of it is kept. ``last_words`` are the events of it that may not be for all.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class StateInForce:
         self.size = size
         self._entries = entries
         self._senders = senders
+        self.last_words = [entry.last_word for entry in entries.values() if entry.last_word is not None]
         self._runs: dict[Selection, Run] = {}
         self._joined: bytes | None = None
 

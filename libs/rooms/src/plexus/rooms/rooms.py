@@ -15,7 +15,7 @@ from plexus.rooms.by_time import event_by_time
 from plexus.rooms.by_type import events_in, events_of_lane
 from plexus.rooms.cards import Card, read_cards
 from plexus.rooms.creation import Events
-from plexus.rooms.erasure import ErasedUsers, Erasure, NobodyErased, Said
+from plexus.rooms.erasure import ErasedUsers, Erasure, NobodyErased, Said, is_last_word
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
@@ -367,14 +367,20 @@ class Rooms:
         return list((await self.state_at(room.ref, room.snapshot, wanted)).values())
 
     async def state_in_force(self, view: View) -> StateInForce | None:
-        """The whole state, printed, for somebody who may see the room as it is now; None for others, and if
-        it has changed since they were looked at. Kept in memory.
+        """The whole state, printed, for somebody who may see the room as it is now; None for others, for whom
+        something of it is `withheld`, and if it has changed since they were looked at. Kept in memory.
         """
-        return await self._in_force.state(view) if view.is_current else None
+        state = await self._in_force.state(view) if view.is_current else None
+        if state is None or not state.last_words:
+            return state
+        return None if await self.withheld({view.ref: view.viewer}, state.last_words) else state
 
     async def state_seen(self, view: View, wanted: Wanted = EVERYTHING) -> list[StoredEvent]:
-        """The state that somebody may see, read from the snapshots."""
-        return list((await self.state_at(view.ref, view.snapshot, wanted)).values())
+        """The state that somebody may see, as they are to see it, read from the snapshots."""
+        events = list((await self.state_at(view.ref, view.snapshot, wanted)).values())
+        words = [event for event in events if is_last_word(event)] if view.is_current else events
+        withheld = await self.withheld({view.ref: view.viewer}, words)
+        return [event.redacted() if (event.ref, event.num) in withheld else event for event in events]
 
     async def state_at(
         self, ref: RoomRef, snapshot: int, wanted: Wanted = EVERYTHING

@@ -141,7 +141,7 @@ async def state_entry(
         found = state.get((event_type, state_key))
     if found is None:
         raise NotFound("The room has no such state")
-    return found
+    return (await _as_seen(api, view.viewer, view.ref, [found]))[0]
 
 
 async def whole_state_entry(
@@ -182,8 +182,6 @@ async def members(
     if in_force is not None:
         return in_force.members(reader, b'{"chunk":[', b"]}", wanted)
     found = await api.rooms.state_seen(view, Wanted(types=frozenset({MEMBER})))
-    if not view.is_current:
-        found = await _as_seen(api, view.viewer, view.ref, found)
     if wanted is not None:
         found = [event for event in found if member_of(event).membership in wanted]
     return b'{"chunk":' + reader.events(found) + b"}"

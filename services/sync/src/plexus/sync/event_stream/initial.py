@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import orjson
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden
-from plexus.rooms import EVERYTHING, Place, RoomRef, Rooms, StoredEvent, TimelineToken, View, Wanted
+from plexus.rooms import (
+    EVERYTHING,
+    Place,
+    RoomRef,
+    Rooms,
+    StoredEvent,
+    TimelineToken,
+    View,
+    Wanted,
+    is_last_word,
+)
 from plexus.sync.answer import Pieces
 from plexus.sync.event_stream.models import DEFAULT_LIMIT, InitialRequest
 from plexus.sync.replica import Cut, UserView
@@ -155,6 +165,8 @@ class InitialSync:
         """``RoomInfo`` of each room."""
         now_ms = self._sync.now_ms()
         states = await self._rooms.states([(told.ref, told.snapshot, EVERYTHING) for told in rooms])
+        last_words = [event for state in states for event in state.values() if is_last_word(event)]
+        withheld = await self._rooms.withheld_from(requester.user_id, last_words)
         infos = []
         for told, state in zip(rooms, states, strict=True):
             room_id = told.ref.room_id
@@ -173,7 +185,10 @@ class InitialSync:
             if limit == 0:
                 shown = []
             before = page.end if page.end is not None and limit else page.start
-            await self._rooms.decorate(state.values())
+            events = [
+                event.redacted() if (event.ref, event.num) in withheld else event for event in state.values()
+            ]
+            await self._rooms.decorate(events)
             room = await self._rooms.room(room_id)
             published = room is not None and room.published
             infos.append(
@@ -188,7 +203,7 @@ class InitialSync:
                     TimelineToken(before).encode().encode(),
                     _token(cut),
                     b",".join(shown),
-                    b",".join(event.client_bytes(now_ms=now_ms) for event in state.values()),
+                    b",".join(event.client_bytes(now_ms=now_ms) for event in events),
                     b",".join(map(_account_data_json, data.get(room_id, ()))),
                 )
             )
