@@ -140,10 +140,12 @@ def _take_receipts(room: FoldedRoom, content: Json) -> None:
                 room.receipts[user_id, type_, said.get("thread_id")] = event_id
 
 
-def differences(folded: Fold, fresh: Fold, *, lazy: bool = False, lean: bool = False) -> list[str]:
+def differences(
+    folded: Fold, fresh: Fold, *, lazy: bool = False, lean: bool = False, gone: Collection[str] = ()
+) -> list[str]:
     """In what a folded picture differs from that of a fresh initial sync, in words. With lazy-loading the
-    fresh one has all members: those that the folded one has are the same, and the senders are among them. A
-    lean one has none.
+    fresh one has all members: those that the folded one has are the same, and the senders are among them, but
+    for those who are ``gone``. A lean one has none.
     """
     found = list(folded.complaints)
     if folded.rooms.keys() != fresh.rooms.keys():
@@ -157,7 +159,8 @@ def differences(folded: Fold, fresh: Fold, *, lazy: bool = False, lean: bool = F
         if wrong:
             found.append(f"state of {room_id} (folded, fresh): {wrong}")
         for event_id in () if lean else a.timeline:
-            if ("m.room.member", a.senders[event_id]) not in a.state:
+            sender = a.senders[event_id]
+            if ("m.room.member", sender) not in a.state and sender not in gone:
                 found.append(f"in {room_id} the sender of {event_id} is not known")
         length = min(len(a.timeline), len(b.timeline))
         if length and a.timeline[-length:] != b.timeline[-length:]:

@@ -20,11 +20,12 @@ BATCH, MANY = 10, 51
 WIDE: dict[str, Any] = {"lists": {"all": {**LITTLE, "range": [0, MANY]}}}
 
 
-async def turns(request: Callable[[], Awaitable[Answer]], rooms: int) -> int:
-    """How often the event loop turns until this is answered, once all of it is warm. The first turn begins
-    it.
+async def turns(request: Callable[[], Awaitable[Answer]], rooms: int) -> list[int]:
+    """How often the event loop turns until this is answered, once all of it is warm, five times. The first
+    turn begins it; with Redis some turns wait for its answer.
     """
-    for _ in range(2):
+    counts = []
+    for _ in range(6):
         count = 0
 
         async def turn() -> None:
@@ -37,7 +38,8 @@ async def turns(request: Callable[[], Awaitable[Answer]], rooms: int) -> int:
         answer = (await request()).ok()
         turning.cancel()
         assert len(answer["rooms"]["join"]) == rooms
-    return count
+        counts.append(count)
+    return counts[1:]
 
 
 async def test_many_rooms_are_told_in_batches(
@@ -62,5 +64,5 @@ async def test_many_rooms_are_told_in_batches(
     }
     await alice.send(rooms[0], "one more")
     await bob.hear()
-    one = await turns(lambda: bob.ask_sync(later), 1)
-    assert await turns(lambda: bob.ask_sync(since), MANY) > one + MANY // BATCH - 2
+    one = min(await turns(lambda: bob.ask_sync(later), 1))
+    assert max(await turns(lambda: bob.ask_sync(since), MANY)) > one + MANY // BATCH - 2

@@ -407,3 +407,29 @@ async def _compare(
                 compared += 1
     await replica.end()
     return compared
+
+
+async def test_a_replica_that_did_not_tell_of_the_new_membership_counts_from_it(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """Who leaves and joins again begins to count anew, also where an earlier count is kept."""
+    room_id = await shared_room(alice, bob, carol)
+    replica = await building.replica()
+    there = bob.at(replica)
+    await bob.hear()
+    since = (await bob.sync())["next_batch"]
+    for number in range(3):
+        await alice.send(room_id, f"number {number}")
+    for person in (bob, there):
+        await person.hear()
+        assert counts(await person.sync(since), room_id) == (3, 0)
+    (await bob.post(f"{bob.room(room_id)}/leave")).ok()
+    await bob.join(room_id)
+    await bob.hear()
+    answer = await bob.sync(since)
+    assert counts(answer, room_id) == (0, 0)
+    await alice.send(room_id, "one more")
+    for person in (bob, there):
+        await person.hear()
+        assert counts(await person.sync(answer["next_batch"]), room_id) == (1, 0)
+    await replica.end()

@@ -196,6 +196,10 @@ class Builder:
                     for key, event in diff.items()
                     if event is not None and event.event_id not in shown
                 }
+                # That a resolution has taken an entry away cannot be told. So it is not told of before.
+                draft.state = {
+                    key: event for key, event in draft.state.items() if diff.get(key, event) is not None
+                }
         if hidden:
             diffs = await self._rooms.snapshot_diffs([question for _, question in hidden])
             for (draft, _), diff in zip(hidden, diffs, strict=True):

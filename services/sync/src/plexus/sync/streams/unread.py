@@ -36,8 +36,6 @@ class UnreadStream:
         """Add the counts of the rooms that are told of, and of those that the user has read further since a
         cut; after the rooms.
         """
-        for ref in answer.newly_joined:
-            answer.view.unread.pop(ref.room_id, None)
         rooms = dict.fromkeys(answer.joined)
         for ref in answer.quiet:
             if self._may_count(answer, ref, since):
@@ -105,7 +103,9 @@ class UnreadStream:
     def _advance(self, view: UserView, ref: RoomRef, cut: Cut) -> bool:
         """Bring what is known of a room up to the cut; False if it must be counted anew."""
         known = view.unread.get(ref.room_id)
-        if known is None:
+        # Who has left and joined again begins anew, whoever told them so.
+        if known is None or known.position < view.joined[ref.room_id].position:
+            view.unread.pop(ref.room_id, None)
             return False
         upto = cut.rooms[ref.lane]
         if known.position >= upto:
