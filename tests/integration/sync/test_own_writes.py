@@ -8,14 +8,17 @@ something made it look.
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from plexus.platform.marks import TTL_SECONDS, MemoryMarks
+from plexus.platform.redis import RedisMarks
 from plexus.platform.settings import KafkaSettings, RedisSettings
 
 from tests.integration.sync.building import Building, SyncPerson, open_building
@@ -85,6 +88,73 @@ async def test_marks_are_seen_by_the_other_replica(
         unmarked = both.unmarked()
         await both.write_and_look()
         assert both.unmarked() == unmarked == 1
+
+
+async def test_a_poll_that_is_held_ends_with_what_its_user_wrote_before(
+    database: TestDatabase, tmp_path: Path, own_redis: Place
+) -> None:
+    """Though nothing tells the replica of it: by itself it looks at the heads once a second or less."""
+    async with two(database, tmp_path, own_redis, "held") as both:
+        took: list[float] = []
+        for number in range(5):
+            # Until it looks once a second again, and not ten times.
+            await asyncio.sleep(1.3)
+            sent = await both.alice.send(both.room_id, str(number))
+            began = time.monotonic()
+            answer = await both.alice_there.sync(both.since, timeout=20_000)
+            took.append(time.monotonic() - began)
+            assert ids(joined(answer, both.room_id)) == [sent]
+            both.since = answer["next_batch"]
+        assert statistics.median(took) < 0.2
+
+
+async def test_a_poll_that_is_woken_at_once_tells_what_its_user_wrote_before(
+    database: TestDatabase, tmp_path: Path, own_redis: Place
+) -> None:
+    async with two(database, tmp_path, own_redis, "woken") as both:
+        bob = await both.there.person("bob-of-woken")
+        bobs_room = await bob.create_room(invite=[both.alice.user_id])
+        await both.alice_there.join(bobs_room)
+        both.since = (await both.alice_there.sync(both.since, timeout=0))["next_batch"]
+        for number in range(5):
+            sent = await both.alice.send(both.room_id, str(number))
+            poll = asyncio.create_task(both.alice_there.sync(both.since, timeout=20_000))
+            while not both.there.replicas[0].sync.replica.held:
+                await asyncio.sleep(0)
+            await bob.send(bobs_room, "wake up")
+            answer = await poll
+            assert ids(joined(answer, both.room_id)) == [sent]
+            both.since = (await both.alice_there.sync(answer["next_batch"], timeout=0))["next_batch"]
+
+
+async def test_polls_that_come_back_together_ask_redis_once(
+    database: TestDatabase, tmp_path: Path, own_redis: Place
+) -> None:
+    async with two(database, tmp_path, own_redis, "together") as both:
+        redis = cast(RedisMarks, both.there.platform.marks)
+        asked: list[int] = []
+        ask = redis._ask
+
+        async def counted(users: Sequence[str]) -> object:
+            asked.append(len(users))
+            return await ask(users)
+
+        redis._ask = counted  # type: ignore[method-assign,assignment]  # counts
+        people = [both.alice_there, *[await both.there.person(f"{n}-of-together") for n in range(5)]]
+        tokens = [(await person.sync())["next_batch"] for person in people]
+        held = both.there.replicas[0].sync.replica
+        asked.clear()
+        polls = [
+            asyncio.create_task(person.sync(token, timeout=20_000))
+            for person, token in zip(people, tokens, strict=True)
+        ]
+        async with asyncio.timeout(10):
+            while held.held < len(people) or not asked:
+                await asyncio.sleep(0.01)
+        assert asked == [len(people)]
+        for poll in polls:
+            poll.cancel()
+        await asyncio.gather(*polls, return_exceptions=True)
 
 
 async def test_without_marks_the_other_replica_is_behind(database: TestDatabase, tmp_path: Path) -> None:

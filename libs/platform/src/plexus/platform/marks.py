@@ -9,7 +9,7 @@ of the lanes from the primary, and waits for those. That is slower and as good.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 from typing import Protocol
 
@@ -32,6 +32,15 @@ class Marks(Protocol):
         """The user's marks by (family, lane); empty if there are none, None if that is not known: some may
         have been lost. Never raises and never waits long.
         """
+        ...
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Mapping[LaneKey, int]] | None:
+        """What `get` tells of each of these, asked once; None if that is not known of one of them."""
+        ...
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `get` asks nobody and takes no time."""
         ...
 
 
@@ -63,6 +72,19 @@ class MemoryMarks:
         if kept is not None and kept[0] > now:
             return dict(kept[1])
         return None if now < self._lost_until else {}
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Mapping[LaneKey, int]] | None:
+        found: dict[str, Mapping[LaneKey, int]] = {}
+        for user_id in user_ids:
+            marks = await self.get(user_id)
+            if marks is None:
+                return None
+            found[user_id] = marks
+        return found
+
+    @property
+    def at_hand(self) -> bool:
+        return True
 
     def _forget_expired(self, now: float) -> None:
         # Oldest first: every set moves its user to the end and the time to live is the same for all.

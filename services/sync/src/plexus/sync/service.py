@@ -1,6 +1,6 @@
 """One sync, from request to answer.
 
-1. Wait until this view has seen the user's own writes and what their token has seen, a second at most.
+1. Wait until this view has seen what the user's token has seen, and before anything is told what they wrote.
 2. Take the cut: the head of the tail in this turn of the event loop.
 3. An initial sync (and one that asks for the full state) waits for its turn, and is sent room by room.
 4. Otherwise ask each stream what there is between token and cut. If there is nothing and time is left, hold
@@ -33,6 +33,7 @@ from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.timeline import Timelines
 from plexus.sync.metrics import Metrics
 from plexus.sync.models import SyncRequest
+from plexus.sync.own_writes import Looks, OwnWrites
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.polls import Poll
 from plexus.sync.replica.sent_members import SentMembers
@@ -69,6 +70,7 @@ class _Asker:
     state_after: bool
     kind: str | None
     arrival: int
+    own: OwnWrites
 
 
 class SyncService:
@@ -83,6 +85,7 @@ class SyncService:
         self.turns = Turns(self._settings.turns)
         self.replica = Replica(platform, rooms)
         self.metrics = Metrics(platform.telemetry, self.replica)
+        self._looks = Looks(platform.marks, self.replica)
         self._filters = FilterCache(users.filter)
         self._tokens = Tokens(platform.log, self.replica, self._settings.reach_seconds)
         self.admission = Admission(self._settings, self.metrics.refused, self.replica.check_lag)
@@ -126,6 +129,7 @@ class SyncService:
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
+        await self._looks.stop()
         await self._presence_index.stop()
         await self.replica.stop()
 
@@ -138,7 +142,9 @@ class SyncService:
             requester = await authenticate()
             self.note_presence(requester, request.set_presence, request.timeout)
             sync_filter = await self._filters.get(requester.user_id, request.filter)
-        await self.reach_writes(requester.user_id)
+        own = OwnWrites(requester.user_id)
+        if self._platform.marks.at_hand:
+            await self._reach_own(own)
         since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
         asker = _Asker(
             requester,
@@ -147,11 +153,13 @@ class SyncService:
             request.use_state_after,
             request.filter,
             self.arrive(),
+            own,
         )
         if not request.full_state:
             response = await self._incremental(asker, since, request)
             if response is not None:
                 return response
+        await self._reach_own(own)
         started = asyncio.get_running_loop().time()
         async with self.admission.place(requester.user_id, requester.device_id, request.filter) as place:
             await authenticate()
@@ -175,7 +183,7 @@ class SyncService:
             return requester
 
         everything = await self._filters.get(requester.user_id, None)
-        asker = _Asker(requester, authenticate, everything, False, None, 0)
+        asker = _Asker(requester, authenticate, everything, False, None, 0, OwnWrites(requester.user_id))
         answer = self._answer(asker, view, Since(None, 0), None)
         await self._presence.everything(answer)
         return answer.presence
@@ -208,11 +216,16 @@ class SyncService:
         if marks and not await self.replica.reach(marks, self._settings.reach_seconds):
             self.replica.check_lag()
 
+    async def _reach_own(self, own: OwnWrites) -> None:
+        if not own.seen:
+            await self.reach_writes(own.user_id)
+            own.seen = True
+
     async def _incremental(self, asker: _Asker, since: Since, request: SyncRequest) -> Response | None:
         """What happened since a token, once there is something; None if that cannot be told any more."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.timeout
-        token = request.since
+        token, own = request.since, asker.own
         poll: Poll | None = None
         while (after := since.cut) is not None:
             if after.generation != self.replica.generation:
@@ -225,10 +238,14 @@ class SyncService:
                 cut, answer = self.replica.cut(), None
                 may_wait = loop.time() < deadline and not self.draining
                 # Mostly a client comes back from an answer, and there is nothing yet: then none is made.
-                if not may_wait or not self._tells_nothing(asker, view, since, cut):
+                quiet = may_wait and self._tells_nothing(asker, view, since, cut)
+                if own.seen and not quiet:
                     answer = self._answer(asker, view, since, after)
                     await self._add_changes(answer, after)
                 await asker.authenticate()
+            if not own.seen and (own.put_off or not quiet):
+                await self._reach_own(own)
+                continue
             if answer is not None:
                 if answer.tells_something or loop.time() >= deadline or self.draining:
                     if poll is not None and answer.tells_something:
@@ -245,6 +262,8 @@ class SyncService:
             if self.replica.is_abreast(cut, view):
                 del answer
                 poll = Poll(asker.requester.device_id, loop.create_future(), asker.kind, asker.arrival)
+                if not own.seen:
+                    self._looks.put_off(own, poll)
                 await self.hold(view, poll, deadline)
                 if poll.superseded:
                     deadline = 0

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from plexus.platform.marks import TTL_SECONDS, LaneKey
 from plexus.platform.redis.connection import RedisAway, RedisConnection
@@ -72,18 +72,25 @@ class RedisMarks:
             log.exception("A mark could not be left")
 
     async def get(self, user_id: str) -> Mapping[LaneKey, int] | None:
+        found = await self.get_many((user_id,))
+        return None if found is None else found[user_id]
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Mapping[LaneKey, int]] | None:
         # The polls that a message wakes come back one after the other. Who asks while a read is under way
         # shares the next one, which begins after the question: it finds what the user has been told.
         reading = self._next
         if reading is None:
             reading = self._next = _Reading()
             reading.task = asyncio.create_task(self._read(reading, self._under_way))
-        reading.users.add(user_id)
+        reading.users.update(user_ids)
         found = await asyncio.shield(reading.task)
         if found is None:
             self._without.add()
-            return None
-        return found[user_id]
+        return found
+
+    @property
+    def at_hand(self) -> bool:
+        return False
 
     async def _read(
         self, reading: _Reading, earlier: _Reading | None

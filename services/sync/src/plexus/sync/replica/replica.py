@@ -175,17 +175,23 @@ class Replica:
 
     async def reach(self, positions: Mapping[tuple[str, int], int], timeout: float) -> bool:
         """Wait until this view has seen these positions; False after ``timeout`` seconds."""
-        ahead = {
-            (family, lane): position
-            for (family, lane), position in positions.items()
-            if position > self._feed.of(family).lanes[lane].head
-        }
+        ahead = self._ahead(positions)
         if not ahead:
             return True
         reached = await asyncio.gather(
             *(self._follower.wait_for(family, lane, p, timeout) for (family, lane), p in ahead.items())
         )
         return all(reached)
+
+    def has_seen(self, positions: Mapping[tuple[str, int], int]) -> bool:
+        return not self._ahead(positions)
+
+    def _ahead(self, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        return {
+            (family, lane): position
+            for (family, lane), position in positions.items()
+            if position > self._feed.of(family).lanes[lane].head
+        }
 
     async def begins(self, generation: int, timeout: float) -> bool:
         """Wait until this view belongs to a generation; False after ``timeout`` seconds."""
