@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.ports import Leadership, Lease
 from plexus.protocol.errors import Unavailable
 
@@ -67,7 +68,7 @@ class PeriodicJob:
             except Exception:
                 logger.exception("A round of %s failed", self._name)
             if held:
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(on_the_beat(self._every))
             else:
                 await self._leadership.idle(self._name, self._every)
 

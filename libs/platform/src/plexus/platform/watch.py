@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from plexus.platform.beat import on_the_beat
+
 logger = logging.getLogger(__name__)
 
 Mark = tuple[tuple[int, int, int] | None, ...]
@@ -89,6 +91,6 @@ class Watcher:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(on_the_beat(self._seconds))
             for watched in self._watched:
                 watched.check()

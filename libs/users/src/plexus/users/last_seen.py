@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.clock import Clock
 from plexus.platform.http import Requester
 from plexus.platform.postgres import Database
@@ -70,7 +71,7 @@ class LastSeen:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.sleep(on_the_beat(FLUSH_SECONDS))
             await self._flush_or_keep()
 
     async def _flush_or_keep(self) -> None:

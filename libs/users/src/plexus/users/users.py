@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.context import Platform
 from plexus.platform.lanes import USER, Fact, Follower
 from plexus.platform.lanes.metrics import observe_follower
@@ -110,7 +111,7 @@ class Users(
 
     async def _confirm_tokens(self) -> None:
         while True:
-            await asyncio.sleep(CONFIRM_SECONDS)
+            await asyncio.sleep(on_the_beat(CONFIRM_SECONDS))
             if not self.tokens.in_use():
                 continue
             try:

@@ -29,6 +29,7 @@ from typing import Any
 
 import uvicorn
 import uvloop
+from plexus.platform.beat import on_the_beat
 from plexus.platform.calls import HttpCalls
 from plexus.platform.http.calls import calls_app
 from plexus.platform.http.gateway import Gateway, Surroundings
@@ -282,7 +283,7 @@ async def _housekeeping(listening: list[_Listening], http: HttpSettings) -> None
     loop = asyncio.get_running_loop()
     swept = loop.time()
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(on_the_beat(1))
         try:
             for item in listening:
                 await item.tick()

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.lanes.brought import Brought
 from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import Subscription
@@ -145,7 +146,7 @@ class LaneWorker:
         self._saved: dict[LaneKey, int] = {}
         self._moved: dict[LaneKey, float] = {}
         self._brought = Brought({})
-        self._looked = 0.0
+        self._next_look = 0.0
         self._pause = 0.0
         self._lease: Lease | None = None
         self._subscription: Subscription | None = None
@@ -172,7 +173,7 @@ class LaneWorker:
         """Do what there is to do now; True if there may be more. ``look`` at the heads too."""
         if not self._saved:
             await self._read_cursors()
-        if (look or self._looked == 0) and not await self._look():
+        if (look or self._next_look == 0) and not await self._look():
             return True
         if (behind := self._brought.behind()) and not await self._read(behind):
             return True
@@ -218,7 +219,7 @@ class LaneWorker:
         """Read what the fan-out has not brought. False if the cursors are to be read again."""
         tails = await self._platform.log.tails(behind, limit=MOST_FACTS)
         if tails.generation != self._generation:
-            self._looked = 0
+            self._next_look = 0
             return False
         for key, tail in tails.lanes.items():
             if behind[key] < tail.floor:
@@ -256,10 +257,10 @@ class LaneWorker:
                     continue
                 until = time.monotonic() + LEASE_SECONDS / 3
                 while time.monotonic() < until:
-                    if not await self.round(look=time.monotonic() >= self._looked + LOOK_EVERY):
+                    if not await self.round(look=time.monotonic() >= self._next_look):
                         # Some facts gather, and then it is time as soon as there are any.
                         await asyncio.sleep(self._pause)
-                        await self._brought.wait(self._looked + LOOK_EVERY - time.monotonic())
+                        await self._brought.wait(self._next_look - time.monotonic())
                 pause = 0
             except Unavailable as error:
                 log.warning("worker %s waits: %s", self.name, error)
@@ -277,7 +278,7 @@ class LaneWorker:
     async def _look(self) -> bool:
         """Look at the heads. False if another generation has begun: the cursors are to be read again."""
         heads = await self._platform.log.heads(max_age=min(LOOK_EVERY, 2 * self._every))
-        self._looked = time.monotonic()
+        self._next_look = time.monotonic() + on_the_beat(LOOK_EVERY)
         if heads.generation != self._generation:
             await self._change_generation(heads)
             return False
@@ -294,14 +295,14 @@ class LaneWorker:
         self._generation = min(row[2] for row in rows)
         self._saved = {(row[0], row[1]): row[3] for row in rows if row[0] in self._families}
         self._brought = Brought(self._saved, self._platform.settings.facts.waiting_mb * 1024 * 1024)
-        self._looked = 0
+        self._next_look = 0
         self._subscription = self._platform.fanout.subscribe(self._families, self._on_group)
 
     def _on_group(self, group: Group) -> None:
         if group.generation == self._generation:
             self._brought.offer((group.family, group.lane), group.facts)
         else:
-            self._looked = 0
+            self._next_look = 0
 
     def _forget(self) -> None:
         if self._subscription is not None:
@@ -346,7 +347,7 @@ async def wait_for(
     positions: Mapping[LaneKey, int],
     *,
     matters: Callable[[FactsOfLanes], Awaitable[Collection[LaneKey]]],
-    timeout: float = 1.0,
+    timeout: float = 1.5,
 ) -> bool:
     """Wait until the worker's cursors have reached these positions, or only facts lie between that do not
     matter to it: True, or False after ``timeout``.

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Literal, Protocol
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import LaneFanout, Subscription
 from plexus.platform.lanes.log import LaneLog
@@ -291,7 +292,7 @@ class Follower:
     # --- the task's side: holes, polls, generations ---
 
     async def _run(self) -> None:
-        next_poll = time.monotonic() + self._idle_poll
+        next_poll = time.monotonic() + on_the_beat(self._idle_poll)
         while not self._stopping:
             try:
                 await self._release()
@@ -299,7 +300,8 @@ class Follower:
                 if now >= next_poll or self._new_generation:
                     await self._poll()
                     now = time.monotonic()
-                    next_poll = now + (self._busy_poll if now < self._lagging_until else self._idle_poll)
+                    is_lagging = now < self._lagging_until
+                    next_poll = now + (self._busy_poll if is_lagging else on_the_beat(self._idle_poll))
                 due = self._order.due(now - self._hole_wait)
                 if due:
                     if await self._read(due):

@@ -51,6 +51,7 @@ class Database:
         most_waiting: int = 256,
         prepared: bool = True,
     ) -> None:
+        self.has_replica = reader_dsn is not None
         self._prepare = None if prepared else False
         self._prepare_call = prepared
         self.writers = ConnectionPool(

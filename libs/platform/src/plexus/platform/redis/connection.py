@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.redis.scripts import Script
 from plexus.platform.settings import RedisSettings, SettingsError
 from plexus.platform.telemetry import Metrics
@@ -215,7 +216,7 @@ class RedisConnection:
 
     def _check_again(self) -> None:
         self.suspect()
-        self._tick = asyncio.get_running_loop().call_later(self.retry, self._check_again)
+        self._tick = asyncio.get_running_loop().call_later(on_the_beat(self.retry), self._check_again)
 
     # --- the task: everything that is sent and read ---
 
@@ -237,15 +238,16 @@ class RedisConnection:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        began = -math.inf
         while True:
             await self._work.wait()
+            # Before a journey and not after it: nobody is woken to find that there is none to make.
+            if (rest := began + _GAP_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(rest)
             self._work.clear()
-            while self._waiting:
+            if self._waiting:
                 began = loop.time()
                 await self._travel()
-                rest = _GAP_SECONDS - (loop.time() - began)
-                if rest > 0:
-                    await asyncio.sleep(rest)
 
     async def _travel(self) -> None:
         """Send all that wait, read the answers, hand them out."""

@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,10 @@ class LoopWatch:
         now = loop.time()
         self._lag.record(max(0.0, now - self._due))
         self._beats += 1
-        self._due = now + HEARTBEAT_SECONDS
+        until_next = on_the_beat(HEARTBEAT_SECONDS)
+        self._due = now + until_next
         # For the thread, which must not ask the loop for its time.
-        self._expected = time.monotonic() + HEARTBEAT_SECONDS
+        self._expected = time.monotonic() + until_next
         self._handle = loop.call_at(self._due, self._beat)
 
     def _watch(self) -> None:

@@ -18,6 +18,7 @@ from plexus.client_api.delayed_events.models import DelayedEvent
 from plexus.client_api.delayed_events.sending import send
 from plexus.client_api.delayed_events.service import LEASE_MS
 from plexus.client_api.deps import ClientApi
+from plexus.platform.beat import on_the_beat
 from plexus.platform.periodic import PeriodicJob
 from plexus.protocol.errors import MatrixError, Unavailable
 
@@ -67,7 +68,7 @@ class Timers:
         """Send what is due; seconds until it is worth looking again."""
         wait_ms = await queries.due_in(self._db)
         if wait_ms is None:
-            return LOOK_EVERY
+            return on_the_beat(LOOK_EVERY)
         if wait_ms > 0:
             return min(LOOK_EVERY, max(wait_ms / 1000, _SHORTEST))
         until = asyncio.get_running_loop().time() + _SEND_SECONDS

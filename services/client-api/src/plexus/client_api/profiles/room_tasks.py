@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from plexus.platform.beat import on_the_beat
 from plexus.protocol.errors import LimitExceeded, MatrixError, Unavailable
 from plexus.rooms import NewEvent, Rooms
 from plexus.users import Profile, RoomTask, Users
@@ -98,7 +99,7 @@ class RoomTasks:
             except Exception:
                 # Whatever it was, the tasks of this process must not wait for its next start.
                 log.exception("the look for room tasks failed")
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(on_the_beat(LOOK_EVERY))
 
     async def _run(self, task: RoomTask | None) -> None:
         try:

@@ -18,6 +18,7 @@ import orjson
 from plexus.client_api.pushing import queries
 from plexus.client_api.pushing.payload import badge, payload
 from plexus.client_api.pushing.queries import Push
+from plexus.platform.beat import on_the_beat
 from plexus.platform.context import Platform
 from plexus.protocol.errors import Unavailable
 from plexus.rooms import Rooms
@@ -171,5 +172,5 @@ class Delivery:
             if found < _AT_ONCE:
                 # Not `wait_for`, which may take being cancelled for having been woken: the task would go on.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._every):
+                    async with asyncio.timeout(on_the_beat(self._every)):
                         await self._queued.wait()

@@ -27,7 +27,7 @@ MOST_ROUNDS = 50
 MOST_PASSES = 4
 """Of a request, where most of what matches is not for this user."""
 _LOOK_AGAIN = 0.03
-_PATIENCE = 1.0
+_PATIENCE = 1.5
 
 
 @dataclass(frozen=True, slots=True)

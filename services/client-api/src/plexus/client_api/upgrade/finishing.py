@@ -19,6 +19,7 @@ import logging
 
 from plexus.client_api.upgrade.events import ban_event, canonical_alias
 from plexus.client_api.upgrade.power import restricted
+from plexus.platform.beat import on_the_beat
 from plexus.protocol import room_versions
 from plexus.protocol.errors import AuthRejected, MatrixError, Unavailable
 from plexus.rooms import NewEvent, Replacement, Rooms, Wanted
@@ -145,4 +146,4 @@ class Upgrades:
             except Exception:
                 # Whatever it was, the upgrades must not wait for the next start of this process.
                 log.exception("the look for unfinished upgrades failed")
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(on_the_beat(LOOK_EVERY))

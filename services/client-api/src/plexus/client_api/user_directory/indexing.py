@@ -24,7 +24,7 @@ from plexus.users import Users
 
 WORKER = "user_directory"
 FAMILIES = (ROOM, USER)
-EVERY = 0.25
+EVERY = 0.5
 CHUNK = 500
 _MEMBER = "m.room.member"
 _OPENNESS = ("m.room.join_rules", "m.room.history_visibility")

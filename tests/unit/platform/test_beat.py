@@ -1,0 +1,38 @@
+"""`on_the_beat`."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from plexus.platform import beat
+from plexus.platform.beat import BEAT_SECONDS, on_the_beat
+
+
+def test_what_begins_at_any_moment_ends_on_the_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    rng = random.Random(1)
+    for _ in range(200):
+        now = rng.uniform(0, 1_000_000)
+        seconds = rng.choice([0.5, 0.6, 1.0, 2.0, 15.0])
+        pause = on_the_beat(seconds)
+        assert abs(pause - seconds) <= BEAT_SECONDS / 2 + 1e-6
+        beats = (now + pause - beat._PHASE) / BEAT_SECONDS
+        assert beats == pytest.approx(round(beats), abs=1e-4)
+
+
+def test_periods_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sleeps on from where it woke, a little late each time, wakes once a period."""
+    now = 12_345.678
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    began = now
+    for _ in range(100):
+        now += on_the_beat(1.0) + 0.003
+    assert now - began == pytest.approx(100, abs=1)
+
+
+def test_less_than_a_beat_stays_as_it_is() -> None:
+    assert on_the_beat(0.2) == 0.2
+    assert on_the_beat(0) == 0
