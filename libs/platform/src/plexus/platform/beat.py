@@ -11,6 +11,7 @@ import random
 import time
 
 BEAT_SECONDS = 0.5
+"""Every second beat is that of what takes a second or longer."""
 _PHASE = random.random() * BEAT_SECONDS
 
 
@@ -21,6 +22,7 @@ def on_the_beat(seconds: float) -> float:
     """
     if seconds < BEAT_SECONDS:
         return seconds
+    beat = BEAT_SECONDS if seconds < 2 * BEAT_SECONDS else 2 * BEAT_SECONDS
     now = time.monotonic()
-    beats = round((now + seconds - _PHASE) / BEAT_SECONDS)
-    return max(_PHASE + beats * BEAT_SECONDS - now, BEAT_SECONDS / 2)
+    beats = round((now + seconds - _PHASE) / beat)
+    return max(_PHASE + beats * beat - now, beat / 2)
