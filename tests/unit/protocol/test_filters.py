@@ -104,6 +104,13 @@ def test_an_empty_list_lets_nothing_through() -> None:
         assert not nothing.matches("a", "@a:x")
 
 
+def test_leaving_out_every_type_lets_nothing_through() -> None:
+    nothing = EventFilter.parse({"not_types": ["m.x", "*"], "types": ["m.x"]})
+    assert nothing.is_nothing
+    assert not nothing.matches("m.x", "@a:x")
+    assert not EventFilter.parse({"not_types": ["m.*"]}).is_nothing
+
+
 def test_members_of_room_filters_only() -> None:
     data = {"rooms": ["!a:x"], "contains_url": True}
     assert EventFilter.parse(data).is_everything

@@ -51,6 +51,8 @@ class EventFilter:
     include_redundant_members: bool = False
     unread_thread_notifications: bool = False
     is_everything: bool = field(init=False, default=True)
+    is_nothing: bool = field(init=False, default=False)
+    """Whether no event at all can pass, as for ``{"types": []}`` and ``{"not_types": ["*"]}``."""
     _type: tuple[Glob, ...] = field(init=False, default=(), repr=False)
     _not_type: tuple[Glob, ...] = field(init=False, default=(), repr=False)
 
@@ -63,6 +65,10 @@ class EventFilter:
             and not (self.not_types or self.not_senders or self.not_rooms)
         )
         object.__setattr__(self, "is_everything", everything)
+        nothing = "*" in self.not_types or any(
+            wanted is not None and not wanted for wanted in (self.types, self.senders, self.rooms)
+        )
+        object.__setattr__(self, "is_nothing", nothing)
         object.__setattr__(self, "_type", globs_of(self.types))
         object.__setattr__(self, "_not_type", globs_of(self.not_types))
 
@@ -114,11 +120,6 @@ class EventFilter:
 
     def matches_room(self, room_id: str) -> bool:
         return room_id not in self.not_rooms and (self.rooms is None or room_id in self.rooms)
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether no event at all can pass, as for ``{"types": []}``."""
-        return any(wanted is not None and not wanted for wanted in (self.types, self.senders, self.rooms))
 
 
 EVERYTHING = EventFilter()

@@ -9,7 +9,7 @@ Client-Server API, "Receipts".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -50,11 +50,12 @@ class ReceiptStream:
 
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add the receipts since a cut, and all of rooms newly joined; after the rooms, which say so."""
-        if not _wanted(answer):
+        touched = self._touched(answer, self._replica.span(since, answer.cut))
+        if not (touched or answer.newly_joined) or not _wanted(answer):
             return
         ranges: list[tuple[RoomRef, int, int]] = []
         new = {ref.room_id for ref in answer.newly_joined}
-        for membership in self._touched(answer, self._replica.span(since, answer.cut)):
+        for membership in touched:
             ref = membership.ref
             if ref.room_id in new or not holds_at(answer.cut, membership) or not _wants(answer, ref.room_id):
                 continue
@@ -74,7 +75,7 @@ class ReceiptStream:
             ranges = [(ref, 0, answer.cut.rooms[ref.lane]) for ref in refs if _wants(answer, ref.room_id)]
             await self._read(answer, ranges)
 
-    def _touched(self, answer: Answer, span: Span) -> Iterable[Membership]:
+    def _touched(self, answer: Answer, span: Span) -> Collection[Membership]:
         """The user's rooms that may have receipts in a span."""
         joined = answer.view.joined
         if span.receipts is None:
