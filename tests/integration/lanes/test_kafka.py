@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -20,10 +21,13 @@ from plexus.platform.lanes.records import encode_group
 from plexus.platform.postgres import Database
 from plexus.platform.settings.cluster import KafkaSettings
 from plexus.platform.telemetry.metrics import Counter, Gauge, Metrics
+from pydantic import SecretStr
 
 from deploy.local.kafka import KafkaBroker
+from deploy.local.program import free_port
 from tests.integration.lanes.test_follower import Seen, until
-from tests.support.kafka import kafka, kafka_broker, kafka_settings
+from tests.support.authority import Authority
+from tests.support.kafka import kafka, kafka_broker, kafka_settings, need_kafka
 from tests.support.lanes import append
 
 __all__ = ["kafka", "kafka_broker"]
@@ -332,6 +336,62 @@ async def test_a_killed_and_a_frozen_broker_lose_nothing_and_heal(
         assert time.monotonic() - began < 5
     finally:
         kafka_broker.thaw()
+
+
+async def test_records_come_over_tls_with_a_password(
+    db: Database, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    need_kafka()
+    certificate = Authority(tmp_path).issue("broker")
+    keystore = tmp_path / "keystore.pem"
+    keystore.write_bytes(
+        b"".join(Path(certificate[part]).read_bytes() for part in ("private_key", "certificate", "ca_file"))
+    )
+    port = free_port()
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    properties = {
+        "advertised.listeners": f"PLAINTEXT://localhost:{port}",
+        "listener.security.protocol.map": "PLAINTEXT:SASL_SSL,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.plaintext.plain.sasl.jaas.config": f"{login} required "
+        'username="broker" password="b" user_broker="b" user_plexus="secret";',
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(keystore),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": certificate["ca_file"],
+    }
+    with KafkaBroker(tmp_path / "kafka", port=port, properties=properties) as broker:
+        right = kafka_settings(broker).model_copy(
+            update={
+                "bootstrap_servers": [f"localhost:{port}"],
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "PLAIN",
+                "sasl_username": "plexus",
+                "sasl_password": SecretStr("secret"),
+                "ca_file": Path(certificate["ca_file"]),
+            }
+        )
+        writer, reader = await start(right), await start(right)
+        wrong = await start(right.model_copy(update={"sasl_password": SecretStr("guessed")}))
+        follower = await follow(reader, Seen(), idle_poll=60.0)
+        await writer.connected()
+        await reader.connected()
+        # Larger than a record of TLS, and than what is read at once.
+        for size in (5, 300_000, 5):
+            last = await write(db, writer, 9, size=size)
+            await until(lambda last=last: follower.position(ROOM, 9) == last.last)  # type: ignore[misc]
+        assert follower.stats.read == 0
+        assert wrong.fanout._publisher.link.up is False
+        assert "the reader of Kafka failed" not in caplog.text
+        broker.kill()
+        await until(lambda: not reader.fanout.connected)
+        await asyncio.to_thread(broker.start)
+        await writer.connected()
+        await reader.connected()
+        await heals(db, writer, follower, 9)
+        await follower.stop()
 
 
 async def test_a_full_buffer_drops_the_oldest(db: Database, start: Start) -> None:

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaStorageError
-from aiokafka.protocol.fetch import FetchRequest_v6, FetchRequest_v11, FetchResponse_v11
+from aiokafka.errors import CorrelationIdError, KafkaStorageError
+from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
 from aiokafka.structs import TopicPartition
+from plexus.platform.kafka.fetch import Answer, Terms, decode_fetch
 from plexus.platform.kafka.fetch_session import FetchSession
 
 A, B = TopicPartition("rooms", 0), TopicPartition("users", 3)
+NUMBER = 77
 
 
 def session() -> FetchSession:
-    return FetchSession([A, B], wait=2, most_bytes=1_000, partition_bytes=100)
+    return FetchSession([A, B], Terms(wait=2, most_bytes=1_000, partition_bytes=100))
 
 
 def asked(of: FetchSession, positions: dict[TopicPartition, int]) -> tuple[int, int, dict[Any, int]]:
-    """Session, epoch and the offset of each partition that is named, from the bytes that would be sent."""
-    sent = of.request(positions).build(FetchRequest_v11)
-    back = FetchRequest_v11.decode(sent.encode())
-    named = {
-        TopicPartition(topic, partition): offset
-        for topic, partitions in back.topics
-        for partition, _, offset, _, _ in partitions
-    }
+    """Session, epoch and the offset of each partition that is named, as aiokafka reads what would be sent."""
+    sent = of.request(NUMBER, positions)
+    length, key, version, number, of_name = struct.unpack_from(">ihhih", sent)
+    assert (length, key, version, number) == (len(sent) - 4, 1, 11, NUMBER)
+    assert sent[14 : 14 + of_name] == b"plexus"
+    back = FetchRequest_v11.decode(sent[14 + of_name :])
+    assert (back.replica_id, back.max_wait_time, back.min_bytes, back.max_bytes) == (-1, 2_000, 1, 1_000)
+    assert (back.isolation_level, back.forgotten_topics_data, back.rack_id) == (0, [], "")
+    named = {}
+    for topic, partitions in back.topics:
+        for partition, leader_epoch, offset, log_start, most in partitions:
+            assert (leader_epoch, log_start, most) == (-1, -1, 100)
+            named[TopicPartition(topic, partition)] = offset
     return back.session_id, back.session_epoch, named
 
 
-def answer(number: int, *told: tuple[TopicPartition, int, int, bytes], code: int = 0) -> FetchResponse_v11:
+def framed(
+    number: int, *told: tuple[TopicPartition, int, int, bytes | None], code: int = 0, aborted: Any = ()
+) -> bytes:
+    """An answer as aiokafka writes it."""
     topics: list[Any] = [
-        (key.topic, [(key.partition, error, end, end, 0, [], -1, b)]) for key, error, end, b in told
+        (key.topic, [(key.partition, error, end, end, 0, aborted, -1, b)]) for key, error, end, b in told
     ]
-    return FetchResponse_v11.decode(FetchResponse_v11(0, code, number, topics).encode())
+    body: bytes = FetchResponse_v11(0, code, number, topics).encode()
+    return struct.pack(">i", NUMBER) + body
+
+
+def answer(number: int, *told: tuple[TopicPartition, int, int, bytes], code: int = 0) -> Answer:
+    return decode_fetch(framed(number, *told, code=code), NUMBER)
 
 
 def test_only_the_first_request_names_everything() -> None:
@@ -81,6 +97,18 @@ def test_epochs_turn_over_to_one() -> None:
     assert asked(one, {A: 5, B: 7})[1] == 1
 
 
-def test_a_broker_without_sessions_is_too_old() -> None:
-    with pytest.raises(Exception, match=r"1\.1"):
-        session().request({A: 5, B: 7}).build(FetchRequest_v6)
+def test_what_told_nothing_may_come_with_transactions_or_without_batches() -> None:
+    told = framed(9, (A, 0, 5, b"one"), (B, 6, -1, None), aborted=[(1, 2), (3, 4)])
+    assert decode_fetch(told, NUMBER).told == [("rooms", 0, 0, 5, b"one"), ("users", 3, 6, -1, b"")]
+
+
+def test_an_answer_to_another_request_is_refused() -> None:
+    with pytest.raises(CorrelationIdError):
+        decode_fetch(framed(9), NUMBER + 1)
+
+
+@pytest.mark.parametrize("cut", [*range(0, 100, 7), -1])
+def test_half_an_answer_is_none(cut: int) -> None:
+    whole = framed(9, (A, 0, 5, bytes(60)))
+    with pytest.raises((ValueError, struct.error)):
+        decode_fetch(whole[:cut], NUMBER)

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.structs import TopicPartition
 from plexus.platform.settings.cluster import KafkaSettings
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 AWAY = (KafkaError, OSError, TimeoutError)
 """What a broker that is gone, frozen, refusing or not yet ready makes of a request."""
+
+CLIENT = b"plexus"
 
 ANSWER = 5.0
 """Seconds within which a broker answers, or its connection is given up."""
@@ -35,7 +38,7 @@ def connection_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """What aiokafka's clients are made with."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
-        "client_id": "plexus",
+        "client_id": CLIENT.decode(),
         "request_timeout_ms": int(ANSWER * 1000),
         "metadata_max_age_ms": int(_METADATA_AGE * 1000),
         "security_protocol": settings.security_protocol,
@@ -63,6 +66,27 @@ async def connected(settings: KafkaSettings, topics: Iterable[str]) -> AsyncIter
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING):
                 await client.close()
+
+
+@asynccontextmanager
+async def connection_to(
+    settings: KafkaSettings, client: Any, node: int
+) -> AsyncIterator[tuple[Any, asyncio.StreamWriter]]:
+    """A connection of one's own to a broker that ``client`` knows, and its writer; raises of `AWAY`."""
+    broker = client.cluster.broker_metadata(node)
+    if broker is None:
+        raise NodeNotReadyError(f"broker {node}")
+    arguments = connection_arguments(settings)
+    for of_clients in ("bootstrap_servers", "metadata_max_age_ms"):
+        del arguments[of_clients]
+    connection = AIOKafkaConnection(broker.host, broker.port, **arguments)
+    _, writer = await connection.connect()
+    try:
+        yield connection, writer
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                await connection.close()
 
 
 def leaders(client: Any, topics: Iterable[str]) -> dict[TopicPartition, int]:

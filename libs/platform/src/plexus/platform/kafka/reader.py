@@ -20,8 +20,19 @@ from aiokafka.errors import (
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
-from plexus.platform.kafka.connection import Link, Moved, connected, ended, first_to_end, leaders, sessions
+from plexus.platform.kafka.connection import (
+    Link,
+    Moved,
+    connected,
+    connection_to,
+    ended,
+    first_to_end,
+    leaders,
+    sessions,
+)
+from plexus.platform.kafka.fetch import Terms, decode_fetch
 from plexus.platform.kafka.fetch_session import FetchSession
+from plexus.platform.kafka.fetching import fetch_all
 from plexus.platform.kafka.metrics import KafkaCounts
 from plexus.platform.settings.cluster import KafkaSettings
 
@@ -30,12 +41,8 @@ log = logging.getLogger(__name__)
 _GAP = 0.010
 """Seconds from one fetch to the next. After a quiet moment a record comes at once; under load this bounds
 what fetching costs, which at 1,000 records a second would be most of it."""
-_LONG_POLL = 2.0
-"""Seconds for which a broker with nothing new keeps a fetch. A connection serves one request at a time, so
-the look for other leaders waits as long; and it must be well below `ANSWER`, or a loaded broker seems gone.
-"""
-_MOST_BYTES = 16 << 20
-_PARTITION_BYTES = 1 << 20
+_TERMS = Terms(wait=2.0, most_bytes=16 << 20, partition_bytes=1 << 20)
+"""The wait must be well below `ANSWER`, or a loaded broker seems gone."""
 _LOOK = 15.0
 _LOOK_FOR_MISSING = 1.0
 _REMEMBER = 30.0
@@ -148,17 +155,17 @@ class Reader:
                 raise Moved
 
     async def _read(self, client: Any, node: int, keys: Sequence[TopicPartition]) -> None:
-        session = FetchSession(
-            keys, wait=_LONG_POLL, most_bytes=_MOST_BYTES, partition_bytes=_PARTITION_BYTES
-        )
-        while True:
-            began = time.monotonic()
-            response = await client.send(node, session.request(self._positions))
-            for key, code, end, batches in session.answered(response):
+        session = FetchSession(keys, _TERMS)
+
+        def ask(number: int) -> bytes:
+            return session.request(number, self._positions)
+
+        def take(data: bytes, number: int) -> None:
+            for key, code, end, batches in session.answered(decode_fetch(data, number)):
                 self._answered(key, code, end, batches)
-            rest = _GAP - (time.monotonic() - began)
-            if rest > 0:
-                await asyncio.sleep(rest)
+
+        async with connection_to(self._settings, client, node) as (connection, writer):
+            await fetch_all(connection, writer, ask, take, _GAP)
 
     def _answered(self, key: TopicPartition, code: int, end: int, batches: bytes) -> None:
         if code:
