@@ -99,10 +99,18 @@ def test_as_a_search_over_all_templates(
         if verb == method and matches(words)
     ]
     found = tree.find(method, ["", *path])
+    literal = tree.literal(method, "/".join(["", *path]).encode())
     if not fitting:
-        assert found is None
+        assert found is None and literal is None
     else:
         assert found is not None
         leaf, params = found
         assert leaf.template == min(fitting)[1]
         assert re.sub(r"\{(\w+)\}", lambda name: params[name[1]], leaf.template) == "/" + "/".join(path)
+        assert literal is (None if params else leaf)
+
+
+def test_a_literal_path_is_compared_before_it_is_decoded() -> None:
+    tree = tree_of("GET /a%20b")
+    assert tree.literal("GET", b"/a%20b") is None
+    assert find(tree, "GET", "/a%20b") == ("GET /a%20b", {})

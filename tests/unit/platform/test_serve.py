@@ -60,6 +60,13 @@ class Polls:
         body = await read_body(receive, 1_000_000)
         await send_json(send, 200, orjson.dumps({"size": len(body), "client": scope["client_addr"]}))
 
+    async def split(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
+        await send_json(send, 200, b"{}", [(b"x-said", b"a\r\nx-not-said: b")])
+
+    async def short(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
     def service(self) -> Service:
         def call(name: str, also: Callable[[], None] = lambda: None) -> Callable[[], Any]:
             async def step() -> None:
@@ -72,6 +79,8 @@ class Polls:
             HotRoute("GET", "/poll", self.poll, {"operationId": "poll"}),
             HotRoute("GET", "/stuck", self.stuck, {"operationId": "stuck"}),
             HotRoute("PUT", "/echo", self.echo, {"operationId": "echo"}),
+            HotRoute("GET", "/split", self.split, {"operationId": "split"}),
+            HotRoute("GET", "/short", self.short, {"operationId": "short"}),
         ]
         return Service(
             "polls",
@@ -311,6 +320,53 @@ async def test_a_head_goes_out_with_its_body(monkeypatch: pytest.MonkeyPatch) ->
         written.clear()
         head = b"HEAD /poll2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         assert (await talk(server, head)).startswith(b"HTTP/1.1 ")
+
+
+async def test_answers_on_a_connection_that_is_kept() -> None:
+    async with running() as server:
+        server.polls.woken.set()
+        reader, writer = await asyncio.open_connection(*server.at.client[0])
+
+        async def answer(body: bytes) -> dict[str, str]:
+            async with asyncio.timeout(5):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                assert head[0] == "HTTP/1.1 200 OK"
+                assert await reader.readexactly(len(body)) == body
+            lines = [line.split(": ", 1) for line in head[1:-2]]
+            headers = {name.lower(): value for name, value in lines}
+            assert len(headers) == len(lines)
+            return headers
+
+        poll = b'{"woken":true}'
+        # Two at once are answered one after the other; an answer to HEAD has the length and no body.
+        for method in (b"GET", b"HEAD", b"GET"):
+            writer.write(method + b" /poll HTTP/1.1\r\nHost: x\r\n\r\n")
+        seen = [await answer(poll), await answer(b""), await answer(poll)]
+        for headers in seen:
+            assert headers["content-length"] == "14" and headers["content-type"] == "application/json"
+            assert headers["access-control-allow-origin"] == "*" and headers["date"].endswith(" GMT")
+            assert "connection" not in headers and "transfer-encoding" not in headers
+        assert len({headers["x-request-id"] for headers in seen}) == 3
+        expecting = b"PUT /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        writer.write(expecting)
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"hi")
+        await answer(b'{"size":2,"client":"127.0.0.1"}')
+        # Who asks for the last time is told that it was.
+        writer.write(b"GET /poll HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await answer(poll))["connection"] == "close"
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_answer_that_is_none_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as server:
+        ask = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+        split = await talk(server, ask % b"/split")
+        assert b"x-not-said" not in split and split != b"(no end)"
+        assert await talk(server, ask % b"/short") != b"(no end)"
+    assert "Invalid HTTP header value." in caplog.text
+    assert "Response content shorter than Content-Length" in caplog.text
 
 
 class Recording:

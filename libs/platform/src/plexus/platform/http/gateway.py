@@ -84,6 +84,9 @@ class Gateway:
         self._max_body = http.max_body_bytes
         self._proxies = TrustedProxies(http.trusted_proxies, forwarded=http.forwarded_header)
         self._any_proxies = bool(http.trusted_proxies)
+        self._told_by_proxies = frozenset(
+            {self._proxies.header, b"x-forwarded-proto", b"x-request-id", b"traceparent"}
+        )
         self._log_from = {"all": 0, "errors": 500, "off": 1000}[platform.settings.telemetry.access_log]
         self._tree: RouteTree[_Target] = RouteTree()
         self._unrouted: dict[str, _Target] = {}
@@ -182,11 +185,15 @@ class Gateway:
             request = RequestContext(new_request_id())
         else:
             headers: list[Header] = scope["headers"]
-            scope["client_addr"] = self._proxies.client(peer, headers)
+            scope["client_addr"] = peer
             request_id = None
             parent = None
             for name, value in headers:
-                if name == b"x-forwarded-proto":
+                if name not in self._told_by_proxies:
+                    continue
+                if name == self._proxies.header:
+                    scope["client_addr"] = self._proxies.client(peer, headers)
+                elif name == b"x-forwarded-proto":
                     scope["scheme"] = "https" if value.strip().lower() == b"https" else "http"
                 elif name == b"x-request-id":
                     text = value.decode("latin-1")
@@ -201,9 +208,12 @@ class Gateway:
         query: bytes = scope["query_string"]
         if len(raw_path) + len(query) > self._max_url:
             raise MatrixError(414, "M_TOO_LARGE", "The address is too long")
-        segments = segments_of(raw_path)
         if b"%00" in query:
             raise InvalidParam("The query string has a NUL")
+        leaf = self._tree.literal(method, raw_path)
+        if leaf is not None:
+            return leaf, {}
+        segments = segments_of(raw_path)
         found = self._tree.find(method, segments)
         if found is None and method == "HEAD":
             found = self._tree.find("GET", segments)

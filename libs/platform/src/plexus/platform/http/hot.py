@@ -25,7 +25,7 @@ HotHandler = Callable[[Scope, Receive, Send, dict[str, str]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-_JSON: Header = (b"content-type", b"application/json")
+JSON: Header = (b"content-type", b"application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Head
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+            "headers": [JSON, (b"content-length", b"%d" % len(body)), *headers],
         }
     )
     await send({"type": "http.response.body", "body": body})

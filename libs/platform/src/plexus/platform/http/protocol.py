@@ -12,12 +12,18 @@ of a small answer. ASGI lets a server wait for the body.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Generator, Iterable
 from time import monotonic
 from typing import Any, cast
 
 from plexus.platform.http.exchange import CORS
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from plexus.platform.http.hot import JSON, Header
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 _JOINED = 65_536
 """Bytes of a body that are copied to go out with their head."""
@@ -73,6 +79,68 @@ class _HeadWithBody:
         self._transport.close()
 
 
+class _Done:
+    """Awaited, it has been done already."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+_DONE = _Done()
+
+_LINES: dict[Header, bytes] = {header: b"%s: %s\r\n" % header for header in (JSON, *CORS)}
+"""The header lines that are in nearly every answer, and need no check."""
+
+
+class _Cycle(RequestResponseCycle):
+    """uvicorn's, which checks each header of each answer by two regular expressions and writes it anew. The
+    usual head, a length and what we always say, is made here; any other is left to uvicorn.
+    """
+
+    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]
+        # Not a coroutine: passing on costs no second one.
+        if (
+            self.response_started
+            or message["type"] != "http.response.start"
+            or self.disconnected
+            or self.flow.write_paused
+        ):
+            return super().send(message)
+        head = self._usual_head(message)
+        if head is None:
+            return super().send(message)
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(head)
+        return _DONE
+
+    def _usual_head(self, message: Any) -> bytes | None:
+        """The head, with its length noted; None if it has anything but what we always say."""
+        if self.access_log or not self.keep_alive:
+            return None
+        content = [STATUS_LINE[message["status"]]]
+        for header in self.default_headers:  # The date.
+            content.append(b"%s: %s\r\n" % header)
+        length = b""
+        for header in message.get("headers", ()):
+            line = _LINES.get(header)
+            if line is None:
+                name, value = header
+                if name == b"content-length" and not length and value.isdigit():
+                    length = value
+                elif name != b"x-request-id" or HEADER_VALUE_RE.search(value):
+                    return None
+                line = b"%s: %s\r\n" % header
+            content.append(line)
+        if not length:
+            return None
+        self.expected_content_length = int(length)
+        self.chunked_encoding = False
+        content.append(b"\r\n")
+        return b"".join(content)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Made by uvicorn, one a connection. ``max_head`` is set by `bounded`, which makes a subclass."""
 
@@ -104,8 +172,12 @@ class BoundedProtocol(HttpToolsProtocol):
         before: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
         cycle: RequestResponseCycle | None = self.cycle
-        # None begins with an upgrade that is refused, and an answer to HEAD has no body to wait for.
-        if cycle is not None and cycle is not before and cycle.scope["method"] != "HEAD":
+        if cycle is None or cycle is before:
+            return  # An upgrade, which is refused.
+        # uvicorn makes its own class by name. Its task has not begun, so nobody has seen a method of it.
+        cycle.__class__ = _Cycle
+        # An answer to HEAD has no body to wait for.
+        if cycle.scope["method"] != "HEAD":
             cycle.transport = cast(asyncio.Transport, _HeadWithBody(cycle))
 
     def send_400_response(self, msg: str) -> None:

@@ -27,6 +27,7 @@ class TrustedProxies:
         """
         self._networks = tuple(networks)
         self._forwarded = forwarded
+        self.header = b"forwarded" if forwarded else b"x-forwarded-for"
         self._remembered: dict[str, bool] = {}
 
     def trusts(self, address: str) -> bool:
@@ -56,8 +57,7 @@ class TrustedProxies:
         return nearest
 
     def _hops(self, headers: Iterable[Header]) -> list[str]:
-        name = b"forwarded" if self._forwarded else b"x-forwarded-for"
-        text = ",".join(value.decode("latin-1") for key, value in headers if key == name)
+        text = ",".join(value.decode("latin-1") for key, value in headers if key == self.header)
         if not text:
             return []
         elements = [element.strip() for element in text.split(",")]

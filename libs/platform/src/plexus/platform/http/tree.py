@@ -43,6 +43,7 @@ class _Node(Generic[T]):
 @dataclass(slots=True)
 class RouteTree(Generic[T]):
     _root: _Node[T] = field(default_factory=_Node)
+    _literal: dict[tuple[str, bytes], Leaf[T]] = field(default_factory=dict)
 
     def add(self, method: str, template: str, target: T) -> None:
         """``template`` as in FastAPI; a parameter fills a whole segment, ``{name:path}`` the rest of the
@@ -69,13 +70,22 @@ class RouteTree(Generic[T]):
             if node.param is None:
                 node.param = _Node()
             node = node.param
-        self._put(node.leaves, method, Leaf(template, tuple(names), target))
+        leaf = Leaf(template, tuple(names), target)
+        self._put(node.leaves, method, leaf)
+        if not names and "%" not in template:
+            self._literal[method, template.encode()] = leaf
 
     @staticmethod
     def _put(leaves: dict[str, Leaf[T]], method: str, leaf: Leaf[T]) -> None:
         if method in leaves:
             raise RouteConflict(f"{method} {leaf.template} and {leaves[method].template} are the same route")
         leaves[method] = leaf
+
+    def literal(self, method: str, raw_path: bytes) -> Leaf[T] | None:
+        """The route whose template is this very path, before anything is split or decoded: what `find` would
+        come to, since static segments go first.
+        """
+        return self._literal.get((method, raw_path))
 
     def find(self, method: str, segments: Sequence[str]) -> tuple[Leaf[T], dict[str, str]] | None:
         """The route and its parameters, for a path that is split at ``/`` and percent-decoded."""
