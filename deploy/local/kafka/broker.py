@@ -46,6 +46,8 @@ _OPTIONS = (
     "-XX:MaxMetaspaceSize=128m",
     "-XX:ReservedCodeCacheSize=64m",
     "-Xss512k",
+    # Figures for jstat, which nobody asks: a sixteenth of what an idle broker takes.
+    "-XX:-UsePerfData",
 )
 
 
