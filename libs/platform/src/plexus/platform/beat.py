@@ -12,11 +12,12 @@ import time
 
 BEAT_SECONDS = 0.5
 """Every second beat is that of what takes a second or longer."""
-_PHASE = random.random() * BEAT_SECONDS
+_EARLY_SECONDS = 0.05
+_PHASE = random.random() * 2 * BEAT_SECONDS
 
 
 def on_the_beat(seconds: float) -> float:
-    """How long to sleep in place of ``seconds``: until the beat that is nearest to their end.
+    """How long to sleep in place of ``seconds``: until the last beat before they end.
 
     Less than a beat stays as it is.
     """
@@ -24,5 +25,6 @@ def on_the_beat(seconds: float) -> float:
         return seconds
     beat = BEAT_SECONDS if seconds < 2 * BEAT_SECONDS else 2 * BEAT_SECONDS
     now = time.monotonic()
-    beats = round((now + seconds - _PHASE) / beat)
-    return max(_PHASE + beats * beat - now, beat / 2)
+    pause = (now + seconds - _PHASE) // beat * beat + _PHASE - now
+    # Whoever woke a little before a beat has had it.
+    return pause if pause > _EARLY_SECONDS else pause + beat

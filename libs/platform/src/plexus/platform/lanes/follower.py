@@ -131,6 +131,8 @@ class Follower:
         self._heads_read = 0.0
         self._goal: tuple[float, dict[LaneKey, int]] | None = None
         """Heads that were not reached yet when last looked at, and as of when they are."""
+        self._newest: tuple[float, dict[LaneKey, int]] = (-math.inf, {})
+        """The heads that were read last, likewise."""
         self._abreast = math.inf
         self._waiters: dict[LaneKey, list[tuple[int, int, asyncio.Future[bool]]]] = {}
         self._wake = asyncio.Event()
@@ -189,7 +191,7 @@ class Follower:
         delivered. 0 while nothing is known to be missing; what is not looked for, because the handler is busy
         or PostgreSQL away, counts as missing after two rounds.
         """
-        reached = self._goal is None or self._reaches(self._goal)
+        reached = self._goal is None or (self._reaches(self._goal) and self._reaches(self._newest))
         age = max(0.0, time.monotonic() - self._abreast)
         return 0.0 if reached and age <= 2 * self._idle_poll + 0.5 else age
 
@@ -377,8 +379,9 @@ class Follower:
     def _take_heads(self, heads: Heads, max_age: float = 0.0) -> dict[LaneKey, int]:
         self._heads = {(f, lane): head for f in self.families for lane, head in enumerate(heads.of(f))}
         self._heads_read = time.monotonic()
+        self._newest = (self._heads_read - max_age, self._heads)
         if self._goal is None or self._reaches(self._goal):
-            self._goal = (self._heads_read - max_age, self._heads)
+            self._goal = self._newest
         return self._heads
 
     def _reaches(self, goal: tuple[float, Mapping[LaneKey, int]]) -> bool:
