@@ -312,6 +312,25 @@ async def test_a_lane_that_stands_still_is_behind_by_the_time_that_it_stands(
     await until(lambda: follower.behind == 0)
 
 
+async def test_who_has_caught_up_is_not_behind_until_the_next_look(
+    db: Database, lanes: Lanes, follow: Callable[..., Follower]
+) -> None:
+    fails = True
+
+    def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
+        if lane == 9 and fails:
+            raise RuntimeError("not now")
+
+    follower = follow(handler, idle_poll=0.8)
+    await follower.start()
+    head = follower.position(ROOM, 9) + 1
+    await write(db, lanes, 9)
+    await until(lambda: follower.behind > 2.5)
+    fails = False
+    await until(lambda: follower.position(ROOM, 9) == head)
+    assert follower.behind == 0
+
+
 async def test_facts_whose_handler_failed_come_again(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:
