@@ -289,15 +289,22 @@ async def test_what_comes_while_the_handler_is_busy_takes_bounded_memory_and_is_
     await until(lambda: follower.behind == 0)
 
 
+class Fails:
+    """A handler that fails for one lane, until ``fails`` is taken away."""
+
+    def __init__(self, lane: int) -> None:
+        self.lane = lane
+        self.fails = True
+
+    def __call__(self, family: str, lane: int, facts: Sequence[Fact]) -> None:
+        if lane == self.lane and self.fails:
+            raise RuntimeError("not now")
+
+
 async def test_a_lane_that_stands_still_is_behind_by_the_time_that_it_stands(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:
-    fails = True
-
-    def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
-        if lane == 9 and fails:
-            raise RuntimeError("not now")
-
+    handler = Fails(lane=9)
     follower = follow(handler, idle_poll=0.2)
     await follower.start()
     assert follower.behind == 0
@@ -308,25 +315,20 @@ async def test_a_lane_that_stands_still_is_behind_by_the_time_that_it_stands(
     # Whatever happens in other lanes meanwhile.
     lanes.fanout.publish(await write(db, lanes, 10))
     assert follower.behind > 1.5
-    fails = False
+    handler.fails = False
     await until(lambda: follower.behind == 0)
 
 
 async def test_who_has_caught_up_is_not_behind_until_the_next_look(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:
-    fails = True
-
-    def handler(family: str, lane: int, facts: Sequence[Fact]) -> None:
-        if lane == 9 and fails:
-            raise RuntimeError("not now")
-
+    handler = Fails(lane=9)
     follower = follow(handler, idle_poll=0.8)
     await follower.start()
     head = follower.position(ROOM, 9) + 1
     await write(db, lanes, 9)
     await until(lambda: follower.behind > 2.5)
-    fails = False
+    handler.fails = False
     await until(lambda: follower.position(ROOM, 9) == head)
     assert follower.behind == 0
 
