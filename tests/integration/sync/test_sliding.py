@@ -152,7 +152,8 @@ async def test_a_pos_is_of_one_connection(building: Building, alice: SyncPerson,
     for person, conn_id in ((bob, "a"), (second_device, "a"), (alice, "b")):
         answer = await ask(person, first["pos"], lists=top(10), conn_id=conn_id)
         assert answer.error() == (400, "M_UNKNOWN_POS")
-    for pos in ("p1", "p1.s", "x", "p999999999999999999999.s", first["pos"] + "x"):
+    beyond = f"p{2**63}.{first['pos'].partition('.')[2]}"
+    for pos in ("p1", "p1.s", "x", "p999999999999999999999.s", beyond, first["pos"] + "x"):
         assert (await ask(alice, pos, lists=top(10), conn_id="a")).error() == (400, "M_UNKNOWN_POS")
     # A new connection takes the place of the one with its name.
     await slide(alice, lists=top(10), conn_id="a")
@@ -663,6 +664,9 @@ async def test_history_is_shown_as_it_may_be_seen(alice: SyncPerson, bob: SyncPe
         ({"set_presence": "asleep"}, (400, "M_INVALID_PARAM")),
         ({"timeout": "long"}, (400, "M_BAD_JSON")),
         ({"pos": 3}, (400, "M_BAD_JSON")),
+        ({"conn_id": "a\0"}, (400, "M_INVALID_PARAM")),
+        ({"conn_id": "長" * 256}, (400, "M_INVALID_PARAM")),
+        ({"lists": top(1, {**LITTLE, "required_state": {"include": [{"type": "m.a\0"}]}})}, (400, "M_INVALID_PARAM")),
         ({"extensions": {"to_device": {"enabled": True, "since": "x"}}}, (400, "M_INVALID_PARAM")),
     ],
 )

@@ -147,6 +147,6 @@ def encode_pos(state: int, token: str) -> str:
 def decode_pos(pos: str) -> tuple[int, str]:
     """`InvalidParam` if this is no such place; the sync token is not looked at."""
     match = _POS.fullmatch(pos)
-    if match is None:
+    if match is None or int(match[1]) >= 1 << 63:
         raise InvalidParam("Unknown pos")
     return int(match[1]), match[2]

@@ -32,6 +32,7 @@ MOST_SUBSCRIPTIONS = 100
 MOST_ELEMENTS = 200
 MOST_RANGES = 10
 MOST_NAMES = 1_000
+LONGEST_CONN_ID = 255
 MOST_THREADS = 500
 """Changes of thread subscriptions in one response."""
 THREAD_SUBSCRIPTIONS: Final = "io.element.msc4308.thread_subscriptions"
@@ -59,7 +60,7 @@ def _parse_stable(query: Mapping[str, str], body: dict[str, Any], user_id: str) 
         if not _OPAQUE.fullmatch(name):
             raise InvalidParam("The name of a list is an opaque identifier")
     return SlidingRequest(
-        conn_id=_text(body, "conn_id") or "",
+        conn_id=_conn_id(body),
         pos=_text(body, "pos"),
         timeout=(_integer(body, "timeout") or 0) / 1000,
         set_presence=_presence(_text(body, "set_presence")),
@@ -103,7 +104,7 @@ def _parse_unstable(query: Mapping[str, str], body: dict[str, Any], user_id: str
     if not timeout.isascii() or not timeout.isdigit() or len(timeout) > 15:
         raise InvalidParam("timeout is a number of milliseconds")
     return SlidingRequest(
-        conn_id=_text(body, "conn_id") or "",
+        conn_id=_conn_id(body),
         pos=query.get("pos") or None,
         timeout=int(timeout) / 1000,
         set_presence=_presence(query.get("set_presence")),
@@ -134,7 +135,7 @@ def _unstable_room(config: dict[str, Any], user_id: str) -> RoomConfig:
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
             raise BadJson("required_state is a list of types with their state keys")
-        type_, state_key = pair
+        type_, state_key = map(_without_nul, pair)
         if type_ == "m.room.member" and state_key == "$LAZY":
             lazy = True
             continue
@@ -292,7 +293,22 @@ def _of_type(obj: dict[str, Any], key: str, type_: type[T], name: str) -> T | No
 
 
 def _text(obj: dict[str, Any], key: str) -> str | None:
-    return _of_type(obj, key, str, "a string")
+    value = _of_type(obj, key, str, "a string")
+    return None if value is None else _without_nul(value)
+
+
+def _without_nul(text: str) -> str:
+    """PostgreSQL has no text with a NUL, so nothing is of that name."""
+    if "\0" in text:
+        raise InvalidParam("A string has a NUL")
+    return text
+
+
+def _conn_id(body: dict[str, Any]) -> str:
+    conn_id = _text(body, "conn_id") or ""
+    if len(conn_id) > LONGEST_CONN_ID:
+        raise InvalidParam(f"conn_id has at most {LONGEST_CONN_ID} characters")
+    return conn_id
 
 
 def _flag(obj: dict[str, Any], key: str) -> bool | None:
