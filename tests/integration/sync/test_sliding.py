@@ -392,6 +392,47 @@ async def test_direct_chats_are_told_when_they_change(alice: SyncPerson, bob: Sy
     assert (await slide(alice, second["pos"], lists=top(10)))["rooms"] == {}
 
 
+async def test_a_direct_chat_is_told_although_the_answer_was_lost_or_the_room_out_of_sight(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    """ "Handles receiving multiple requests with the latest `pos`": by any replica, and whenever the room
+    is in the window again.
+    """
+    room_id = await alice.create_room()
+    first = await slide(alice, lists=top(1))
+
+    async def set_direct(*rooms: str) -> None:
+        (await alice.put(f"{V3}/user/{alice.user_id}/account_data/m.direct", {bob.user_id: rooms})).ok()
+
+    await set_direct(room_id)
+    for person in (alice, alice, alice.at(await building.replica())):
+        again = await slide(person, first["pos"], lists=top(1))
+        assert again["rooms"] == {room_id: {"is_dm": True}}
+    newer = await alice.create_room()
+    await set_direct()
+    hidden = await slide(alice, again["pos"], lists=top(1))
+    assert set(hidden["rooms"]) == {newer}
+    back = await slide(alice, hidden["pos"], lists=top(2))
+    assert back["rooms"] == {room_id: {"is_dm": False}}
+    assert (await slide(alice, back["pos"], lists=top(2)))["rooms"] == {}
+
+
+async def test_an_invite_is_no_direct_chat_yet(alice: SyncPerson, bob: SyncPerson) -> None:
+    """``is_dm`` is of rooms that the user is or was in; the unstable form has it of invites too."""
+    room_id = await alice.create_room(preset="private_chat")
+    await bob.put(f"{V3}/user/{bob.user_id}/account_data/m.direct", {alice.user_id: [room_id]})
+    assert await alice.act(room_id, "invite", bob.user_id) == 200
+    first = await slide(bob, lists=top(1))
+    assert "is_dm" not in first["rooms"][room_id]
+    assert (await slide(bob, first["pos"], lists=top(1)))["rooms"] == {}
+    ranges = {"all": {"ranges": [[0, 0]], "required_state": [], "timeline_limit": 1}}
+    old = await slide_unstable(bob, lists=ranges, conn_id="old")
+    assert old["rooms"][room_id]["is_dm"] is True
+    assert (await slide_unstable(bob, old["pos"], lists=ranges, conn_id="old"))["rooms"] == {}
+    await bob.join(room_id)
+    assert (await slide(bob, first["pos"], lists=top(1)))["rooms"][room_id]["is_dm"] is True
+
+
 async def test_heroes_stand_for_a_room_without_a_name(alice: SyncPerson, bob: SyncPerson) -> None:
     await bob.put(f"{V3}/profile/{bob.user_id}/displayname", {"displayname": "Bob"})
     room_id = await alice.create_room(preset="public_chat")
@@ -666,7 +707,10 @@ async def test_history_is_shown_as_it_may_be_seen(alice: SyncPerson, bob: SyncPe
         ({"pos": 3}, (400, "M_BAD_JSON")),
         ({"conn_id": "a\0"}, (400, "M_INVALID_PARAM")),
         ({"conn_id": "長" * 256}, (400, "M_INVALID_PARAM")),
-        ({"lists": top(1, {**LITTLE, "required_state": {"include": [{"type": "m.a\0"}]}})}, (400, "M_INVALID_PARAM")),
+        (
+            {"lists": top(1, {**LITTLE, "required_state": {"include": [{"type": "m.a\0"}]}})},
+            (400, "M_INVALID_PARAM"),
+        ),
         ({"extensions": {"to_device": {"enabled": True, "since": "x"}}}, (400, "M_INVALID_PARAM")),
     ],
 )

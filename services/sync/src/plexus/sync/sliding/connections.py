@@ -61,11 +61,14 @@ class ConnectionKey:
 
 @dataclass(slots=True)
 class Connection:
-    """One state of a connection; without one it is about to begin."""
+    """One state of a connection; without one it is about to begin. Of the rooms ``direct`` the client was
+    told that they are direct chats.
+    """
 
     key: ConnectionKey
     state: int | None = None
     rooms: Mapping[str, SentRoom] = field(default_factory=dict)
+    direct: frozenset[str] = frozenset()
 
     @property
     def number(self) -> int:
@@ -117,14 +120,16 @@ class Connections:
             row = await session.one(_SELECT, (key.lane, key.user_id, key.device_id, key.conn_id, state))
         if row is None:
             raise UnknownPos
-        connection = Connection(key, state, _unpack(row[0]))
+        connection = Connection(key, state, *_unpack(row[0]))
         newest = list(known.values())[-1:]
         self._keep(key, *newest, connection)
         return connection
 
-    async def save(self, before: Connection, rooms: Mapping[str, SentRoom]) -> Connection:
+    async def save(
+        self, before: Connection, rooms: Mapping[str, SentRoom], direct: frozenset[str] = frozenset()
+    ) -> Connection:
         """The state that follows ``before``: the same if nothing of it has changed."""
-        if before.state is not None and rooms == before.rooms:
+        if before.state is not None and rooms == before.rooms and direct == before.direct:
             return before
         key, state, now = before.key, secrets.randbits(62), self._clock.now_ms()
         await self._db.call(
@@ -137,12 +142,12 @@ class Connections:
                 before.state,
                 state,
                 now,
-                _pack(rooms),
+                _pack(rooms, direct),
                 self._per_user,
                 now - UNUSED_MS,
             ),
         )
-        after = Connection(key, state, rooms)
+        after = Connection(key, state, rooms, direct)
         self._keep(key, *([] if before.state is None else [before]), after)
         return after
 
@@ -167,19 +172,22 @@ def told_upto(sent: SentRoom, live: int) -> int:
     return live if sent.told == LIVE else min(sent.told, live)
 
 
-def _pack(rooms: Mapping[str, SentRoom]) -> bytes:
+def _pack(rooms: Mapping[str, SentRoom], direct: frozenset[str]) -> bytes:
     """Configs are few and shared: each stands once."""
     configs: dict[RoomConfig, int] = {}
     sent = {
         room_id: [each.told, configs.setdefault(each.config, len(configs))] for room_id, each in rooms.items()
     }
-    return compress(orjson.dumps({"configs": [_plain(config) for config in configs], "rooms": sent}), 1)
+    plain = {"configs": [_plain(config) for config in configs], "rooms": sent, "direct": list(direct)}
+    return compress(orjson.dumps(plain), 1)
 
 
-def _unpack(data: bytes) -> dict[str, SentRoom]:
+def _unpack(data: bytes) -> tuple[dict[str, SentRoom], frozenset[str]]:
     found = orjson.loads(decompress(data))
     configs = [_config(plain) for plain in found["configs"]]
-    return {room_id: SentRoom(told, configs[index]) for room_id, (told, index) in found["rooms"].items()}
+    rooms = {room_id: SentRoom(told, configs[index]) for room_id, (told, index) in found["rooms"].items()}
+    # Versions before had no direct chats here: they are told once more then.
+    return rooms, frozenset(found.get("direct", ()))
 
 
 def _plain(config: RoomConfig) -> list[object]:

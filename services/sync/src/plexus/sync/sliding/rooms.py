@@ -62,9 +62,7 @@ State = dict[tuple[str, str], StoredEvent | None]
 
 @dataclass(slots=True)
 class Asked:
-    """Who asks, and between which cuts: ``since`` is None at the beginning of a connection. ``direct_before``
-    are the direct chats that the client knows of, None if that is not known here.
-    """
+    """Who asks, and between which cuts: ``since`` is None at the beginning of a connection."""
 
     user_id: str
     device_id: str | None
@@ -73,7 +71,6 @@ class Asked:
     now_ms: int
     ignored: frozenset[str]
     direct: frozenset[str]
-    direct_before: frozenset[str] | None
     members: SentMembers
     codec: Codec
 
@@ -452,9 +449,8 @@ class RoomResults:
                     result[name] = value
         if heroes:
             result["heroes"] = heroes
-        is_dm = room_id in asked.direct
-        if is_dm if draft.is_initial else asked.direct_before is None:
-            result["is_dm"] = is_dm
+        if draft.is_initial and room_id in asked.direct:
+            result["is_dm"] = True
         if summary is not None:
             result |= {"joined_count": summary.joined, "invited_count": summary.invited}
         result["timeline"] = [Fragment(event) for event in _printed(asked, draft)]

@@ -10,7 +10,6 @@ MSC4186.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -52,8 +51,6 @@ class SlidingService:
         self._users = users
         self._connections = connections
         self._direct_of: WeakKeyDictionary[UserView, tuple[int, frozenset[str]]] = WeakKeyDictionary()
-        self._directs: OrderedDict[ConnectionKey, frozenset[str]] = OrderedDict()
-        """The direct chats that the client of each connection knows of, if it was told by this replica."""
         replica = sync.replica
         self._tables = Tables(replica, rooms)
         self._picker = Picker(rooms, users)
@@ -102,7 +99,6 @@ class SlidingService:
         members = self._connections.members(connection.key)
         members.begin(request.pos)
         sent = dict(connection.rooms)
-        direct_before = self._directs.get(connection.key) if since is not None else None
         poll: Poll | None = None
         if since is None:
             self._sync.metrics.initial.add()
@@ -131,14 +127,12 @@ class SlidingService:
                     now_ms=self._sync.now_ms(),
                     ignored=(view.rules or NO_RULES).ignored,
                     direct=direct,
-                    direct_before=direct_before,
                     members=members,
                     codec=codec,
                 )
                 matches = [(match, sent.get(room_id)) for room_id, match in picked.matches.items()]
                 await self._results.add(asked, told, matches)
-                if direct_before is not None:
-                    _add_direct(told, picked, sent, direct, direct_before)
+                _add_direct(told, picked, sent, direct ^ connection.direct, asked)
                 read = () if codec.is_stable else await self._read_since(answer)
                 if not codec.is_stable:
                     _add_read(told, picked, sent, read)
@@ -166,8 +160,9 @@ class SlidingService:
                     deadline = 0
         if not codec.is_stable:
             await self._add_counts(answer, told)
-        connection = await self._connections.save(connection, _now_sent(sent, told))
-        self._remember_direct(connection.key, direct)
+        connection = await self._connections.save(
+            connection, _now_sent(sent, told), _now_direct(connection.direct, told)
+        )
         self._sync.know(cut)
         pos = encode_pos(connection.number, cut.token(0, answer.shows))
         members.answered(pos, told.members)
@@ -227,24 +222,27 @@ class SlidingService:
         self._direct_of[view] = (changes, found)
         return found
 
-    def _remember_direct(self, key: ConnectionKey, direct: frozenset[str]) -> None:
-        self._directs[key] = direct
-        self._directs.move_to_end(key)
-        while len(self._directs) > self._connections.limit:
-            self._directs.popitem(last=False)
-
 
 def _add_direct(
-    told: Told,
-    picked: Picked,
-    sent: Mapping[str, SentRoom],
-    direct: frozenset[str],
-    before: frozenset[str],
+    told: Told, picked: Picked, sent: Mapping[str, SentRoom], changed: Collection[str], asked: Asked
 ) -> None:
-    """Say of rooms that have become direct chats, or are none any more, just that."""
-    for room_id in direct ^ before:
-        if room_id in picked.matches and room_id in sent:
-            told.rooms.setdefault(room_id, {})["is_dm"] = room_id in direct
+    """Say of rooms that have become direct chats, or are none any more, just that. In the accepted form it is
+    said of rooms only that the user is or was in.
+    """
+    for room_id in changed:
+        match = picked.matches.get(room_id)
+        if match is None or room_id not in sent or "initial" in told.rooms.get(room_id, ()):
+            continue
+        membership = match.entry.membership.membership
+        if not asked.codec.is_stable or membership == "join" or match.entry.left_at is not None:
+            told.rooms.setdefault(room_id, {})["is_dm"] = room_id in asked.direct
+
+
+def _now_direct(before: frozenset[str], told: Told) -> frozenset[str]:
+    """The rooms that the client takes for direct chats after this answer."""
+    said = {room_id for room_id, room in told.rooms.items() if "initial" in room or "is_dm" in room}
+    direct = {room_id for room_id in said if told.rooms[room_id].get("is_dm")}
+    return (before - said) | direct if said else before
 
 
 def _add_read(told: Told, picked: Picked, sent: Mapping[str, SentRoom], read: Collection[str]) -> None:
