@@ -168,6 +168,10 @@ async def test_kafka_and_its_topics(patient: Patient, kafka_broker: KafkaBroker)
     assert told(await examine(settings), "kafka") == []
     [first, _] = told(await examine(patient.settings(kafka=given | {"replication": 3})), "kafka")
     assert first[1].startswith("sick.rooms has one copy of each record, and should have 3")
+    [first, _] = told(await examine(patient.settings(kafka=given | {"partitions": 16})), "kafka")
+    assert first[1].startswith("sick.rooms has 8 partitions, and the settings say 16")
+    # Somebody has added some, as one may.
+    assert told(await examine(patient.settings(kafka=given | {"partitions": 4})), "kafka") == []
 
     kafka_broker.kill()
     [(level, says)] = told(await examine(settings), "kafka")
@@ -235,6 +239,10 @@ async def test_the_roles_of_the_settings(patient: Patient) -> None:
         f"database.dsn connects as {READER}, who may not write Plexus' tables",
         f"database.owner_dsn connects as {WRITER}, who does not own Plexus' tables",
     ]
+    writes = {"reader_dsn": server.dsn(WRITER, name)}
+    [(level, says)] = told(await examine(patient.settings(database=writes)), "roles")
+    assert level == "warning"
+    assert says.startswith(f"database.reader_dsn connects as {WRITER}, who may write")
     away = {"owner_dsn": f"host=127.0.0.1 port={free_port()}"}
     [(level, says)] = told(await examine(patient.settings(database=away)), "database")
     assert (level, says.startswith("database.owner_dsn leads nowhere")) == ("failure", True)

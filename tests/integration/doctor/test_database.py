@@ -115,10 +115,29 @@ async def test_roles_without_timeouts(wounded: Patient) -> None:
     ]
 
 
-async def test_a_role_of_ones_own_needs_timeouts_too(patient: Patient) -> None:
-    [(level, says)] = told(await examine(patient.settings(dsn=patient.owner)), "roles")
+async def test_a_role_of_ones_own_needs_timeouts_too(wounded: Patient) -> None:
+    wounded.execute(f"CREATE ROLE own_writer LOGIN IN ROLE {WRITER}")
+    try:
+        findings = await examine(wounded.settings(dsn=wounded.server.dsn("own_writer", wounded.name)))
+    finally:
+        wounded.execute("DROP ROLE own_writer")
+    [(level, says)] = told(findings, "roles")
     assert level == "failure"
-    assert says.startswith("plexus has no statement_timeout, lock_timeout, ")
+    assert says.startswith("own_writer has no statement_timeout, lock_timeout, ")
+
+
+async def test_services_that_are_the_owner(patient: Patient) -> None:
+    findings = await examine(patient.settings(dsn=patient.owner))
+    assert [(level, says.partition(":")[0]) for level, says in told(findings, "roles")] == [
+        (
+            "failure",
+            "plexus has no statement_timeout, lock_timeout, idle_in_transaction_session_timeout, "
+            "tcp_user_timeout",
+        ),
+        ("warning", "database.dsn connects as plexus, who owns Plexus' tables"),
+    ]
+    # Not to bound the owner, whose migrations may take long.
+    assert all(f"connect as {WRITER}" in str(f.do) for f in findings if f.topic == "roles" and f.do)
 
 
 async def test_a_role_that_is_missing(patient: Patient) -> None:
@@ -175,6 +194,16 @@ async def test_the_address_for_reads(patient: Patient) -> None:
         assert level == "failure"
         assert words in says
     shared.drop_database(other)
+
+
+async def test_addresses_that_lead_to_another_database(patient: Patient) -> None:
+    elsewhere = {"reader_dsn": patient.server.dsn(database="postgres")}
+    elsewhere["owner_dsn"] = elsewhere["reader_dsn"]
+    found = told(await examine(patient.settings(database=elsewhere)), "database")
+    assert [(level, says.partition(" leads to another database ")[0]) for level, says in found] == [
+        ("failure", "database.reader_dsn"),
+        ("failure", "database.owner_dsn"),
+    ]
 
 
 async def test_a_role_that_may_not_read(wounded: Patient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plexus.platform.doctor import Finding, examine, settings_findings, worst
+from plexus.platform.migrate import READER
 from plexus.platform.settings import Settings, SettingsError, load_settings
 
 from tests.integration.doctor.conftest import NO_PORTS, Patient
@@ -18,7 +19,8 @@ def bad(findings: list[Finding]) -> list[Finding]:
 async def test_a_server_by_address(patient: Patient, tmp_path: Path) -> None:
     media = {"store_url": f"file://{tmp_path / 'bucket'}"}
     few = {"writer_pool": 4, "reader_pool": 4, "call_pool": 4}
-    findings = await examine(patient.settings(media=media, database={"reader_dsn": patient.owner, **few}))
+    reads = {"reader_dsn": patient.server.dsn(READER, patient.name)}
+    findings = await examine(patient.settings(media=media, database=reads | few))
     # One process over one PostgreSQL, nothing else.
     assert [finding.topic for finding in bad(findings)] == ["redis", "kafka", "standby"]
     assert worst(findings) == "warning"

@@ -27,6 +27,12 @@ _UNSAFE = {
 
 _TIMEOUTS = tuple(name for name in ROLE_SETTINGS[WRITER] if name.endswith("_timeout"))
 
+IDENTITY: LiteralString = """
+SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database())
+  FROM pg_control_system()
+"""
+"""The same in a database and its physical copies."""
+
 _ROLE_SETTINGS = """
 SELECT r.rolname::text, coalesce(array_agg(c ORDER BY s.setdatabase) FILTER (WHERE c IS NOT NULL), '{}')
   FROM pg_roles AS r
@@ -142,12 +148,16 @@ async def roles(store: Store) -> list[Finding]:
             continue
         tell = warning if role == READER else failure
         values = ROLE_SETTINGS.get(role, ROLE_SETTINGS[WRITER])
+        alter = "; ".join(f"ALTER ROLE {role} SET {name} = '{values[name]}'" for name in lacking)
+        if role in ROLE_SETTINGS:
+            do = f"run `plexus db migrate` with an owner who has CREATEROLE, or as an administrator: {alter}"
+        else:  # which migrations know nothing of; an owner's must not be bounded
+            do = f"let database.dsn connect as {WRITER}; or, for a role that owns nothing: {alter}"
         found.append(
             tell(
                 "roles",
                 f"{role} has no {', '.join(lacking)}: a process that freezes can stop others for good",
-                "run `plexus db migrate` with an owner who has CREATEROLE, or as an administrator: "
-                + "; ".join(f"ALTER ROLE {role} SET {name} = '{values[name]}'" for name in lacking),
+                do,
             )
         )
     return found
@@ -199,20 +209,21 @@ async def replica(store: Store) -> list[Finding]:
     dsn = store.settings.database.reader_dsn
     if dsn is None:
         return []
-    query: LiteralString = "SELECT system_identifier FROM pg_control_system()"
     try:
         async with await psycopg.AsyncConnection.connect(dsn.get_secret_value(), connect_timeout=5) as reader:
-            row = await (await reader.execute(query)).fetchone()
+            row = await (await reader.execute(IDENTITY)).fetchone()
     except psycopg.OperationalError as error:
         return [
             failure("database", f"database.reader_dsn leads nowhere: {_words(error)}", "mend the address")
         ]
-    if row is None or row[0] != await store.value(query):
+    [ours] = await store.fetch(IDENTITY)
+    if row != ours:
+        other = "PostgreSQL" if row is None or row[0] != ours[0] else "database of that PostgreSQL"
         return [
             failure(
                 "database",
-                "database.reader_dsn leads to another PostgreSQL, not to a copy of database.dsn",
-                "let both lead to the same cluster",
+                f"database.reader_dsn leads to another {other}, not to database.dsn's or a copy of it",
+                "let both lead to the same database; the one for reads may be a standby's",
             )
         ]
     return [ok("database", "the address for reads leads to the same database")]

@@ -69,6 +69,17 @@ def judge_topic(name: str, topic: TopicReport, given: KafkaSettings, brokers: in
                 f"set its max.message.bytes to {MOST_BYTES}",
             )
         )
+    if topic.partitions < given.partitions:
+        partitions = _counted(topic.partitions, "partition", "partitions")
+        found.append(
+            warning(
+                "kafka",
+                f"{name} has {partitions}, and the settings say {given.partitions}: fewer brokers than could "
+                "share its work",
+                f"give it {given.partitions} (kafka-topics --alter --partitions), which needs no restart; or "
+                f"set kafka.partitions to {topic.partitions}",
+            )
+        )
     wanted = max(given.replication, 2 if brokers > 1 else 1)
     if topic.replication < wanted:
         found.append(

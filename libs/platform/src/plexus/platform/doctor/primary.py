@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-from plexus.platform.doctor.database import Store
+from plexus.platform.doctor.database import IDENTITY, Store
 from plexus.platform.doctor.findings import Finding, failure, ok, warning
 from plexus.platform.migrate import READER, WRITER
 
@@ -30,34 +30,63 @@ async def roles(store: Store) -> list[Finding]:
         return []
     given = store.settings.database
     found = []
-    for name, dsn, column, needs in (
-        ("dsn", given.dsn, 1, ("may write", "may not write")),
-        ("reader_dsn", given.reader_dsn, 2, ("may read", "may not read")),
-        ("owner_dsn", given.owner_dsn, 3, ("owns", "does not own")),
+    [ours] = await store.fetch(IDENTITY)
+    for name, dsn, judge in (
+        ("dsn", given.dsn, _judge_writer),
+        ("reader_dsn", given.reader_dsn, _judge_reader),
+        ("owner_dsn", given.owner_dsn, _judge_owner),
     ):
         if dsn is None:
             continue
         try:
             async with _connected(dsn.get_secret_value()) as connection:
-                row = await (await connection.execute(_MAY)).fetchone()
+                there = await (await connection.execute(IDENTITY)).fetchone()
+                row = await (await connection.execute(_MAY)).fetchone() if there == ours else None
         except psycopg.OperationalError as error:
             if name == "reader_dsn":
                 continue  # database.replica has said it
             says = f"database.{name} leads nowhere: {' '.join(str(error).split())}"
             found.append(failure("database", says, "mend its address, name or password"))
             continue
-        assert row is not None
-        if row[column]:
-            found.append(ok("roles", f"database.{name} connects as {row[0]}, who {needs[0]} Plexus' tables"))
-        else:
-            wanted = {
-                "dsn": WRITER,
-                "reader_dsn": READER,
-                "owner_dsn": "the owner of its tables",
-            }
-            says = f"database.{name} connects as {row[0]}, who {needs[1]} Plexus' tables"
-            found.append(failure("roles", says, f"let it connect as {wanted[name]}"))
+        if row is not None:
+            found.append(judge(f"database.{name} connects as {row[0]}, who", _Rights(*row[1:])))
+        elif name == "owner_dsn":
+            says = f"database.{name} leads to another database than database.dsn: commands would change that one"
+            found.append(failure("database", says, "let both lead to the same database"))
     return found
+
+
+class _Rights(NamedTuple):
+    """What a role may do with a table of ours."""
+
+    write: bool
+    read: bool
+    own: bool
+
+
+def _judge_writer(who: str, may: _Rights) -> Finding:
+    if not may.write:
+        return failure("roles", f"{who} may not write Plexus' tables", f"let it connect as {WRITER}")
+    if may.own:
+        says = f"{who} owns Plexus' tables: a service could drop them, and nothing bounds its statements"
+        return warning("roles", says, f"let it connect as {WRITER}; the owner is for database.owner_dsn")
+    return ok("roles", f"{who} may write Plexus' tables")
+
+
+def _judge_reader(who: str, may: _Rights) -> Finding:
+    if not may.read:
+        return failure("roles", f"{who} may not read Plexus' tables", f"let it connect as {READER}")
+    if may.write:
+        says = f"{who} may write Plexus' tables, which who reads need not"
+        return warning("roles", says, f"let it connect as {READER}")
+    return ok("roles", f"{who} may read Plexus' tables")
+
+
+def _judge_owner(who: str, may: _Rights) -> Finding:
+    if not may.own:
+        do = "let it connect as the owner of its tables"
+        return failure("roles", f"{who} does not own Plexus' tables", do)
+    return ok("roles", f"{who} owns Plexus' tables")
 
 
 async def pooler(store: Store) -> list[Finding]:
