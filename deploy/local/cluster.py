@@ -40,7 +40,7 @@ from deploy.local.haproxy import Haproxy, Mode
 from deploy.local.installing import need
 from deploy.local.kafka import KafkaBroker, jars
 from deploy.local.pgbouncer import Pgbouncer
-from deploy.local.ports import Ports
+from deploy.local.ports import Ports, why_not
 from deploy.local.postgres import PostgresServer
 from deploy.local.program import Program, ProgramError
 from deploy.local.redis import RedisServer
@@ -174,6 +174,8 @@ class Cluster:
         began = time.monotonic()
         self._take_folder()
         try:
+            if (trouble := why_not(self.port)) is not None:
+                raise ProgramError(f"clients cannot be listened to at port {self.port}: {trouble}")
             with self._step("looking for PostgreSQL, pgbouncer, HAProxy, Kafka, Redis"):
                 need("pg_ctl", "pgbouncer", "haproxy", *(["redis-server"] if self.redis else []))
                 if self.kafka is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
@@ -24,6 +25,20 @@ class Ports:
             if port not in self._given and _is_free(port):
                 self._given.add(port)
                 return port
+
+
+def why_not(port: int) -> str | None:
+    """What keeps a program from listening there, in words. HAProxy itself would share the port with another
+    HAProxy, and each would get some of the connections.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(1)
+        except OSError as error:
+            return "another program listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    return None
 
 
 def _is_free(port: int) -> bool:

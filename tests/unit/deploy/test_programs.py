@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local.cluster import Cluster
 from deploy.local.ports import Ports
 from deploy.local.program import Program, ProgramError
 from deploy.local.settings import write_settings
@@ -127,6 +129,20 @@ def test_ports_are_given_once() -> None:
     given = [ports.free() for _ in range(200)]
     assert len(set(given)) == 200
     assert all(20_000 <= port < 32_768 for port in given)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_cluster_does_not_start_at_a_port_that_is_taken(tmp_path: Path, *, shared: bool) -> None:
+    """Nor where the other one would share it, as HAProxy does: half of the requests would go there."""
+    with socket.socket() as other:
+        if shared:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        cluster = Cluster(tmp_path / "data", other.getsockname()[1])
+        with pytest.raises(ProgramError, match=f"port {cluster.port}: another program listens there"):
+            cluster.start()
+    assert not any(program.process for program in cluster.programs)
 
 
 def test_the_settings_file_reads_back(tmp_path: Path) -> None:

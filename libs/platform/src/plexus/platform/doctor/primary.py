@@ -51,7 +51,7 @@ async def roles(store: Store) -> list[Finding]:
         if row is not None:
             found.append(judge(f"database.{name} connects as {row[0]}, who", _Rights(*row[1:])))
         elif name == "owner_dsn":
-            says = f"database.{name} leads to another database than database.dsn: commands would change that one"
+            says = f"database.{name} leads to another database than database.dsn, which commands would change"
             found.append(failure("database", says, "let both lead to the same database"))
     return found
 
