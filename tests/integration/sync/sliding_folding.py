@@ -58,8 +58,11 @@ class SlidingFold:
             state["lazy_members"] = True
         return {"timeline_limit": self.limit, "required_state": state}
 
-    def asks(self) -> Json:
+    def asks(self, scopes: Json | None = None) -> Json:
+        """``scopes`` restrict extensions, or turn them off."""
         extensions: Json = {name: {"enabled": True} for name in EXTENSIONS}
+        for name, scope in (scopes or {}).items():
+            extensions[name] |= scope
         extensions[THREADS] = {"enabled": True, "limit": 2}
         if self.with_messages:
             since = {} if self.messages_since is None else {"since": self.messages_since}
@@ -113,19 +116,19 @@ class SlidingFold:
         self.pos = answer["pos"]
 
     def _take_extensions(self, told: Json) -> None:
-        account_data = told["account_data"]
+        account_data = told.get("account_data", {})
         for event in account_data.get("global", ()):
             self.account_data[event["type"]] = event["content"]
         for room_id, events in account_data.get("rooms", {}).items():
             for event in events:
                 self.rooms[room_id].account_data[event["type"]] = event["content"]
-        for room_id, event in told["receipts"].get("rooms", {}).items():
+        for room_id, event in told.get("receipts", {}).get("rooms", {}).items():
             for event_id, by_type in event["content"].items():
                 for type_, by_user in by_type.items():
                     for user_id, said in by_user.items():
                         key = (user_id, type_, said.get("thread_id"))
                         self.rooms[room_id].receipts[key] = event_id
-        for room_id, event in told["typing"].get("rooms", {}).items():
+        for room_id, event in told.get("typing", {}).get("rooms", {}).items():
             self.rooms[room_id].typing = event["content"]["user_ids"]
         self.take_threads(told[THREADS])
         if "to_device" in told:

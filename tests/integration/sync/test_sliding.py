@@ -562,6 +562,66 @@ async def test_the_scope_of_an_extension(alice: SyncPerson, bob: SyncPerson) -> 
         assert told(second) == dict.fromkeys(kinds, within), (scope, set(second["rooms"]), rooms)
 
 
+@pytest.mark.parametrize("narrow", [{"lists": [], "rooms": []}, {"enabled": False}])
+async def test_what_changed_out_of_an_extensions_scope_is_told_when_it_is_in_scope_again(
+    building: Building, alice: SyncPerson, bob: SyncPerson, narrow: Json
+) -> None:
+    """Receipts and account data since, and who is typing as it is now; also by another replica, and once."""
+    kinds = ("account_data", "receipts", "typing")
+    wide: Json = {kind: {"enabled": True} for kind in kinds}
+    rooms = [await alice.create_room(preset="public_chat") for _ in range(3)]
+    events = {}
+    for room_id in rooms:
+        await bob.join(room_id)
+        events[room_id] = await alice.send(room_id, "read me")
+
+    async def note(room_id: str, kind: str) -> None:
+        content = {"n": 1}
+        (await bob.put(f"{V3}/user/{bob.user_id}/rooms/{room_id}/account_data/{kind}", content)).ok()
+
+    async def type_(room_id: str, *, typing: bool) -> None:
+        body = {"typing": typing, "timeout": 60_000}
+        (await alice.put(f"{alice.room(room_id)}/typing/{alice.user_id}", body)).ok()
+
+    changed, quiet, stopped = rooms
+    await note(changed, "org.before")
+    await type_(stopped, typing=True)
+    first = await slide(bob, lists=top(10), extensions=wide)
+    assert first["extensions"]["typing"]["rooms"][stopped]["content"] == {"user_ids": [alice.user_id]}
+
+    await note(changed, "org.meanwhile")
+    (await alice.post(f"{alice.room(changed)}/receipt/m.read/{events[changed]}", {})).ok()
+    await type_(changed, typing=True)
+    await type_(stopped, typing=False)
+    pos = first["pos"]
+    for _ in range(2):
+        between = await slide(
+            bob, pos, lists=top(10), extensions={kind: {"enabled": True, **narrow} for kind in kinds}
+        )
+        assert not any(told.get("rooms") for told in between["extensions"].values())
+        pos = between["pos"]
+    other = bob.at(await building.replica())
+    for person in (bob, other, bob):
+        # Whoever asks again is told again.
+        back = await slide(person, pos, lists=top(10), extensions=wide)
+        told = back["extensions"]
+        types = [event["type"] for event in told["account_data"]["rooms"][changed]]
+        assert "org.meanwhile" in types
+        if narrow.get("enabled", True):
+            assert types == ["org.meanwhile"]
+        assert set(told["account_data"]["rooms"]) == {changed}
+        assert set(told["receipts"]["rooms"][changed]["content"][events[changed]]["m.read"]) == {
+            alice.user_id
+        }
+        assert quiet not in told["receipts"]["rooms"]
+        typing = {room_id: event["content"]["user_ids"] for room_id, event in told["typing"]["rooms"].items()}
+        if person is bob:
+            assert typing[changed] == [alice.user_id]
+        assert typing[stopped] == []
+    after = await slide(bob, back["pos"], lists=top(10), extensions=wide)
+    assert all(after["extensions"][kind] == {} for kind in kinds)
+
+
 async def test_to_device_messages_stay_until_acknowledged(
     building: Building, alice: SyncPerson, bob: SyncPerson
 ) -> None:

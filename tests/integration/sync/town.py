@@ -36,6 +36,9 @@ WAYS: list[Way] = [
 ]
 """How the users sync, one after the other."""
 
+SCOPED = ("account_data", "receipts", "typing")
+"""The extensions that a client may restrict to some lists and rooms."""
+
 LIMITS = [1, 2, 5, 20]
 """How many events their sliding connections ask for, likewise."""
 
@@ -129,17 +132,34 @@ class Town(Acts):
         # Any rooms: what is not theirs to see is not told.
         named = rng.sample(self.rooms, min(len(self.rooms), rng.choice([0, 0, 1, 2])))
         body = {"lists": lists, "room_subscriptions": {room_id: rng.choice([few, much]) for room_id in named}}
-        await self._slide(index, replica, timeout=timeout, set_presence="offline", **body)
+        scopes = {name: self._scope() for name in SCOPED if rng.random() < 0.5}
+        await self._slide(index, replica, scopes, timeout=timeout, set_presence="offline", **body)
 
-    async def _slide(self, index: int, replica: Replica, **body: Any) -> None:
+    def _scope(self) -> dict[str, Any]:
+        """What an extension is about for once: any lists and rooms, or nothing."""
+        some = [[], ["*"], ["all"], ["some"]]
+        few = [[], ["*"], self.rng.sample(self.rooms, min(len(self.rooms), 1))]
+        return self.rng.choice(
+            [
+                {"enabled": False},
+                {"rooms": self.rng.choice(few)},
+                {"lists": self.rng.choice(some), "rooms": self.rng.choice(few)},
+            ]
+        )
+
+    async def _slide(
+        self, index: int, replica: Replica, scopes: dict[str, Any] | None = None, **body: Any
+    ) -> None:
         connection, person = self.connections[index], self.sliders[index].at(replica)
-        answer = await self._asked(person, connection, **body)
+        answer = await self._asked(person, connection, scopes, **body)
         connection.complaints += await self.foreign(person, answer.body)
 
-    async def _asked(self, person: SyncPerson, connection: SlidingFold, **body: Any) -> Answer:
+    async def _asked(
+        self, person: SyncPerson, connection: SlidingFold, scopes: dict[str, Any] | None = None, **body: Any
+    ) -> Answer:
         """The answer to a connection; with the pages of thread subscriptions for which it has no place."""
         before = connection.pos
-        answer = await connection.ask(person, before, **body, **connection.asks())
+        answer = await connection.ask(person, before, **body, **connection.asks(scopes))
         connection.take(answer.ok())
         start = answer.json["extensions"][THREADS].get("prev_batch")
         while start is not None:

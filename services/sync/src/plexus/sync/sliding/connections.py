@@ -2,7 +2,8 @@
 
 A room that was sent is *live* while each of its changes is sent with the next answer: then it is told up to
 where the token says, and nothing is written however much happens in it. Once a change was held back, because
-the room was in no list and no subscription, the connection remembers up to which position it was told.
+the room was in no list and no subscription, the connection remembers up to which position it was told. So it
+does of each extension and the rooms out of its scope.
 
 A state of a connection is immutable; an answer that changes it makes another one, whose number stands in the
 token. The one before stays until the client comes back with the newer token, because the answer may be lost.
@@ -25,8 +26,10 @@ from plexus.protocol.errors import UnknownPos
 from plexus.sync.replica.sent_members import SentMembers
 from plexus.sync.sliding.models import Element, RequiredState, RoomConfig
 
+Held = Mapping[str, Mapping[str, int]]
 LIVE = -1
 _ROOM_BYTES = 250
+_HELD_BYTES = 100
 UNUSED_MS = 30 * 24 * 3600 * 1000
 """A connection whose state has not changed for so long is forgotten when its user opens another one."""
 
@@ -62,13 +65,24 @@ class ConnectionKey:
 @dataclass(slots=True)
 class Connection:
     """One state of a connection; without one it is about to begin. Of the rooms ``direct`` the client was
-    told that they are direct chats.
+    told that they are direct chats. ``held`` are by extension the rooms of which it has held something back,
+    with the position up to which each was told.
     """
 
     key: ConnectionKey
     state: int | None = None
     rooms: Mapping[str, SentRoom] = field(default_factory=dict)
     direct: frozenset[str] = frozenset()
+    held: Held = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """What it costs in memory, in bytes, roughly."""
+        return _ROOM_BYTES * len(self.rooms) + _HELD_BYTES * sum(map(len, self.held.values()))
+
+    def says(self, other: Connection) -> bool:
+        """Whether it is the same but for its number."""
+        return (self.rooms, self.direct, self.held) == (other.rooms, other.direct, other.held)
 
     @property
     def number(self) -> int:
@@ -91,7 +105,7 @@ class _Kept:
     @property
     def size(self) -> int:
         """What it costs in memory, in bytes, roughly."""
-        return 500 + self.members.size + _ROOM_BYTES * sum(len(each.rooms) for each in self.states.values())
+        return 500 + self.members.size + sum(each.size for each in self.states.values())
 
 
 class Connections:
@@ -126,12 +140,17 @@ class Connections:
         return connection
 
     async def save(
-        self, before: Connection, rooms: Mapping[str, SentRoom], direct: frozenset[str] = frozenset()
+        self,
+        before: Connection,
+        rooms: Mapping[str, SentRoom],
+        direct: frozenset[str] = frozenset(),
+        held: Held | None = None,
     ) -> Connection:
         """The state that follows ``before``: the same if nothing of it has changed."""
-        if before.state is not None and rooms == before.rooms and direct == before.direct:
+        after = Connection(before.key, secrets.randbits(62), rooms, direct, held or {})
+        if before.state is not None and after.says(before):
             return before
-        key, state, now = before.key, secrets.randbits(62), self._clock.now_ms()
+        key, now = before.key, self._clock.now_ms()
         await self._db.call(
             _SAVE,
             (
@@ -140,14 +159,13 @@ class Connections:
                 key.device_id,
                 key.conn_id,
                 before.state,
-                state,
+                after.state,
                 now,
-                _pack(rooms, direct),
+                _pack(after),
                 self._per_user,
                 now - UNUSED_MS,
             ),
         )
-        after = Connection(key, state, rooms, direct)
         self._keep(key, *([] if before.state is None else [before]), after)
         return after
 
@@ -172,22 +190,28 @@ def told_upto(sent: SentRoom, live: int) -> int:
     return live if sent.told == LIVE else min(sent.told, live)
 
 
-def _pack(rooms: Mapping[str, SentRoom], direct: frozenset[str]) -> bytes:
+def _pack(connection: Connection) -> bytes:
     """Configs are few and shared: each stands once."""
     configs: dict[RoomConfig, int] = {}
     sent = {
-        room_id: [each.told, configs.setdefault(each.config, len(configs))] for room_id, each in rooms.items()
+        room_id: [each.told, configs.setdefault(each.config, len(configs))]
+        for room_id, each in connection.rooms.items()
     }
-    plain = {"configs": [_plain(config) for config in configs], "rooms": sent, "direct": list(direct)}
+    plain = {
+        "configs": [_plain(config) for config in configs],
+        "rooms": sent,
+        "direct": list(connection.direct),
+        "held": connection.held,
+    }
     return compress(orjson.dumps(plain), 1)
 
 
-def _unpack(data: bytes) -> tuple[dict[str, SentRoom], frozenset[str]]:
+def _unpack(data: bytes) -> tuple[dict[str, SentRoom], frozenset[str], Held]:
     found = orjson.loads(decompress(data))
     configs = [_config(plain) for plain in found["configs"]]
     rooms = {room_id: SentRoom(told, configs[index]) for room_id, (told, index) in found["rooms"].items()}
-    # Versions before had no direct chats here: they are told once more then.
-    return rooms, frozenset(found.get("direct", ()))
+    # Versions before had no direct chats here: they are told once more then. What they held back is lost.
+    return rooms, frozenset(found.get("direct", ())), found.get("held", {})
 
 
 def _plain(config: RoomConfig) -> list[object]:

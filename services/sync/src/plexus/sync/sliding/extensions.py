@@ -1,7 +1,8 @@
 """What is not about rooms, or not of their timelines: by the streams of /v3/sync.
 
 What an extension tells of rooms it tells of those that the connection has been sent: all of it when a room is
-told anew, the changes afterwards. A client may restrict that to some lists and rooms.
+told anew, the changes afterwards. A client may restrict that to some lists and rooms: what changed elsewhere
+meanwhile is told when it is in scope again (`Reach`).
 
 MSC4186, "Extensions"; MSC3885 (to_device), MSC3884 (e2ee), MSC3959 (account_data), MSC3960 (receipts),
 MSC3961 (typing), MSC4308 (thread subscriptions).
@@ -9,7 +10,7 @@ MSC3961 (typing), MSC4308 (thread subscriptions).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +20,11 @@ from plexus.platform.lanes import UserFact
 from plexus.protocol.filters import EventFilter, Filter, RoomFilter
 from plexus.rooms import Rooms
 from plexus.sync.filters import Shape, SyncFilter
-from plexus.sync.replica import Replica, UserView
+from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.sliding.codecs import THREAD_SUBSCRIPTIONS
 from plexus.sync.sliding.lists import Picked
 from plexus.sync.sliding.models import Extensions, Scope
+from plexus.sync.sliding.scopes import EVERYWHERE, NEVER, Reach
 from plexus.sync.streams.account_data import AccountDataStream
 from plexus.sync.streams.context import Answer
 from plexus.sync.streams.device_lists import DeviceListStream
@@ -31,21 +33,29 @@ from plexus.sync.streams.receipts import ReceiptStream
 from plexus.sync.streams.rooms import RoomStream
 from plexus.sync.streams.typing import TypingStream
 from plexus.sync.streams.user_facts import UserFacts, user_facts
-from plexus.users import Users
+from plexus.users import AccountData, Users
 
 _NO_EVENTS = Filter(room=RoomFilter(timeline=EventFilter(limit=0)))
 NO_EVENTS = SyncFilter(_NO_EVENTS, Shape(_NO_EVENTS))
 """The streams need to know who came and went, and nothing else of the rooms."""
+
+_OFF = {EVERYWHERE: NEVER}
+_NOTHING: Mapping[str, int] = {}
+SHOWN = 1
+"""Noted for typing, which has no positions: the client may have been told that somebody is."""
 
 _THREADS = frozenset({int(UserFact.THREAD_SUBSCRIPTION)})
 
 
 @dataclass(slots=True)
 class Extra:
-    """The sections by extension. ``tells`` says whether the client learns anything from them."""
+    """The sections by extension. ``tells`` says whether the client learns anything from them; ``held``, by
+    extension, up to where the client was told of rooms out of its scope that have changed.
+    """
 
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     tells: bool = False
+    held: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class ExtensionStreams:
@@ -73,13 +83,18 @@ class ExtensionStreams:
         subscribed: Collection[str],
         initial: Collection[str],
         sent: Collection[str],
+        held: Mapping[str, Mapping[str, int]],
     ) -> Extra:
         """``answer`` is a fresh one; ``initial`` are the rooms told anew with it, ``sent`` those that the
-        connection has been sent, these included.
+        connection has been sent, these included; ``held`` is what was held back before.
         """
 
-        def within(scope: Scope) -> Collection[str]:
-            return _within(scope, picked, subscribed, sent)
+        def reach(name: str, scope: Scope) -> Reach:
+            return Reach.of(scope, picked, subscribed, sent, held.get(name, _NOTHING))
+
+        def note(name: str, told: Mapping[str, int]) -> None:
+            if told:
+                extra.held[name] = told
 
         extra, since = Extra(), answer.since
         facts = None if since is None else user_facts(self._replica, answer, since)
@@ -95,12 +110,28 @@ class ExtensionStreams:
             extra.tells |= bool(answer.messages)
         if wanted.e2ee:
             await self._add_e2ee(extra, answer, facts)
-        if wanted.account_data is not None:
-            await self._add_account_data(extra, answer, facts, within(wanted.account_data), initial)
-        if wanted.receipts is not None:
-            await self._add_receipts(extra, answer, within(wanted.receipts), initial)
-        if wanted.typing is not None:
-            self._add_typing(extra, answer, within(wanted.typing), initial)
+        if wanted.account_data is None:
+            note("account_data", _OFF)
+        else:
+            scope = reach("account_data", wanted.account_data)
+            await self._add_account_data(extra, answer, facts, scope, initial)
+            note("account_data", scope.told)
+        if wanted.receipts is None:
+            note("receipts", _OFF)
+        else:
+            scope = reach("receipts", wanted.receipts)
+            await self._add_receipts(extra, answer, scope, initial)
+            note("receipts", scope.told)
+        if wanted.typing is None:
+            # Somebody may have been shown typing before.
+            note(
+                "typing",
+                _OFF if since is None else {EVERYWHERE: held.get("typing", {}).get(EVERYWHERE, SHOWN)},
+            )
+        else:
+            scope = reach("typing", wanted.typing)
+            self._add_typing(extra, answer, scope, initial)
+            note("typing", scope.told)
         if wanted.thread_subscriptions is not None:
             await self._add_thread_subscriptions(extra, answer, facts, wanted.thread_subscriptions)
         return extra
@@ -119,29 +150,37 @@ class ExtensionStreams:
         extra.sections["e2ee"] = section
 
     async def _add_account_data(
-        self,
-        extra: Extra,
-        answer: Answer,
-        facts: UserFacts | None,
-        within: Collection[str],
-        initial: Collection[str],
+        self, extra: Extra, answer: Answer, facts: UserFacts | None, reach: Reach, initial: Collection[str]
     ) -> None:
         rooms: dict[str, list[Any]] = {}
-        everything = []
-        if facts is None or any(room_id in within for room_id in initial):
+        everything: list[AccountData] = []
+        anew = facts is None or reach.anew
+        if anew or any(room_id in reach.within for room_id in initial):
             everything = await self._users.account_data_all(answer.user_id)
         if answer.since is not None and facts is not None:
+            back = reach.back(initial)
             await self._account_data.changes(answer, answer.since, facts)
             for room_id, events in answer.room_account_data.items():
-                if room_id in within and room_id not in initial:
+                if room_id in reach.within and room_id not in initial and room_id not in back:
                     rooms[room_id] = [Fragment(event) for event in events]
+            for row in await self._account_data_after(answer, answer.since, back):
+                rooms.setdefault(row.room_id, []).append(_event(row))
         for row in everything:
-            event = {"type": row.type, "content": Fragment(row.content)}
             if row.room_id:
-                if row.room_id in within and row.room_id in initial:
-                    rooms.setdefault(row.room_id, []).append(event)
-            elif facts is None:
-                answer.account_data.append(orjson.dumps(event))
+                if row.room_id in reach.within and row.room_id in initial:
+                    rooms.setdefault(row.room_id, []).append(_event(row))
+            elif anew:
+                answer.account_data.append(orjson.dumps(_event(row)))
+        new = {ref.room_id for ref in answer.newly_joined}
+        reach.hold(
+            {
+                room_id: NEVER
+                if room_id in new or answer.since is None
+                else answer.since.users[answer.view.lane]
+                for room_id in answer.room_account_data
+            },
+            initial,
+        )
         section: dict[str, Any] = {}
         if answer.account_data:
             section["global"] = [Fragment(event) for event in answer.account_data]
@@ -150,15 +189,53 @@ class ExtensionStreams:
         extra.tells |= bool(section)
         extra.sections["account_data"] = section
 
+    async def _account_data_after(
+        self, answer: Answer, since: Cut, told: Mapping[str, int]
+    ) -> Sequence[AccountData]:
+        """What has changed in some joined rooms since each was told of."""
+        lane = answer.view.lane
+        after = {
+            room_id: min(position, since.users[lane])
+            for room_id, position in told.items()
+            if room_id in answer.view.joined
+        }
+        if not after:
+            return ()
+        changes = await self._users.sync_changes(answer.user_id, min(after.values()), answer.cut.users[lane])
+        return [
+            row for row in changes.account_data if row.room_id in after and row.position > after[row.room_id]
+        ]
+
     async def _add_receipts(
-        self, extra: Extra, answer: Answer, within: Collection[str], initial: Collection[str]
+        self, extra: Extra, answer: Answer, reach: Reach, initial: Collection[str]
     ) -> None:
         answer.ephemeral.clear()
-        if answer.since is not None and not answer.cut.same_place(answer.since):
-            await self._receipts.changes(answer, answer.since)
-        for room_id in initial:
+        since, within = answer.since, reach.within
+        if since is not None and not answer.cut.same_place(since):
+            await self._receipts.changes(answer, since)
+        back = reach.back(initial)
+        for room_id in (*initial, *back):
             answer.ephemeral.pop(room_id, None)
         await self._receipts.everything(answer, [room_id for room_id in initial if room_id in within])
+        joined, new = answer.view.joined, {ref.room_id for ref in answer.newly_joined}
+        if since is not None:
+            if back:
+                after = {
+                    room_id: min(told, since.rooms[joined[room_id].ref.lane])
+                    for room_id, told in back.items()
+                    if room_id in joined
+                }
+                await self._receipts.after(answer, after)
+            reach.hold(
+                {
+                    room_id: NEVER if room_id in new else since.rooms[joined[room_id].ref.lane]
+                    for room_id in answer.ephemeral
+                    if room_id in joined
+                },
+                initial,
+            )
+        else:
+            reach.hold({}, initial)
         rooms = {
             room_id: {"type": "m.receipt", "content": _merged(events)}
             for room_id, events in answer.ephemeral.items()
@@ -167,17 +244,21 @@ class ExtensionStreams:
         extra.tells |= bool(rooms)
         extra.sections["receipts"] = {"rooms": rooms} if rooms else {}
 
-    def _add_typing(
-        self, extra: Extra, answer: Answer, within: Collection[str], initial: Collection[str]
-    ) -> None:
+    def _add_typing(self, extra: Extra, answer: Answer, reach: Reach, initial: Collection[str]) -> None:
         answer.ephemeral.clear()
+        back = reach.back()
         if answer.since is None:
             self._typing.everything(answer)
         elif not answer.cut.same_moment(answer.since):
             self._typing.changes(answer, answer.since)
-        self._typing.of(answer, initial)
+        self._typing.of(answer, (*initial, *back))
+        self._typing.now(answer, [room_id for room_id, told in back.items() if told])
+        # Of a room in which the client begins, and nobody is typing, it knows all there is.
+        reach.hold({room_id: NEVER if room_id in initial else SHOWN for room_id in answer.ephemeral}, ())
         rooms = {
-            room_id: Fragment(events[-1]) for room_id, events in answer.ephemeral.items() if room_id in within
+            room_id: Fragment(events[-1])
+            for room_id, events in answer.ephemeral.items()
+            if room_id in reach.within
         }
         extra.tells |= bool(rooms)
         extra.sections["typing"] = {"rooms": rooms} if rooms else {}
@@ -200,23 +281,8 @@ class ExtensionStreams:
         extra.sections[THREAD_SUBSCRIPTIONS] = section
 
 
-def _within(
-    scope: Scope, picked: Picked, subscribed: Collection[str], sent: Collection[str]
-) -> Collection[str]:
-    """The rooms that an extension is about. Unrestricted these are also those that have left all windows."""
-    lists, rooms = scope.lists, scope.rooms
-    if lists is None and rooms is None:
-        return sent
-    named = subscribed if rooms is None else rooms
-    return {
-        room_id
-        for room_id in sent
-        if room_id in named
-        or (
-            (match := picked.matches.get(room_id)) is not None
-            and (bool(match.lists) if lists is None else not lists.isdisjoint(match.lists))
-        )
-    }
+def _event(row: AccountData) -> dict[str, Any]:
+    return {"type": row.type, "content": Fragment(row.content)}
 
 
 def _merged(events: Iterable[bytes]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class SlidingService:
         arrival, kind = self._sync.arrive(), ("sliding", request.conn_id)
         members = self._connections.members(connection.key)
         members.begin(request.pos)
-        sent = dict(connection.rooms)
+        sent, held = dict(connection.rooms), connection.held
         poll: Poll | None = None
         if since is None:
             self._sync.metrics.initial.add()
@@ -143,7 +143,9 @@ class SlidingService:
                     request.subscriptions.keys(),
                     told.initial,
                     sent.keys() | told.sent.keys(),
+                    held,
                 )
+                held = extra.held
                 await authenticate()
             if since is not None:
                 sent = _held_back(sent, picked, table, since, read)
@@ -161,7 +163,7 @@ class SlidingService:
         if not codec.is_stable:
             await self._add_counts(answer, told)
         connection = await self._connections.save(
-            connection, _now_sent(sent, told), _now_direct(connection.direct, told)
+            connection, _now_sent(sent, told), _now_direct(connection.direct, told), held
         )
         self._sync.know(cut)
         pos = encode_pos(connection.number, cut.token(0, answer.shows))

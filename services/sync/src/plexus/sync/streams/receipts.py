@@ -9,7 +9,7 @@ Client-Server API, "Receipts".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -70,9 +70,16 @@ class ReceiptStream:
 
     async def everything(self, answer: Answer, room_ids: Iterable[str]) -> None:
         """Add all receipts there are in some joined rooms."""
-        if _wanted(answer):
-            refs = [answer.view.joined[i].ref for i in room_ids if i in answer.view.joined]
-            ranges = [(ref, 0, answer.cut.rooms[ref.lane]) for ref in refs if _wants(answer, ref.room_id)]
+        joined = answer.view.joined
+        await self.after(answer, {room_id: 0 for room_id in room_ids if room_id in joined})
+
+    async def after(self, answer: Answer, positions: Mapping[str, int]) -> None:
+        """Add those of some joined rooms after a position of each."""
+        if positions and _wanted(answer):
+            refs = [(answer.view.joined[room_id].ref, after) for room_id, after in positions.items()]
+            ranges = [
+                (ref, after, answer.cut.rooms[ref.lane]) for ref, after in refs if _wants(answer, ref.room_id)
+            ]
             await self._read(answer, ranges)
 
     def _touched(self, answer: Answer, span: Span) -> Collection[Membership]:

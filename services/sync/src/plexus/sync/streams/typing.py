@@ -45,6 +45,10 @@ class TypingStream:
         """Add those of some rooms in which somebody is typing."""
         self._add(answer, [room_id for room_id in room_ids if room_id in self._book.rooms])
 
+    def now(self, answer: Answer, room_ids: Iterable[str]) -> None:
+        """Add some rooms, also if nobody is typing in them."""
+        self._add(answer, room_ids)
+
     def _add(self, answer: Answer, room_ids: Iterable[str]) -> None:
         wanted = answer.filter.filter.room.ephemeral
         for room_id in room_ids:
