@@ -200,6 +200,33 @@ async def test_who_leaves_is_told_with_whom_no_room_is_shared_now(
     assert again["device_lists"] == later["device_lists"]
 
 
+async def test_who_now_shares_an_encrypted_room_is_told(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """ "Users [...] who now share an encrypted room with the client": also when the room becomes so."""
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    await bob.hear()
+    only_messages: Json = {"types": ["m.room.message"]}
+    filters: list[Json] = [{}, {"room": {"timeline": only_messages, "state": only_messages}}]
+    before = [(await bob.sync(filter=wanted))["next_batch"] for wanted in filters]
+    content = ENCRYPTION["content"]
+    assert isinstance(content, dict)
+    await alice.set_state(room_id, "m.room.encryption", content)
+    for number in range(11):
+        await alice.send(room_id, f"no gap, then one {number}")
+        if number not in (0, 10):
+            continue
+        await bob.hear()
+        for replica in (building.replicas[0], await building.replica()):
+            for since, wanted in zip(before, filters, strict=True):
+                answer = await bob.at(replica).sync(since, filter=wanted)
+                assert answer["device_lists"] == {"changed": [alice.user_id], "left": []}
+    whole = await bob.sync(since, full_state="true")
+    assert whole["device_lists"]["changed"] == [alice.user_id]
+    assert "device_lists" not in await bob.sync(answer["next_batch"])
+
+
 async def test_who_comes_is_told_with_any_filter(alice: SyncPerson, bob: SyncPerson) -> None:
     room_id = await alice.create_room(preset="public_chat")
     lean: Json = {"not_types": ["m.room.member"]}

@@ -638,6 +638,23 @@ async def test_to_device_messages_stay_until_acknowledged(
     assert (await slide(bob, extensions=wanted, conn_id="4"))["extensions"]["to_device"]["events"] == []
 
 
+async def test_no_more_messages_to_a_device_than_it_asks_for(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    """MSC3885: "the server MUST NOT send more than `limit` events"."""
+    for number in range(3):
+        await building.users.put_messages(
+            alice.user_id, "org.example", {bob.user_id: {bob.device_id: {"n": number}}}
+        )
+    found, since = [], dict[str, str]()
+    for _ in range(3):
+        wanted = {"to_device": {"enabled": True, "limit": 2, **since}}
+        told = (await slide(bob, extensions=wanted))["extensions"]["to_device"]
+        found.append([event["content"]["n"] for event in told["events"]])
+        since = {"since": told["next_batch"]}
+    assert found == [[0, 1], [2], []]
+
+
 async def test_the_unstable_form(alice: SyncPerson, bob: SyncPerson) -> None:
     room_id = await alice.create_room(preset="public_chat", name="A room")
     await bob.join(room_id)
@@ -772,6 +789,7 @@ async def test_history_is_shown_as_it_may_be_seen(alice: SyncPerson, bob: SyncPe
             (400, "M_INVALID_PARAM"),
         ),
         ({"extensions": {"to_device": {"enabled": True, "since": "x"}}}, (400, "M_INVALID_PARAM")),
+        ({"extensions": {"to_device": {"enabled": True, "limit": 0}}}, (400, "M_INVALID_PARAM")),
     ],
 )
 async def test_what_is_no_request(alice: SyncPerson, body: Json, error: tuple[int, str]) -> None:

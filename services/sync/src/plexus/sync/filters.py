@@ -39,7 +39,7 @@ class Shape:
         "lazy",
         "limit",
         "redundant",
-        "shows_members",
+        "shows_moves",
         "state",
         "timeline",
     )
@@ -52,7 +52,7 @@ class Shape:
         self.redundant = filter.include_redundant_members
         self.event_fields = filter.event_fields
         self.federation = filter.event_format == "federation"
-        self.shows_members = _shows_members(self.state)
+        self.shows_moves = _shows_moves(self.state)
         limit = DEFAULT_LIMIT if self.timeline.limit is None else self.timeline.limit
         self.limit = 0 if self.timeline.is_nothing else min(limit, MAX_LIMIT)
 
@@ -70,11 +70,12 @@ class Shape:
         return _passes(self.state, event, room_id)
 
 
-def _shows_members(wanted: EventFilter) -> bool:
-    """Whether no m.room.member event is kept out of the state, whoever sent it."""
+def _shows_moves(wanted: EventFilter) -> bool:
+    """Whether nothing that says who shares which rooms is kept out of the state, whoever sent it."""
     any_sender = wanted.senders is None and not wanted.not_senders
     any_room = wanted.rooms is None and not wanted.not_rooms
-    return any_sender and any_room and wanted.contains_url is None and wanted.matches_type("m.room.member")
+    any_event = any_sender and any_room and wanted.contains_url is None
+    return any_event and all(map(wanted.matches_type, ("m.room.member", "m.room.encryption")))
 
 
 def _passes(wanted: EventFilter, event: SyncEvent, room_id: str) -> bool:

@@ -329,7 +329,7 @@ class SyncService:
             beside.cut = answer.cut
             await self.room_stream.changes(beside, since.cut)
             answer.newly_joined, answer.newly_left = beside.newly_joined, beside.newly_left
-            answer.came, answer.went = beside.came, beside.went
+            answer.came, answer.went, answer.encrypted = beside.came, beside.went, beside.encrypted
             await self._device_lists.changes(answer, since.cut)
         elif request.since is not None:
             await self._device_lists.anybody(answer)

@@ -30,7 +30,8 @@ from plexus.sync.fragments.relations import Bundles, read_bundles
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 from plexus.sync.replica.bodies import membership_of
 
-_MEMBERS = Wanted(types=frozenset({"m.room.member"}))
+_MOVES = Wanted(types=frozenset({"m.room.member", "m.room.encryption"}))
+_ENCRYPTION = ("m.room.encryption", "")
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class _Draft:
     """A fragment in the making. ``state`` is what was read for the state section: how it was before the
     timeline (or after it); ``kept_out`` what changed within the timeline and is not shown there. ``moved``
     has the users whose member event has changed, for a filter that shows none; None if they are seen in the
-    rest.
+    rest. ``encrypts`` says that the room has become encrypted, whatever the filter shows.
     """
 
     work: Work
@@ -46,6 +47,7 @@ class _Draft:
     state: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
     kept_out: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
     moved: dict[str, str] | None = None
+    encrypts: bool = False
 
     @property
     def tells_members(self) -> bool:
@@ -176,9 +178,9 @@ class Builder:
             if not work.state_after and not line.is_whole and line.start != line.end:
                 kept_out.append((draft, (work.ref, line.start, line.end, _wanted(work.shape))))
             is_changed = line.before is not None and line.before != line.end
-            if is_changed and not line.is_whole and not work.shape.shows_members:
+            if is_changed and not line.is_whole and not work.shape.shows_moves:
                 assert line.before is not None
-                hidden.append((draft, (work.ref, line.before, line.end, _MEMBERS)))
+                hidden.append((draft, (work.ref, line.before, line.end, _MOVES)))
         if full:
             states = await self._rooms.states([question for _, question in full])
             for (draft, _), state in zip(full, states, strict=True):
@@ -203,7 +205,12 @@ class Builder:
         if hidden:
             diffs = await self._rooms.snapshot_diffs([question for _, question in hidden])
             for (draft, _), diff in zip(hidden, diffs, strict=True):
-                draft.moved = {key[1]: membership_of(event) for key, event in diff.items()}
+                draft.encrypts = _ENCRYPTION in diff
+                draft.moved = {
+                    state_key: membership_of(event)
+                    for (type_, state_key), event in diff.items()
+                    if type_ == "m.room.member"
+                }
         redacted = [
             event
             for draft in drafts
@@ -252,6 +259,7 @@ class Builder:
             ]
         came, went = ((), ()) if work.is_full else _moves(draft)
         told = (*draft.state, *draft.kept_out)
+        encrypts = draft.encrypts or _ENCRYPTION in told or any(e.key == _ENCRYPTION for e in line.events)
         covered = {state_key for type_, state_key in told if type_ == "m.room.member"}
         return Fragment(
             ref=work.ref,
@@ -267,6 +275,7 @@ class Builder:
             summary=summaries.get(work.ref) if draft.tells_members else None,
             joined=frozenset(came),
             left=frozenset(went),
+            encrypts=encrypts and not work.is_full,
             event_fields=shape.event_fields,
             bundles=bundles.get(work.ref, {}),
             gone=line.gone if work.is_full else frozenset(),

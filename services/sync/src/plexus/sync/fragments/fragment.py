@@ -42,10 +42,10 @@ class Fragment:
     ``memberships`` are the viewer's at each event of the timeline if it was made for one viewer, None if it
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
-    loaded so far. ``joined`` and ``left`` are the users who came and went. ``bundles`` are told with the
-    events of these ordinals. ``last_words`` are the member events in it, by user, that are withheld from who
-    came later if their senders are erased; ``gone`` those who leave in its timeline. ``pdus`` are there if
-    they are to be shown instead.
+    loaded so far. ``joined`` and ``left`` are the users who came and went, and ``encrypts`` says that the
+    room has become encrypted. ``bundles`` are told with the events of these ordinals. ``last_words`` are the
+    member events in it, by user, that are withheld from who came later if their senders are erased; ``gone``
+    those who leave in its timeline. ``pdus`` are there if they are to be shown instead.
     """
 
     ref: RoomRef
@@ -61,6 +61,7 @@ class Fragment:
     summary: RoomSummary | None = None
     joined: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
+    encrypts: bool = False
     event_fields: tuple[str, ...] | None = None
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
     pdus: Pdus | None = None

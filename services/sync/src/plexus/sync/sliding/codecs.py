@@ -26,6 +26,7 @@ from plexus.sync.sliding.models import (
     SlidingRequest,
     ToDevice,
 )
+from plexus.sync.streams.devices import MESSAGES
 
 MOST_LISTS = 100
 MOST_SUBSCRIPTIONS = 100
@@ -177,7 +178,7 @@ def _extensions(extensions: dict[str, Any]) -> Extensions:
     return Extensions(
         to_device=None
         if to_device is None
-        else ToDevice(_sequence(_text(to_device, "since")), min(_integer(to_device, "limit") or 100, 100)),
+        else ToDevice(_sequence(_text(to_device, "since")), _most(to_device, MESSAGES)),
         e2ee=_enabled(extensions, "e2ee") is not None,
         account_data=_scope(_enabled(extensions, "account_data")),
         receipts=_scope(_enabled(extensions, "receipts")),
@@ -194,10 +195,14 @@ def _enabled(extensions: dict[str, Any], key: str) -> dict[str, Any] | None:
 def _most_threads(config: dict[str, Any] | None) -> int | None:
     if config is None:
         return None
+    return min(_most(config, 100), MOST_THREADS)
+
+
+def _most(config: dict[str, Any], default: int) -> int:
     limit = _integer(config, "limit")
     if limit == 0:
         raise InvalidParam("limit is greater than zero")
-    return min(limit or 100, MOST_THREADS)
+    return limit or default
 
 
 def _scope(config: dict[str, Any] | None) -> Scope | None:

@@ -102,7 +102,7 @@ class ExtensionStreams:
         if since is not None and moved and (wanted.e2ee or wanted.account_data or wanted.receipts):
             await self._rooms.changes(answer, since)
         if wanted.to_device is not None:
-            await self._devices.add_messages(answer, facts)
+            await self._devices.add_messages(answer, facts, wanted.to_device.limit)
             extra.sections["to_device"] = {
                 "next_batch": str(answer.to_device),
                 "events": [Fragment(message) for message in answer.messages],

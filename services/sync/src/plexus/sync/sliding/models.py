@@ -133,8 +133,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ToDevice:
-    since: int = 0
-    limit: int = 100
+    """At most ``limit`` messages are wanted after ``since``."""
+
+    since: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)

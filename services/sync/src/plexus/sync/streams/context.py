@@ -19,7 +19,7 @@ class Answer:
     ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``left_account_data`` what
     belongs to rooms that may yet be told as left, ``quiet`` the rooms of which nothing is told, whatever has
     happened in them, ``newly_joined`` and ``newly_left`` the rooms whose members have come into or gone out
-    of the user's sight, ``came`` and ``went`` the users who did.
+    of the user's sight, ``came`` and ``went`` the users who did, ``encrypted`` the rooms that have become so.
     """
 
     view: UserView
@@ -53,6 +53,7 @@ class Answer:
     quiet: list[RoomRef] = field(default_factory=list)
     newly_joined: list[RoomRef] = field(default_factory=list)
     newly_left: list[tuple[RoomRef, int]] = field(default_factory=list)
+    encrypted: list[RoomRef] = field(default_factory=list)
     came: set[str] = field(default_factory=set)
     went: set[str] = field(default_factory=set)
     members: list[tuple[str, frozenset[str]]] = field(default_factory=list)

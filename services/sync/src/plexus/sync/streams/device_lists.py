@@ -2,8 +2,8 @@
 
 ``changed`` may say too much, never too little: those whose DEVICE_LIST fact lies between token and cut and
 who share a room with the user, those who came into one of the user's rooms, and all members of an encrypted
-room that the user came into. ``left`` are those who went, or whose encrypted room the user left, if nothing
-is shared now.
+room that the user came into, or that has become encrypted. ``left`` are those who went, or whose encrypted
+room the user left, if nothing is shared now.
 
 Client-Server API, "Tracking the device list for a user".
 """
@@ -27,12 +27,12 @@ class DeviceListStream:
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add what changed since a cut; after the rooms, which say who came and went."""
         moved = answer.came or answer.went or answer.newly_joined or answer.newly_left
-        if not moved and since.users == answer.cut.users:
+        if not (moved or answer.encrypted) and since.users == answer.cut.users:
             return
         updated = await self._updated(answer, since)
         changed = updated | answer.came
         gone = set(answer.went)
-        changed |= await self._members_of([(ref, None) for ref in answer.newly_joined])
+        changed |= await self._members_of([(ref, None) for ref in (*answer.newly_joined, *answer.encrypted)])
         gone |= await self._members_of(answer.newly_left)
         if answer.user_id not in updated:
             changed.discard(answer.user_id)

@@ -31,12 +31,12 @@ class DeviceStream:
         await self.add_messages(answer, facts)
         await self.add_counts(answer, facts)
 
-    async def add_messages(self, answer: Answer, facts: UserFacts | None) -> None:
+    async def add_messages(self, answer: Answer, facts: UserFacts | None, limit: int = MESSAGES) -> None:
         """Delete what the device has acknowledged, and add what it has not."""
         if answer.device_id is not None:
             told = facts is None or facts.any_of(_TO_DEVICE)
             device = answer.view.device(answer.device_id)
-            await self._add_messages(answer, answer.device_id, device, told)
+            await self._add_messages(answer, answer.device_id, device, told, min(limit, MESSAGES))
 
     async def add_counts(self, answer: Answer, facts: UserFacts | None) -> None:
         """Add how many keys the device has left here."""
@@ -60,7 +60,9 @@ class DeviceStream:
         )
         device.key_counts_stale = changes != device.key_changes
 
-    async def _add_messages(self, answer: Answer, device_id: str, device: DeviceState, told: bool) -> None:
+    async def _add_messages(
+        self, answer: Answer, device_id: str, device: DeviceState, told: bool, limit: int
+    ) -> None:
         sequence = answer.to_device
         if sequence > device.acknowledged:
             await self._users.inbox_delete(answer.user_id, device_id, sequence)
@@ -69,7 +71,7 @@ class DeviceStream:
             return
         device.inbox_looks += 1
         look = device.inbox_looks
-        messages = await self._users.inbox(answer.user_id, device_id, sequence, _EVERYTHING, MESSAGES)
+        messages = await self._users.inbox(answer.user_id, device_id, sequence, _EVERYTHING, limit)
         # The inbox stays marked as not empty until an answer to the newest token finds it so, and the newest
         # look: an older one may have missed what a newer one has found.
         device.inbox_empty = not messages and look == device.inbox_looks

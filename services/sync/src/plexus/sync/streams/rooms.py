@@ -132,6 +132,8 @@ class RoomStream:
             sections[room_id] = section
             if users:
                 answer.members.append((room_id, users))
+            if fragment.encrypts:
+                answer.encrypted.append(work.ref)
             answer.came |= fragment.joined
             answer.went |= fragment.left
 
