@@ -346,6 +346,32 @@ async def test_an_invite_declined_tells_nothing_of_the_room(alice: SyncPerson, b
     assert "private" not in str(told)
 
 
+async def test_what_was_forgotten_is_not_shown(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    """ "The user will no longer be able to retrieve history for this room": no list has it, though who was removed
+    sees such rooms, and no subscription.
+    """
+    removed, left = [await alice.create_room(preset="public_chat") for _ in range(2)]
+    for room_id in (removed, left):
+        await bob.join(room_id)
+    await bob.hear()
+    assert await alice.act(removed, "kick", bob.user_id) == 200
+    assert await bob.act(left, "leave") == 200
+    first = await slide(bob, lists=top(9))
+    assert set(first["rooms"]) == {removed}
+    subscribed = await slide(bob, room_subscriptions={left: LITTLE}, conn_id="known")
+    assert set(subscribed["rooms"]) == {left}
+    going_on = await slide(bob, conn_id="goes on")
+    for room_id in (removed, left):
+        assert await bob.act(room_id, "forget") == 200
+    for person in (bob, bob.at(await building.replica())):
+        anew = await slide(person, lists=top(9), room_subscriptions={left: LITTLE}, conn_id="anew")
+        assert (anew["rooms"], anew["lists"]["all"]["count"]) == ({}, 0)
+        later = {"lists": top(9), "room_subscriptions": {left: LITTLE}, "conn_id": "goes on"}
+        assert (await slide(person, going_on["pos"], **later))["rooms"] == {}
+
+
 async def test_filters(alice: SyncPerson, bob: SyncPerson) -> None:
     plain = await alice.create_room(name="Plain")
     secret = await alice.create_room(name="Secret")

@@ -225,6 +225,8 @@ class RoomResults:
         if not wanted:
             return []
         refs = [match.entry.membership.ref for match, _, _ in wanted]
+        gone = [ref for ref, (m, _, p) in zip(refs, wanted, strict=True) if p is None and m.entry.left_at]
+        eyes = await self._rooms.viewers(gone, asked.user_id) if gone else {}
         heads = await self._rooms.heads(refs, asked.cut.rooms)
         places = [(ref, p) for ref, (_, _, p) in zip(refs, wanted, strict=True) if p is not None]
         ordinals = iter(await self._rooms.ordinals_at(places))
@@ -232,7 +234,7 @@ class RoomResults:
         for ref, (match, sent, position) in zip(refs, wanted, strict=True):
             after = None if position is None else next(ordinals)
             membership = match.entry.membership
-            if ref not in heads:
+            if ref not in heads or (ref in eyes and eyes[ref].forgotten):
                 continue
             upto = heads[ref].ordinal
             if membership.membership != "join":

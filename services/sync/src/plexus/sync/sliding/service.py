@@ -105,7 +105,7 @@ class SlidingService:
         while True:
             async with self.turns if poll is None else nullcontext():
                 view = await self._sync.view(requester.user_id, requester.lane)
-                table = await self._tables.of(view)
+                table = await self._tables.of(view, anew=since is None)
                 cut = table.cut
                 if since is not None and since.generation != cut.generation:
                     since = (await self._sync.since(since.token(0))).cut

@@ -55,8 +55,10 @@ class Tables:
         self._cards: OrderedDict[tuple[int, str, int], Card] = OrderedDict()
         """By generation, room and the position that was its newest here when it was asked for."""
 
-    async def of(self, view: UserView) -> Table:
-        """The user's rooms, up to the head of the tail when it was called or later."""
+    async def of(self, view: UserView, *, anew: bool = False) -> Table:
+        """The user's rooms, up to the head of the tail when it was called or later. No fact says that one was
+        forgotten: with ``anew`` those are looked at that are shown although the user is not in them.
+        """
         table = self._tables.get(view)
         cut = self._replica.cut()
         if table is None or table.cut.generation != cut.generation:
@@ -65,6 +67,10 @@ class Tables:
             table.cut = cut
         else:
             table = await self._refresh(view, table, cut)
+        removed = [entry.membership for entry in table.ordered if entry.removed] if anew else ()
+        if removed:
+            again = {entry.room_id: entry for entry in await self._entries(view, removed)}
+            table = _ordered(table.cut, (table.entries | again).values())
         self._tables[view] = table
         return table
 
