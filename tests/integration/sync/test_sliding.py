@@ -349,8 +349,8 @@ async def test_an_invite_declined_tells_nothing_of_the_room(alice: SyncPerson, b
 async def test_what_was_forgotten_is_not_shown(
     building: Building, alice: SyncPerson, bob: SyncPerson
 ) -> None:
-    """ "The user will no longer be able to retrieve history for this room": no list has it, though who was removed
-    sees such rooms, and no subscription.
+    """ "The user will no longer be able to retrieve history for this room": no list has it, though who
+    was removed sees such rooms, and no subscription.
     """
     removed, left = [await alice.create_room(preset="public_chat") for _ in range(2)]
     for room_id in (removed, left):
