@@ -210,3 +210,55 @@ async def test_the_state_of_the_room_says_that_she_left_and_not_why(
         bob.user_id,
         carol.user_id,
     }
+
+
+async def test_nor_is_it_shown_in_other_events(
+    house: House, alice: Person, bob: Person, carol: Person
+) -> None:
+    """As the content that a kick replaced, or as why something was redacted."""
+    await house.users.set_profile_field(alice.user_id, "displayname", "Alice Liddell")
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    said = await say(alice, room_id, "too much")
+    redaction = f"{alice.room(room_id)}/redact/{seg(said)}/why"
+    (await alice.put(redaction, {"reason": "my secret"})).ok()
+    (await bob.post(f"{bob.room(room_id)}/kick", {"user_id": alice.user_id, "reason": "the rules"})).ok()
+    await erase(house.users, alice)
+    await carol.join(room_id)
+    member = f"{carol.room(room_id)}/state/m.room.member/{seg(alice.user_id)}"
+    [kick] = [
+        event["event_id"]
+        for event in (await messages(carol, room_id))["chunk"]
+        if event.get("state_key") == alice.user_id and event["sender"] == bob.user_id
+    ]
+    for person in (bob, carol):
+        # The schema of the answer with the state event is one of two, of which it is both.
+        shown = [
+            await messages(person, room_id),
+            (await person.get(f"{person.room(room_id)}/context/{seg(kick)}", limit=10)).ok(),
+            (await Person(person.app, person.token, recorded=False).get(member, format="event")).ok(),
+            [await one(person, room_id, kick), await one(person, room_id, said)],
+        ]
+        for each in shown:
+            assert ("Alice Liddell" in str(each)) is (person is bob)
+        assert ("my secret" in str(shown)) is (person is bob)
+        page = by_id((await messages(person, room_id))["chunk"])
+        assert page[kick]["content"]["reason"] == "the rules"
+        assert ("prev_content" in page[kick]["unsigned"]) is (person is bob)
+        because = page[said]["unsigned"]["redacted_because"]
+        assert because["content"].get("reason") == ("my secret" if person is bob else None)
+
+
+async def test_nor_in_events_at_which_one_is_there(
+    house: House, alice: Person, bob: Person, carol: Person
+) -> None:
+    room_id = await bob.create_room(preset="public_chat")
+    await alice.join(room_id)
+    (await alice.post(f"{alice.room(room_id)}/leave", {"reason": "my secret"})).ok()
+    await erase(house.users, alice)
+    await carol.join(room_id)
+    (await bob.post(f"{bob.room(room_id)}/ban", {"user_id": alice.user_id})).ok()
+    for person, sees in ((bob, True), (carol, False)):
+        page = (await person.get(f"{person.room(room_id)}/messages", dir="b", limit=1)).ok()["chunk"]
+        assert [event["content"]["membership"] for event in page] == ["ban"]
+        assert ("my secret" in str(page)) is sees

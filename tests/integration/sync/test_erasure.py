@@ -215,3 +215,55 @@ async def test_the_state_of_a_room_that_was_left(
         section = (await person.sync(filter=archive))["rooms"]["leave"][room_id]
         assert ("my secret" in str(section)) is is_old
         assert alice.user_id in [event["state_key"] for event in section["state"]["events"]]
+
+
+async def test_nothing_of_it_stands_in_other_events(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """What a kick and a ban replaced, and why something was redacted: for who came later, whether they are
+    told of it when they come or when it happens.
+    """
+    await building.users.set_profile_field(alice.user_id, "displayname", "Alice Liddell")
+    room_id = await bob.create_room(preset="public_chat")
+    await bob.set_state(room_id, "m.room.power_levels", {"users": {alice.user_id: 50}})
+    topic = await bob.set_state(room_id, "m.room.topic", {"topic": "tea"})
+    await alice.join(room_id)
+    (await alice.put(f"{alice.room(room_id)}/redact/{seg(topic)}/why", {"reason": "my words"})).ok()
+    (await bob.post(f"{bob.room(room_id)}/kick", {"user_id": alice.user_id})).ok()
+    await alice.join(room_id)
+    (await alice.post(f"{alice.room(room_id)}/leave", {"reason": "my secret"})).ok()
+    await erase(building.users, alice)
+    dave = await building.person("dave" + alice.user_id[6:].split(":")[0])
+    await carol.join(room_id)
+    for person in (bob, carol):
+        await person.hear()
+    lists = top(10, {"timeline_limit": 20, "required_state": {"include": [{}]}})
+    since = {person.user_id: await person.now() for person in (bob, carol)}
+    pos = {person.user_id: (await slide(person, lists=lists))["pos"] for person in (bob, carol)}
+    (await bob.post(f"{bob.room(room_id)}/ban", {"user_id": alice.user_id})).ok()
+    for person in (bob, carol):
+        await person.hear()
+        live = (await person.sync(since[person.user_id]))["rooms"]["join"][room_id]
+        moved = (await slide(person, pos[person.user_id], lists=lists))["rooms"][room_id]
+        for told in (live["timeline"]["events"], moved["timeline"]):
+            assert [event["content"]["membership"] for event in told] == ["ban"]
+            assert ("my secret" in str(told)) is (person is bob)
+    await dave.join(room_id)
+    await dave.hear()
+    few: Json = {"room": {"timeline": {"limit": 1}}}
+    for person in (bob, carol, dave):
+        for found in ({}, FEW, few, LAZY):
+            told = (await person.sync(filter=found))["rooms"]["join"][room_id]
+            whole = any(event["event_id"] == topic for event in told["timeline"]["events"])
+            for words in ("Alice Liddell", "my secret"):
+                assert words not in str(told) if person is not bob else words in str(told) or not whole
+            assert ("my words" in str(told)) is (person is bob)
+        initial = (await person.get(f"{V3}/initialSync", limit=20)).ok()
+        for words in ("Alice Liddell", "my secret", "my words"):
+            assert (words in str(initial)) is (person is bob)
+        for limit in (1, 20):
+            config: Json = {"timeline_limit": limit, "required_state": {"include": [{}]}}
+            answer = await slide(person, lists=top(10, config), conn_id=f"with {limit}")
+            told = answer["rooms"][room_id]
+            assert ("my words" in str(told)) is (person is bob)
+            assert ("Alice Liddell" in str(told)) is (person is bob and limit == 20)

@@ -45,7 +45,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), w
 from plexus.rooms.body import events_of, events_of_facts, ref_in
 from plexus.rooms.bundles import Bundle, Parent
 from plexus.rooms.cards import Card
-from plexus.rooms.erasure import is_last_word
+from plexus.rooms.erasure import Withheld, embeds, is_last_word
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.membership import member_of
 from plexus.rooms.notifications import Listed, Notification
@@ -133,7 +133,9 @@ __all__ = [
     "Viewer",
     "Visibility",
     "Wanted",
+    "Withheld",
     "Written",
+    "embeds",
     "events_of",
     "events_of_facts",
     "is_last_word",

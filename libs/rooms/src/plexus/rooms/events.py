@@ -245,9 +245,17 @@ class EventReader:
             later.sort(key=_place_of)
         return found
 
-    async def shown(self, events: Sequence[StoredEvent], eyes: Mapping[RoomRef, Viewer]) -> list[StoredEvent]:
-        """Events that a viewer may see, decorated, and redacted where their senders are erased."""
+    async def shown(
+        self, events: Sequence[StoredEvent], eyes: Mapping[RoomRef, Viewer], *, joined: bool = False
+    ) -> list[StoredEvent]:
+        """Events that a viewer may see, decorated, and redacted where their senders are erased. ``joined``:
+        the viewer was at all of them, and is shown them as they are but for what they tell of others.
+        """
         await self.decorate(events)
+        if joined and not any(
+            event.prev_content is not None or event.redaction is not None for event in events
+        ):
+            return list(events)
         return await self._erasure.shown(eyes, events)
 
     async def decorate(self, events: Iterable[StoredEvent]) -> None:

@@ -15,7 +15,15 @@ from plexus.rooms.by_time import event_by_time
 from plexus.rooms.by_type import events_in, events_of_lane
 from plexus.rooms.cards import Card, read_cards
 from plexus.rooms.creation import Events
-from plexus.rooms.erasure import ErasedUsers, Erasure, NobodyErased, Said, is_last_word
+from plexus.rooms.erasure import (
+    ErasedUsers,
+    Erasure,
+    NobodyErased,
+    Told,
+    Withheld,
+    is_last_word,
+    speakers,
+)
 from plexus.rooms.events import EventReader
 from plexus.rooms.ground import Ground
 from plexus.rooms.heads import HeadReader
@@ -380,7 +388,7 @@ class Rooms:
         events = list((await self.state_at(view.ref, view.snapshot, wanted)).values())
         words = [event for event in events if is_last_word(event)] if view.is_current else events
         withheld = await self.withheld({view.ref: view.viewer}, words)
-        return [event.redacted() if (event.ref, event.num) in withheld else event for event in events]
+        return [withheld.shown(event) for event in events]
 
     async def state_at(
         self, ref: RoomRef, snapshot: int, wanted: Wanted = EVERYTHING
@@ -592,20 +600,16 @@ class Rooms:
         """Those of these users who asked for erasure. Without any `withheld` finds nothing."""
         return await self._erasure.among(user_ids)
 
-    async def withheld(
-        self, eyes: Mapping[RoomRef, Viewer], events: Iterable[Said]
-    ) -> set[tuple[RoomRef, int]]:
-        """Those of these events, by room and num, that a viewer is to see as redacted copies only
-        (`StoredEvent.redacted`), because their senders have been erased and the viewer came later.
+    async def withheld(self, eyes: Mapping[RoomRef, Viewer], events: Iterable[Told]) -> Withheld:
+        """What of these events a viewer is not to see, because who said it has been erased and the viewer
+        came later. Decorate them first, if they are to be told so.
         """
         return await self._erasure.withheld(eyes, events)
 
-    async def withheld_from(
-        self, user_id: str, events: Collection[StoredEvent]
-    ) -> Collection[tuple[RoomRef, int]]:
+    async def withheld_from(self, user_id: str, events: Collection[Told]) -> Withheld:
         """The same for a user of whom it is not known what they saw. If nobody is erased that is not read."""
-        if not events or not await self._erasure.among({event.sender for event in events}):
-            return ()
+        if not events or not await self._erasure.among(set().union(*map(speakers, events))):
+            return Withheld()
         eyes = await self.viewers(list({event.ref: None for event in events}), user_id)
         return await self._erasure.withheld(eyes, events)
 

@@ -11,6 +11,7 @@ Client-Server API, "Room event format", ``UnsignedData``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Flag, auto
 from typing import Any, LiteralString, NamedTuple
 
 import msgspec
@@ -21,6 +22,8 @@ from plexus.protocol.relations import relation_of
 from plexus.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from plexus.rooms.values import Place, RoomRef, Txn
 from plexus.rooms.writes import MEMBERSHIPS, EventRow
+
+MEMBER = "m.room.member"
 
 COLUMNS: LiteralString = (
     "num, ordinal, sub, event_id, type, state_key, sender, origin_server_ts,"
@@ -45,6 +48,28 @@ _content_of = msgspec.json.Decoder(_Content).decode
 _MEMBERSHIP = {name: b',"membership":"%b"' % name.encode() for name in MEMBERSHIPS}
 
 _BUT_RAW = tuple(name.strip() for name in COLUMNS.split(","))[:-1]
+
+
+class Part(Flag):
+    """What of an event somebody is not to see: what its sender says, the content that it replaced, what is
+    said in the redaction that has redacted it.
+    """
+
+    WORDS = auto()
+    BEFORE = auto()
+    BECAUSE = auto()
+
+
+class Saying(NamedTuple):
+    """Who said something of which an event speaks, and where."""
+
+    ref: RoomRef
+    num: int
+    ordinal: int | None
+    sub: int
+    type: str
+    state_key: str | None
+    sender: str
 
 
 class Noted(NamedTuple):
@@ -253,13 +278,41 @@ class StoredEvent:
             self.redaction = redaction
         self._static = None
 
+    @property
+    def words_before(self) -> str | None:
+        """Of a member event, decorated, the membership that it replaced, if more was said with that."""
+        if self.type != MEMBER or self.prev_content is None or self.is_redacted:
+            return None
+        before = orjson.loads(self.prev_content)
+        return before.get("membership") if before.keys() > {"membership"} else None
+
+    @property
+    def because(self) -> Saying | None:
+        """Of a redacted event, decorated, what redacted it."""
+        said = self.redaction
+        if said is None:
+            return None
+        return Saying(said.ref, said.num, said.ordinal, said.sub, said.type, said.state_key, said.sender)
+
     def redacted(self) -> StoredEvent:
         """The same event without its content, as for somebody who is not to see what its sender says."""
+        return self.without(Part.WORDS)
+
+    def without(self, parts: Part) -> StoredEvent:
+        """The same event for somebody from whom these parts are withheld."""
         columns = [getattr(self, name) for name in _BUT_RAW]
-        copy = StoredEvent.of_row(self.ref, [*columns, redact_raw(self.version, self.raw)])
-        copy.attach(replaces_state=self.replaces_state, redaction=self.redaction)
+        raw = redact_raw(self.version, self.raw) if Part.WORDS in parts else self.raw
+        redaction = self.redaction
+        if redaction is not None and Part.BECAUSE in parts:
+            redaction = redaction.redacted()
+        copy = StoredEvent.of_row(self.ref, [*columns, raw])
+        copy.attach(
+            replaces_state=self.replaces_state,
+            prev_content=None if parts & (Part.WORDS | Part.BEFORE) else self.prev_content,
+            redaction=redaction,
+        )
         copy.noted = self.noted
-        copy.withheld = True
+        copy.withheld = Part.WORDS in parts
         return copy
 
     def client_dict(

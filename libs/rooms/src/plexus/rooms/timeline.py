@@ -89,11 +89,10 @@ async def read_timeline(
         if len(events) >= limit or len(page) < wanted:
             break
     is_end = len(events) < limit and len(page) < wanted
-    if eyes is None or all_joined:
-        # Who was joined is shown events as they are.
+    if eyes is None:
         await reader.decorate(events)
     else:
-        events = await reader.shown(events, {ref: eyes})
+        events = await reader.shown(events, {ref: eyes}, joined=all_joined)
     if eyes is None:
         memberships = [None] * len(events)
     return TimelinePage(events, first, None if is_end else at, memberships=memberships)

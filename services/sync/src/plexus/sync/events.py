@@ -7,11 +7,16 @@ transaction id for the device that sent it) is spliced in. No dict is kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import orjson
 from plexus.protocol.relations import relation_of
 from plexus.rooms import StoredEvent, Txn
 
-__all__ = ["SyncEvent", "events_json"]
+__all__ = ["SyncEvent", "embedded_in", "events_json"]
+
+_HEARD = frozenset({None, "join"})
+"""Memberships that were replaced while members were there."""
 
 
 class SyncEvent:
@@ -19,12 +24,13 @@ class SyncEvent:
     event. ``room_before`` and ``room_after`` are snapshots of the room's current state around it;
     ``is_beside`` says that in a forked room these are not the states around the event itself, so what has
     changed between them need not be this event. ``rel_type`` says in what way it relates to another event, if
-    it does.
+    it does. ``words_before`` and ``because`` are as of `StoredEvent`.
     """
 
     __slots__ = (
         "_prefix",
         "_static",
+        "because",
         "event_id",
         "has_url",
         "is_beside",
@@ -42,6 +48,7 @@ class SyncEvent:
         "txn_device",
         "txn_id",
         "type",
+        "words_before",
     )
 
     def __init__(self, stored: StoredEvent) -> None:
@@ -65,6 +72,8 @@ class SyncEvent:
         self.txn_device = stored.txn_device
         self.txn_id = stored.txn_id
         self.noted = stored.noted
+        self.words_before = stored.words_before
+        self.because = stored.because
         self.has_url = "url" in content
         self.is_redacted = stored.is_redacted
         relation = relation_of(content) if "m.relates_to" in content else None
@@ -123,6 +132,21 @@ class SyncEvent:
     def state_json(self, now_ms: int) -> bytes:
         """The same for a state section, where a viewer's membership says nothing."""
         return b"%b%d%b}}" % (self._prefix, max(0, now_ms - self.ts), self._static)
+
+
+def embedded_in(events: Iterable[SyncEvent | StoredEvent]) -> dict[str, int]:
+    """Whose words stand in events that are told to members, with the ordinal since which one must have been
+    there to have heard them: why they redacted something, and what they said when they had left, of which
+    that is not known.
+    """
+    found: dict[str, int] = {}
+    for event in events:
+        because = event.because
+        if because is not None and because.ordinal is not None:
+            found[because.sender] = min(because.ordinal, found.get(because.sender, because.ordinal))
+        if event.words_before not in _HEARD and event.state_key is not None:
+            found[event.state_key] = 0
+    return found
 
 
 def events_json(events: list[bytes]) -> bytes:

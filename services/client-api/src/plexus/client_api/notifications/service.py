@@ -8,7 +8,7 @@ from typing import Any
 from plexus.client_api.deps import ClientApi
 from plexus.platform.http import Requester
 from plexus.protocol.push_rules import KINDS, Overlay
-from plexus.rooms import MAIN_THREAD, Listed, Notification, ReadPlaces
+from plexus.rooms import MAIN_THREAD, Listed, Notification, ReadPlaces, embeds
 
 DEFAULT = 20
 MOST = 100
@@ -25,6 +25,8 @@ async def list_notifications(
     found = await api.rooms.notifications(rooms, user_id, before, limit + 1, highlights=highlights)
     page = found[:limit]
     await api.rooms.decorate([notification.event for notification in page])
+    embedding = [notification.event for notification in page if embeds(notification.event)]
+    withheld = await api.rooms.withheld_from(user_id, embedding)
     refs = list({notification.event.ref: None for notification in page})
     places = await api.rooms.read_places(refs, user_id)
     overlay = await api.users.push_overlay(user_id)
@@ -32,7 +34,7 @@ async def list_notifications(
     shown = [
         {
             "actions": _actions(notification, overlay),
-            "event": notification.event.client_dict(
+            "event": withheld.shown(notification.event).client_dict(
                 now_ms=now, user_id=user_id, device_id=requester.device_id, with_room_id=False
             ),
             "read": _is_read(notification, places[notification.event.ref]),

@@ -128,9 +128,15 @@ async def state_of(api: ClientApi, reader: Reader, room_id: str) -> bytes:
 
 
 async def state_entry(
-    api: ClientApi, requester: Requester, room_id: str, event_type: str, state_key: str
+    api: ClientApi,
+    requester: Requester,
+    room_id: str,
+    event_type: str,
+    state_key: str,
+    *,
+    whole: bool = False,
 ) -> StoredEvent:
-    """``getRoomStateWithKey``: `NotFound` if there is no such entry."""
+    """``getRoomStateWithKey``: `NotFound` if there is no such entry. ``whole``: with what it replaced."""
     view = await api.rooms.view(room_id, requester.user_id)
     if view.is_current:
         found = await api.rooms.state_event(room_id, event_type, state_key)
@@ -141,6 +147,8 @@ async def state_entry(
         found = state.get((event_type, state_key))
     if found is None:
         raise NotFound("The room has no such state")
+    if whole:
+        await api.rooms.decorate([found])
     return (await _as_seen(api, view.viewer, view.ref, [found]))[0]
 
 
@@ -148,8 +156,7 @@ async def whole_state_entry(
     api: ClientApi, requester: Requester, room_id: str, event_type: str, state_key: str
 ) -> bytes:
     """The same as an event, with what it replaced."""
-    found = await state_entry(api, requester, room_id, event_type, state_key)
-    await api.rooms.decorate([found])
+    found = await state_entry(api, requester, room_id, event_type, state_key, whole=True)
     return reader_of(api, requester).event(found)
 
 
@@ -324,7 +331,7 @@ async def _as_seen(
     """Events of an earlier state, redacted where their senders are erased and the viewer came later."""
     events = list(state)
     withheld = await api.rooms.withheld({ref: viewer}, events)
-    return [event.redacted() if (ref, event.num) in withheld else event for event in events]
+    return [withheld.shown(event) for event in events]
 
 
 async def _viewer(api: ClientApi, requester: Requester, event: StoredEvent) -> Viewer:

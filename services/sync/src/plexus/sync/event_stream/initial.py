@@ -24,6 +24,7 @@ from plexus.rooms import (
     TimelineToken,
     View,
     Wanted,
+    embeds,
     is_last_word,
 )
 from plexus.sync.answer import Pieces
@@ -165,8 +166,10 @@ class InitialSync:
         """``RoomInfo`` of each room."""
         now_ms = self._sync.now_ms()
         states = await self._rooms.states([(told.ref, told.snapshot, EVERYTHING) for told in rooms])
-        last_words = [event for state in states for event in state.values() if is_last_word(event)]
-        withheld = await self._rooms.withheld_from(requester.user_id, last_words)
+        everything = [event for state in states for event in state.values()]
+        await self._rooms.decorate(everything)
+        doubtful = [event for event in everything if is_last_word(event) or embeds(event)]
+        withheld = await self._rooms.withheld_from(requester.user_id, doubtful)
         infos = []
         for told, state in zip(rooms, states, strict=True):
             room_id = told.ref.room_id
@@ -185,10 +188,7 @@ class InitialSync:
             if limit == 0:
                 shown = []
             before = page.end if page.end is not None and limit else page.start
-            events = [
-                event.redacted() if (event.ref, event.num) in withheld else event for event in state.values()
-            ]
-            await self._rooms.decorate(events)
+            events = [withheld.shown(event) for event in state.values()]
             room = await self._rooms.room(room_id)
             published = room is not None and room.published
             infos.append(

@@ -20,8 +20,18 @@ from dataclasses import dataclass, field, replace
 
 from plexus.platform.clock import Clock
 from plexus.protocol.filters import EventFilter
-from plexus.rooms import RoomRef, Rooms, RoomSummary, StoredEvent, TimelineToken, Wanted, is_last_word
-from plexus.sync.events import SyncEvent
+from plexus.rooms import (
+    RoomRef,
+    Rooms,
+    RoomSummary,
+    StoredEvent,
+    TimelineToken,
+    Wanted,
+    Withheld,
+    embeds,
+    is_last_word,
+)
+from plexus.sync.events import SyncEvent, embedded_in
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.federation_form import pdus_of, read_pdus
 from plexus.sync.fragments.fragment import HEROES, Fragment
@@ -69,6 +79,13 @@ class _Draft:
         gone = self.timeline.gone
         state = self.state | self.kept_out
         return {event.sender: event for event in state.values() if _is_last_word(event, gone)}
+
+    @property
+    def embedding(self) -> list[StoredEvent]:
+        """Of a full section the events of the state that tell what others have said."""
+        if not self.work.is_full:
+            return []
+        return [event for event in (self.state | self.kept_out).values() if embeds(event)]
 
 
 class Builder:
@@ -135,7 +152,7 @@ class Builder:
         withheld = await self._rooms.withheld_from(viewer, [event for _, event in last_words])
         for index, event in last_words:
             if (event.ref, event.num) in withheld:
-                fragments[index] = fragments[index].with_member(event.redacted(), self._clock.now_ms())
+                fragments[index] = fragments[index].with_member(withheld.shown(event), self._clock.now_ms())
         return fragments
 
     async def _load(self, missing: Sequence[tuple[Fragment, frozenset[str]]], shape: Shape) -> None:
@@ -222,19 +239,16 @@ class Builder:
 
     async def _withhold(self, drafts: Sequence[_Draft]) -> None:
         """What erased users say of themselves in their member events is not for a viewer who came later."""
-        own = [event for draft in drafts for event in draft.last_words.values()]
-        withheld = {
-            (ref, num)
-            for viewer in {draft.work.viewer or "" for draft in drafts}
-            for ref, num in await self._rooms.withheld_from(viewer, own)
-        }
+        own = [event for draft in drafts for event in (*draft.last_words.values(), *draft.embedding)]
+        withheld = Withheld()
+        for viewer in {draft.work.viewer or "" for draft in drafts}:
+            withheld.update(await self._rooms.withheld_from(viewer, own))
         if not withheld:
             return
         for draft in drafts:
             for state in (draft.state, draft.kept_out):
                 for key, event in state.items():
-                    if (event.ref, event.num) in withheld:
-                        state[key] = event.redacted()
+                    state[key] = withheld.shown(event)
 
     async def _summaries(self, drafts: Sequence[_Draft]) -> dict[RoomRef, RoomSummary]:
         """How many are in these rooms at the end of the range, whatever has happened since."""
@@ -280,6 +294,8 @@ class Builder:
             bundles=bundles.get(work.ref, {}),
             gone=line.gone if work.is_full else frozenset(),
             last_words=draft.last_words if work.viewer is None else {},
+            embedding=draft.embedding if work.viewer is None else (),
+            embedded=embedded_in((*line.events, *draft.embedding)) if work.viewer is None else {},
         )
 
 

@@ -45,7 +45,9 @@ class Fragment:
     loaded so far. ``joined`` and ``left`` are the users who came and went, and ``encrypts`` says that the
     room has become encrypted. ``bundles`` are told with the events of these ordinals. ``last_words`` are the
     member events in it, by user, that are withheld from who came later if their senders are erased; ``gone``
-    those who leave in its timeline. ``pdus`` are there if they are to be shown instead.
+    those who leave in its timeline. ``embedding`` are events of its state, if it is full, that tell what
+    others have said, and ``embedded`` whose words are told so, with the ordinal since which a member must
+    have been there to have heard them. ``pdus`` are there if they are to be shown instead.
     """
 
     ref: RoomRef
@@ -68,6 +70,8 @@ class Fragment:
     members: dict[str, bytes | None] = field(default_factory=dict)
     last_words: dict[str, StoredEvent] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
+    embedding: Sequence[StoredEvent] = ()
+    embedded: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
     _owners: frozenset[tuple[str, str | None]] = frozenset()
     _talkers: frozenset[str] = frozenset()
@@ -116,8 +120,9 @@ class Fragment:
 
     @property
     def told(self) -> Iterator[SyncEvent | StoredEvent]:
-        """All events of the timeline, and those told with them."""
+        """All events of the timeline, those told with them, and those of the state that tell of others."""
         yield from self.events
+        yield from self.embedding
         for bundle in self.bundles.values():
             yield from bundle.events()
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange, Viewer, Wanted
+from plexus.rooms import Place, RoomRef, Rooms, StoredEvent, TimelineRange, Viewer, Wanted, Withheld
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.replica.bodies import Bodies
@@ -249,13 +249,19 @@ class Timelines:
     async def _withhold(self, eyes: Mapping[RoomRef, Viewer], lines: Sequence[Timeline]) -> None:
         """Instead of what erased users have said before the viewer came, redacted copies."""
         withheld = await self._rooms.withheld(eyes, [event for line in lines for event in line.events])
+        await self.put_copies(lines, withheld)
+
+    async def put_copies(self, lines: Sequence[Timeline], withheld: Withheld) -> None:
+        """Instead of events of which something is withheld, what is to be seen of them."""
         if not withheld:
             return
         stored = await self._rooms.events([(ref, [num]) for ref, num in withheld])
         await self._rooms.decorate(stored.values())
         for line in lines:
             concerned = [event for event in line.events if (event.ref, event.num) in withheld]
-            copies = {event.num: SyncEvent(stored[event.ref, event.num].redacted()) for event in concerned}
+            copies = {
+                event.num: SyncEvent(withheld.shown(stored[event.ref, event.num])) for event in concerned
+            }
             line.events = [copies.get(event.num, event) for event in line.events]
 
     async def _snapshot(self, ref: RoomRef, ordinal: int) -> int:

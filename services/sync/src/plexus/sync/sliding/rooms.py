@@ -32,8 +32,10 @@ from plexus.rooms import (
     StoredEvent,
     TimelineToken,
     Wanted,
+    embeds,
     is_last_word,
 )
+from plexus.sync.events import SyncEvent, embedded_in
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.bundled import with_bundles
 from plexus.sync.fragments.relations import read_bundles
@@ -286,6 +288,7 @@ class RoomResults:
         ]
         if redacted:
             await self._rooms.decorate(redacted)
+        await self._withhold_embedded(asked, drafts)
 
     async def _count_live(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
         """How many events of each timeline have come since the client's token."""
@@ -334,8 +337,30 @@ class RoomResults:
             return
         for draft in drafts:
             for key, event in draft.state.items():
-                if event is not None and (event.ref, event.num) in withheld:
-                    draft.state[key] = event.redacted()
+                if event is not None:
+                    draft.state[key] = withheld.shown(event)
+
+    async def _withhold_embedded(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
+        """What erased users said before a member came is told neither in the redaction of an event nor as
+        what a membership replaced. Mostly there is no such event.
+        """
+        concerned: list[tuple[_Draft, list[SyncEvent | StoredEvent]]] = []
+        for draft in drafts:
+            state = [event for event in draft.state.values() if event is not None]
+            events: list[SyncEvent | StoredEvent] = [*draft.line.events, *state]
+            found = embedded_in(events)
+            there = draft.match.entry.membership.ordinal
+            if any(since < there for since in found.values()):
+                concerned.append((draft, [event for event in events if embeds(event)]))
+        if not concerned:
+            return
+        told = [event for _, events in concerned for event in events]
+        withheld = await self._rooms.withheld_from(asked.user_id, told)
+        await self._timelines.put_copies([draft.line for draft, _ in concerned], withheld)
+        for draft, _ in concerned if withheld else ():
+            for key, event in draft.state.items():
+                if event is not None:
+                    draft.state[key] = withheld.shown(event)
 
     async def _read_changes(self, drafts: Sequence[_Draft]) -> None:
         """What of the state has changed in the other rooms; None is what is there no more."""
@@ -400,8 +425,8 @@ class RoomResults:
         withheld = await self._rooms.withheld_from(asked.user_id, own)
         for known in members if withheld else ():
             for user, event in known.items():
-                if event is not None and (event.ref, event.num) in withheld:
-                    known[user] = event.redacted()
+                if event is not None:
+                    known[user] = withheld.shown(event)
 
     async def _summaries(self, drafts: Sequence[_Draft]) -> dict[RoomRef, RoomSummary]:
         places = [(draft.work.ref, draft.work.upto, draft.line.end) for draft in drafts]

@@ -317,17 +317,19 @@ class RoomStream:
         own: set[int] = set()
         unsure: dict[int, set[str]] = {}
         for index, (work, fragment) in enumerate(zip(works, fragments, strict=True)):
-            if work.viewer is not None or not work.is_full:
+            if work.viewer is not None or not (work.is_full or fragment.embedded):
                 continue
             membership = answer.view.joined.get(work.ref.room_id)
-            if fragment.first_ordinal is not None and (
-                membership is None or membership.ordinal > fragment.first_ordinal
-            ):
+            first = fragment.first_ordinal if work.is_full else None
+            if first is not None and (membership is None or membership.ordinal > first):
                 own.add(index)
-            elif fragment.last_words:
-                unsure[index] = set(fragment.last_words)
+            elif fragment.last_words or fragment.embedded:
+                there = 0 if membership is None else membership.ordinal
+                unheard = {user for user, since in fragment.embedded.items() if since < there}
+                if unheard or fragment.last_words:
+                    unsure[index] = unheard.union(fragment.last_words)
         if unsure:
-            erased = await self._rooms.erased(set().union(*unsure.values()))
+            erased = await self._rooms.erased(set[str]().union(*unsure.values()))
             own.update(index for index, users in unsure.items() if not users.isdisjoint(erased))
         if own:
             made = await self._builder.for_viewer([(works[i], fragments[i]) for i in own], answer.user_id)
