@@ -29,7 +29,8 @@ def build(platform: Platform, *, rooms: Rooms, users: Users) -> Service:
         limit_bytes=platform.settings.sync.connections_mb * 2**20,
         per_user=platform.settings.sync.connections_per_user,
     )
-    sliding = SlidingService(sync, rooms, users, connections)
+    most_bytes = platform.settings.sync.sliding_response_mb * 2**20
+    sliding = SlidingService(sync, rooms, users, connections, most_bytes)
     old = EventStreamEndpoints(sync, rooms, users, users, platform.settings.sync)
 
     def ready() -> list[str]:

@@ -281,6 +281,11 @@ class SyncSettings(Section):
     connections_per_user: Positive = Field(
         default=50, description="Connections of sliding sync of one user; one more ends the oldest."
     )
+    sliding_response_mb: Positive = Field(
+        default=16,
+        description="An answer of sliding sync that has grown beyond it ends there: the other rooms come "
+        "with the next.",
+    )
     max_polls: Positive = Field(
         default=20_000, description="Syncs that one process may hold; one more is answered 503."
     )

@@ -57,6 +57,11 @@ class Picker:
             if entry.membership.membership in SHOWN or entry.removed or entry.room_id in sent
         ]
         picked = Picked({}, {})
+        # What the user looks at comes first, if not all has room in the answer.
+        for room_id, room in request.subscriptions.items():
+            subscribed = table.entries.get(room_id)
+            if subscribed is not None:
+                _add(picked, subscribed, room)
         tags = await self._tags(user_id, request)
         for name, config in request.lists.items():
             passes = await self._filter(config.filters, table, direct, unread, tags)
@@ -64,10 +69,6 @@ class Picker:
             picked.counts[name] = len(found)
             for entry in _within(found, config.ranges):
                 _add(picked, entry, config.room).lists.append(name)
-        for room_id, room in request.subscriptions.items():
-            subscribed = table.entries.get(room_id)
-            if subscribed is not None:
-                _add(picked, subscribed, room)
         return picked
 
     async def _tags(self, user_id: str, request: SlidingRequest) -> Mapping[str, frozenset[str]]:

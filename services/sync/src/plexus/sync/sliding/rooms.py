@@ -16,7 +16,7 @@ MSC4186, "Room results" and "Changing room configs".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,13 +80,22 @@ class Asked:
 @dataclass(slots=True)
 class Told:
     """The results so far. ``sent`` is with which config the client has each of these rooms from now on,
-    ``initial`` those told anew.
+    ``initial`` those told anew, ``size`` the bytes of the events.
     """
 
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent: dict[str, RoomConfig] = field(default_factory=dict)
     initial: set[str] = field(default_factory=set)
     members: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    size: int = 0
+
+    def printed(self, events: Iterable[bytes]) -> list[Fragment]:
+        """Events as they go into a result."""
+        found = []
+        for event in events:
+            self.size += len(event)
+            found.append(Fragment(event))
+        return found
 
 
 @dataclass(slots=True)
@@ -134,20 +143,30 @@ class _Draft:
 
 
 class RoomResults:
-    def __init__(self, replica: Replica, rooms: Rooms, timelines: Timelines, invited: InvitedStream) -> None:
+    def __init__(
+        self, replica: Replica, rooms: Rooms, timelines: Timelines, invited: InvitedStream, most_bytes: int
+    ) -> None:
+        self._most_bytes = most_bytes
         self._replica = replica
         self._rooms = rooms
         self._timelines = timelines
         self._invited = invited
         self._shapes: dict[tuple[int, frozenset[str]], Shape] = {}
 
-    async def add(self, asked: Asked, told: Told, matches: Sequence[tuple[Match, SentRoom | None]]) -> None:
-        """Add what there is to tell of these rooms, which are wanted; nothing of those without news."""
+    async def add(
+        self, asked: Asked, told: Told, matches: Sequence[tuple[Match, SentRoom | None]]
+    ) -> Sequence[str]:
+        """Add what there is to tell of these rooms, which are wanted; nothing of those without news. Once
+        that is large, the rest has to wait for the next answer: those rooms are returned.
+        """
         for start in range(0, len(matches), BATCH):
+            if told.size > self._most_bytes:
+                return [match.entry.room_id for match, _ in matches[start:]]
             if start:
                 # Others are not to wait for all of it.
                 await asyncio.sleep(0)
             await self._add(asked, told, matches[start : start + BATCH])
+        return ()
 
     async def _add(self, asked: Asked, told: Told, matches: Sequence[tuple[Match, SentRoom | None]]) -> None:
         drafts: list[_Draft] = []
@@ -413,7 +432,7 @@ class RoomResults:
                     draft.state.setdefault(("m.room.member", user), event)
             summary = summaries.get(draft.work.ref)
             heroes = [_hero(user, known.get(user)) for user in self._heroes(asked, draft, summary)]
-            told.rooms[room_id] = self._result(asked, draft, summary, heroes)
+            told.rooms[room_id] = self._result(asked, told, draft, summary, heroes)
             if lazy:
                 told.members.append((room_id, lazy))
             if draft.is_initial:
@@ -457,7 +476,12 @@ class RoomResults:
         return frozenset(self._heroes(asked, draft, summaries.get(draft.work.ref)))
 
     def _result(
-        self, asked: Asked, draft: _Draft, summary: RoomSummary | None, heroes: list[dict[str, Any]]
+        self,
+        asked: Asked,
+        told: Told,
+        draft: _Draft,
+        summary: RoomSummary | None,
+        heroes: list[dict[str, Any]],
     ) -> dict[str, Any]:
         line, entry, codec = draft.line, draft.match.entry, asked.codec
         room_id = entry.room_id
@@ -480,19 +504,16 @@ class RoomResults:
             result["is_dm"] = True
         if summary is not None:
             result |= {"joined_count": summary.joined, "invited_count": summary.invited}
-        result["timeline"] = [Fragment(event) for event in _printed(asked, draft)]
+        result["timeline"] = told.printed(_printed(asked, draft))
         result["prev_batch"] = TimelineToken(line.prev_batch).encode()
         result["limited"] = draft.limited
         result["num_live"] = draft.live
         if draft.expands:
             result[codec.expanded_timeline] = True
-        state = [
-            Fragment(event.client_bytes(now_ms=asked.now_ms, with_room_id=False))
-            if event is not None
-            else {"type": key[0], "state_key": key[1]}
-            for key, event in draft.state.items()
-            if event is not None or codec.is_stable
-        ]
+        there = [event for event in draft.state.values() if event is not None]
+        gone = [key for key, event in draft.state.items() if event is None] if codec.is_stable else []
+        state: list[Any] = [{"type": type_, "state_key": state_key} for type_, state_key in gone]
+        state += told.printed(event.client_bytes(now_ms=asked.now_ms, with_room_id=False) for event in there)
         if state or draft.is_initial:
             result["required_state"] = state
         return result
@@ -511,16 +532,16 @@ class RoomResults:
         result: dict[str, Any] = {"initial": True, "bump_stamp": match.entry.card.bump_ts}
         if ended and not stable:
             own = await self._invited.own_event(membership, asked.user_id)
-            result["required_state"] = [
-                Fragment(event.client_bytes(now_ms=asked.now_ms, with_room_id=False)) for event in own
-            ]
+            result["required_state"] = told.printed(
+                event.client_bytes(now_ms=asked.now_ms, with_room_id=False) for event in own
+            )
         else:
             stripped = await self._invited.stripped(membership, asked.user_id, asked.ignored)
             if stripped is None:
                 return
             knocked = membership.membership == "knock" and not stable
             name = "knock_state" if knocked else asked.codec.stripped_state
-            result[name] = [Fragment(event) for event in stripped]
+            result[name] = told.printed(stripped)
         if stable:
             result["membership"] = membership.membership
             if match.lists:

@@ -45,7 +45,9 @@ Authenticate = Callable[[], Awaitable[Requester]]
 
 
 class SlidingService:
-    def __init__(self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections) -> None:
+    def __init__(
+        self, sync: SyncService, rooms: Rooms, users: Users, connections: Connections, most_bytes: int
+    ) -> None:
         self._sync = sync
         self.turns = sync.turns
         self._users = users
@@ -54,7 +56,8 @@ class SlidingService:
         replica = sync.replica
         self._tables = Tables(replica, rooms)
         self._picker = Picker(rooms, users)
-        self._results = RoomResults(replica, rooms, Timelines(rooms, replica.bodies), InvitedStream(rooms))
+        timelines = Timelines(rooms, replica.bodies)
+        self._results = RoomResults(replica, rooms, timelines, InvitedStream(rooms), most_bytes)
         self._extensions = ExtensionStreams(replica, rooms, users, sync.room_stream, sync.receipts)
 
     async def answer(self, authenticate: Authenticate, request: SlidingRequest, codec: Codec) -> bytes:
@@ -131,7 +134,8 @@ class SlidingService:
                     codec=codec,
                 )
                 matches = [(match, sent.get(room_id)) for room_id, match in picked.matches.items()]
-                await self._results.add(asked, told, matches)
+                for room_id in await self._results.add(asked, told, matches):
+                    del picked.matches[room_id]
                 _add_direct(told, picked, sent, direct ^ connection.direct, asked)
                 read = () if codec.is_stable else await self._read_since(answer)
                 if not codec.is_stable:
