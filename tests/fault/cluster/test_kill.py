@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -41,11 +42,20 @@ async def crash(cluster: Cluster, load: Load) -> None:
     """One backend of PostgreSQL dies: it throws all connections out and recovers."""
 
     def strike() -> None:
-        backends = psutil.Process(cluster["postgres"].pid).children()
-        random.choice([p for p in backends if "plexus_writer" in " ".join(p.cmdline())]).kill()
+        random.choice(writers(cluster["postgres"].pid)).kill()
 
     recovery = await load.strike("kill -9 a backend", strike)
     assert recovery.syncs < within("postgres"), recovery
+
+
+def writers(postgres: int) -> list[psutil.Process]:
+    """The backends of those who write; others come and go while one looks."""
+    found = []
+    for backend in psutil.Process(postgres).children():
+        with suppress(psutil.NoSuchProcess):
+            if "plexus_writer" in " ".join(backend.cmdline()):
+                found.append(backend)
+    return found
 
 
 async def freeze(cluster: Cluster, load: Load, name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.cluster import Cluster
+from deploy.local.cluster import REPLICAS, Cluster
 from deploy.local.service import PLEXUS, ServiceProcess
 from tests.support import version_before
 from tests.support.storm import Load, storm
@@ -33,7 +33,7 @@ async def test_the_version_before_beside_this_one(cluster: Cluster, tmp_path: Pa
         before = version_before.command(tmp_path)
     except version_before.NoHistoryError as error:
         pytest.skip(str(error))
-    processes = [cluster.of(service)[-1] for service in ("client-api", "sync", "keys", "media", "worker")]
+    processes = [cluster.of(service)[-1] for service in REPLICAS]
     try:
         async with storm(cluster.base_url) as load:
             await replace(cluster, load, processes, before)

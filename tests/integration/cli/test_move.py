@@ -177,6 +177,14 @@ def contents(dsn: str) -> dict[str, object]:
     return found
 
 
+def generations(dsn: str) -> list[tuple[int, int | None, str]]:
+    """(id, parent, why it began), the newest last."""
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            "SELECT id, parent, reason FROM lanes.generation ORDER BY number"
+        ).fetchall()
+
+
 def events_in(postgres: EmbeddedPostgres) -> int | None:
     with psycopg.connect(postgres.dsn()) as connection:
         if connection.execute("SELECT to_regclass('rooms.event')").fetchone() == (None,):
@@ -219,6 +227,9 @@ async def test_a_server_moves_into_a_cluster(postgres: EmbeddedPostgres, tmp_pat
         assert done.returncode == 0, out + err
         with owner_dsn(open_folder(embedded.data, env={})) as store:
             assert contents(store) == contents(postgres.dsn())
+            *old, (_, parent, reason) = generations(postgres.dsn())
+            assert old == generations(store)
+            assert (parent, reason) == (old[-1][0], "move")
         assert "rows of" in out and "1 media objects" in out
         assert (tmp_path / "secrets" / "signing.key").stat().st_mode & 0o777 == 0o600
 
