@@ -56,14 +56,16 @@ class ClusterServer(Cluster):
         return "\n".join(f"--- {program.name}\n{program.tail(lines)}" for program in self.programs)
 
 
-def clusters() -> Iterator[ClusterServer]:
-    """A cluster until the generator is closed; the test is skipped where none can be had."""
+def clusters(**options: Any) -> Iterator[ClusterServer]:
+    """A cluster until the generator is closed, with ``options`` as of `Cluster`; the test is skipped where
+    none can be had.
+    """
     if (lacking := what_lacks()) is not None:
         pytest.skip(f"no cluster here: {lacking}")
     folder = Path(tempfile.mkdtemp(prefix="plexus-cluster-"))
     folder.chmod(0o711)
     try:
-        made = ClusterServer(folder / "data")
+        made = ClusterServer(folder / "data", **options)
         with made.receiver, made:
             yield made
     finally:

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local.asking import ask
 from deploy.local.cluster import Cluster
+from tests.support.callers import calling
 from tests.support.crowd import crowd
 from tests.support.exposed import read
 from tests.support.storm import Load, storm
@@ -19,11 +20,16 @@ ROUNDS = 5
 
 @pytest.mark.timeout(300)
 async def test_rolling_restart_of_every_service(cluster: Cluster) -> None:
-    async with storm(cluster.base_url) as load:
+    async with storm(cluster.base_url) as load, calling(cluster.base_url, "caller") as callers:
         for process in cluster.services:
+            answered = sum(caller.answered for caller in callers if caller.service == process.service)
             seconds = await asyncio.to_thread(cluster.restart, process.name)
             print(f"restart {process.name:14s} {seconds:5.2f} s, {load.failures} failed requests", flush=True)
             assert not load.failures, f"requests failed while {process.name} was restarted"
+            asked = [caller for caller in callers if caller.service == process.service]
+            assert not asked or sum(caller.answered for caller in asked) > answered + 20
+            failed = {caller.service: caller.failed for caller in callers if caller.failed}
+            assert not failed, f"while {process.name} was restarted"
         assert load.answered > 500
     assert not load.failures
 
