@@ -18,14 +18,16 @@ from deploy.local.program import Program, free_port
 class Standby(Program):
     """A copy of the server at ``primary`` (a port of the loopback) as it is now, by Debian's PostgreSQL 15.
 
-    It follows nobody: whatever the primary commits from now on is lost when this one is promoted.
+    It follows nobody, unless it ``follows``: whatever the primary commits from now on is lost when this one
+    is promoted.
     """
 
     stop_signal = signal.SIGINT
 
-    def __init__(self, folder: Path, primary: int) -> None:
+    def __init__(self, folder: Path, primary: int, *, follows: bool = False) -> None:
         super().__init__("standby", folder / "standby.log")
         self.port = free_port()
+        self._follows = primary if follows else None
         self._binaries = need("pg_ctl")["pg_ctl"].resolve().parent
         folder.mkdir(mode=0o755)
         self._account = choose_account(folder / "data")
@@ -36,7 +38,10 @@ class Standby(Program):
 
     def command(self) -> Sequence[str]:
         words = [str(self._binaries / "postgres"), "-D", str(self._data)]
-        for setting in (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="):
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        if self._follows is not None:
+            settings.append(f"primary_conninfo=host=127.0.0.1 port={self._follows} user=plexus")
+        for setting in settings:
             words += ["-c", setting]
         if self._account is None:
             return words
@@ -56,6 +61,11 @@ class Standby(Program):
     def promote(self) -> None:
         """Make it a primary of its own, on the next timeline."""
         self._run("pg_ctl", "promote", "-w", "-D")
+
+    def replay(self, *, on: bool) -> None:
+        """Let it take what comes from the primary, or stand still."""
+        with psycopg.connect(self.dsn("plexus"), autocommit=True) as connection:
+            connection.execute("SELECT pg_wal_replay_resume()" if on else "SELECT pg_wal_replay_pause()")
 
     def _run(self, program: str, *words: str) -> None:
         arguments = {} if self._account is None else self._account.popen_arguments()

@@ -236,9 +236,13 @@ class LaneLog:
         rows = await self._db.call(_HEADS)
         return self._take_heads(began, rows[0] if rows else None)
 
+    async def heads_of_replica(self) -> Heads:
+        """How far the replica is that reads are from."""
+        return await self._any_heads.get()
+
     async def _heads_of_replica(self) -> Heads:
         began = time.monotonic()
-        async with self._db.read() as session:
+        async with self._db.read(primary=False) as session:
             return self._take_heads(began, await session.one(_HEADS))
 
     def _take_heads(self, began: float, row: Sequence[Any] | None) -> Heads:

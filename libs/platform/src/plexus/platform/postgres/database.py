@@ -52,6 +52,8 @@ class Database:
         prepared: bool = True,
     ) -> None:
         self.has_replica = reader_dsn is not None
+        self.ahead = 0
+        """How many have heard of what the replica lacks: until it has it all reads go to the primary."""
         self._prepare = None if prepared else False
         self._prepare_call = prepared
         self.writers = ConnectionPool(
@@ -168,8 +170,12 @@ class Database:
             await self.writers.release(connection)
 
     @asynccontextmanager
-    async def read(self, *, primary: bool = False) -> AsyncIterator[ReadSession]:
-        """Read-only statements. ``primary``: not from a replica, which may be behind."""
+    async def read(self, *, primary: bool | None = None) -> AsyncIterator[ReadSession]:
+        """Read-only statements. ``primary``: not from a replica, which may be behind; False: from it in any
+        case, also while it is known to be.
+        """
+        if primary is None:
+            primary = self.ahead > 0
         pool = self.writers if primary else self.readers
         connection = await pool.acquire()
         try:

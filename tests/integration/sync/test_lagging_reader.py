@@ -1,0 +1,83 @@
+"""Reads from a standby that lags behind what sync has heard of."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from plexus.platform.embedded import EmbeddedPostgres
+from plexus.platform.migrate import READER, WRITER, migrate
+
+from deploy.local.installing import need
+from deploy.local.program import ProgramError, free_port
+from tests.integration.sync.building import SOON, SyncPerson, open_building
+from tests.integration.sync.test_sliding import slide, top
+from tests.support.http import Json, seg
+from tests.support.postgres import TestDatabase
+from tests.support.standby import Standby
+
+
+@pytest.fixture
+def standby() -> Iterator[tuple[TestDatabase, Standby]]:
+    """A database that is written to a primary and read from its standby."""
+    try:
+        binaries = need("pg_ctl")["pg_ctl"].resolve().parent
+    except ProgramError as error:
+        pytest.skip(str(error))
+    folder = Path(tempfile.mkdtemp(prefix="plexus-test-"))
+    folder.chmod(0o755)
+    port = free_port()
+    with EmbeddedPostgres(folder / "primary", port=port, binaries=binaries) as primary:
+        migrate(primary.dsn())
+        made = Standby(folder / "standby", port, follows=True)
+        made.start()
+        writer = f"host=127.0.0.1 port={port} user={WRITER} dbname=plexus"
+        yield TestDatabase("plexus", primary.dsn(), writer, made.dsn(READER)), made
+        made.stop()
+    shutil.rmtree(folder)
+
+
+async def test_what_was_redacted_is_not_read_again_from_a_standby_that_lacks_the_redaction(
+    standby: tuple[TestDatabase, Standby], tmp_path: Path
+) -> None:
+    """Neither told nor kept for who asks later: of a message, of the state, and of a member event."""
+    database, copy = standby
+    much: Json = {"timeline_limit": 20, "required_state": {"include": [{}]}}
+    filters: list[Json] = [{}, {"room": {"timeline": {"limit": 1}}}]
+    async with open_building(database, tmp_path) as building:
+        alice, bob, carol = [await building.person(name) for name in ("alice", "bob", "carol")]
+        room_id = await alice.create_room(preset="public_chat")
+        for person in (bob, carol):
+            await person.join(room_id)
+        events = [await alice.send(room_id, "my secret")]
+        events.append(await alice.set_state(room_id, "m.room.topic", {"topic": "my secret"}))
+        own: Json = {"membership": "join", "displayname": "my secret"}
+        events.append(await alice.set_state(room_id, "m.room.member", own, alice.user_id))
+        db, log = building.platform.db, building.platform.log
+
+        async def told(person: SyncPerson) -> str:
+            answers = [await person.sync(filter=each) for each in filters]
+            return str([*answers, await slide(person, lists=top(10, much), conn_id="anew")])
+
+        # What has been written so far the standby has, so the redactions are all that it lacks.
+        heads = await log.heads(primary=True)
+        async with asyncio.timeout(SOON + 5):
+            while await log.heads_of_replica() != heads:
+                await asyncio.sleep(0.02)
+        assert (await told(bob)).count("my secret") > 3
+        copy.replay(on=False)
+        for number, event_id in enumerate(events):
+            (await alice.put(f"{alice.room(room_id)}/redact/{seg(event_id)}/{number}", {})).ok()
+        assert await building.replicas[-1].reach_heads()
+        assert await log.heads_of_replica() == heads
+        assert "my secret" not in await told(bob)
+        copy.replay(on=True)
+        async with asyncio.timeout(SOON + 5):
+            while db.ahead:
+                await asyncio.sleep(0.02)
+        assert "my secret" not in await told(bob)
+        assert "my secret" not in await told(carol)
