@@ -86,6 +86,7 @@ class Acts:
         ("name", 5),
         ("redact", 3),
         ("account_data", 4),
+        ("direct", 2),
         ("tag", 2),
         ("receipt", 8),
         ("read_markers", 2),
@@ -221,6 +222,13 @@ class Acts:
         kind = self.rng.choice(["org.example.a", "org.example.b"])
         path = f"{V3}/user/{seg(person.user_id)}{where}/account_data/{kind}"
         await person.put(path, {"n": self.count})
+
+    async def direct(self, person: SyncPerson) -> None:
+        """Take other rooms for direct chats."""
+        joined = {room.room_id for room in await self.building.rooms.rooms_of(person.user_id)}
+        rooms = [room_id for room_id in self.rooms if room_id in joined and self.rng.random() < 0.3]
+        path = f"{V3}/user/{seg(person.user_id)}/account_data/m.direct"
+        (await person.put(path, {person.user_id: rooms})).ok()
 
     async def tag(self, person: SyncPerson) -> None:
         path = f"{V3}/user/{seg(person.user_id)}/rooms/{seg(await self.own_room(person))}/tags"

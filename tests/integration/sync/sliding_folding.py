@@ -160,6 +160,8 @@ class SlidingFold:
         for name in ("membership", "name", "joined_count", "invited_count"):
             if name in told:
                 room.facts[name] = told[name]
+        if "is_dm" in told:
+            room.facts["is_dm"] = told["is_dm"] or None
         for event in told.get("stripped_state", ()):
             room.stripped.add((event["type"], event["state_key"]))
         for event in told.get("required_state", ()):
