@@ -310,8 +310,8 @@ class Cluster:
             },
             "kafka": {"bootstrap_servers": [self.kafka.address]} if self.kafka else {},
             "redis": {"url": self.redis.url} if self.redis else {},
-            # The gateway asks each second, and once more before it believes a no.
-            "shutdown": {"readiness_seconds": 2.0},
+            # The gateway asks every two seconds, and once more before it believes a no.
+            "shutdown": {"readiness_seconds": 3.0},
         }
         write_settings(self.config, sections)
 

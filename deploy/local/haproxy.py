@@ -1,8 +1,8 @@
 """HAProxy in front of the services: which service by the routing table, which replica by room or user.
 
-A replica is asked for its readiness twice a second. One that says no (it is leaving, or has no database) gets
-no new request and keeps what it has; one that does not answer at all (killed, frozen) loses its connections
-too, so that clients ask again elsewhere.
+A replica is asked for its readiness every two seconds. One that says no (it is leaving, or has no database)
+gets no new request and keeps what it has; one that does not answer at all (killed, frozen) loses its
+connections too, so that clients ask again elsewhere.
 
 On another port, for the services alone, calls from one to another (``calls.addresses``) find a replica too.
 """
@@ -68,7 +68,7 @@ defaults
     http-check send meth GET uri /health/ready
     # "No" is not "dead": the former gets no new requests, the latter is cut off.
     http-check expect error-status L7OKC status 200
-    default-server check inter 1s fastinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server check inter 2s fastinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions
 {errors}
 
 frontend clients

@@ -28,6 +28,8 @@ BODY: Final = 6
 
 _OVERHEAD = 200
 """Bytes that a fact costs besides its data and body: the tuple, its numbers, two list slots."""
+_MANY = 100
+"""Facts of a room that are looked at to tell whether there is one of a kind."""
 
 
 class LaneTail:
@@ -89,6 +91,15 @@ class SubjectTail:
     def last(self) -> int:
         """The position of the newest fact."""
         return self.facts[-1][POSITION]
+
+    def may_have(self, kind: int, after: int) -> bool:
+        """Whether there is a fact of this kind after a position. Among very many others there may be."""
+        for seen, fact in enumerate(reversed(self.facts)):
+            if fact[POSITION] <= after:
+                return False
+            if fact[KIND] == kind or seen == _MANY:
+                return True
+        return False
 
     def between(self, after: int, upto: int) -> list[TailFact]:
         """The facts with after < position <= upto, oldest first. The newest are looked at first: they are

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from plexus.platform.lanes import RoomFact
 from plexus.rooms import Card, RoomRef, Rooms
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.views import Membership
@@ -79,15 +80,16 @@ class Tables:
 
     async def _refresh(self, view: UserView, table: Table, cut: Cut) -> Table:
         span = self._replica.span(table.cut, cut)
-        if not span.in_tail or span.rooms is None:
+        if not span.in_tail:
             return await self._load(view, cut)
         memberships = {**view.others, **view.joined}
+        moved = {membership.ref for membership in span.among(view.joined, RoomFact.EVENTS)}
         changed = [
             membership
             for room_id, membership in memberships.items()
             if (entry := table.entries.get(room_id)) is None
             or entry.membership != membership
-            or (room_id in span.rooms and room_id in view.joined)
+            or membership.ref in moved
         ]
         if not changed and len(memberships) == len(table.entries):
             table.cut = cut

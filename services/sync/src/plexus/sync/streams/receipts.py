@@ -85,11 +85,9 @@ class ReceiptStream:
     def _touched(self, answer: Answer, span: Span) -> Collection[Membership]:
         """The user's rooms that may have receipts in a span."""
         joined = answer.view.joined
-        if span.receipts is None:
-            return [membership for membership in joined.values() if membership.ref.lane in span.moved]
-        if len(span.receipts) <= len(joined):
-            return [joined[room_id] for room_id in span.receipts if room_id in joined]
-        return [membership for room_id, membership in joined.items() if room_id in span.receipts]
+        if span.in_tail:
+            return span.among(joined, RoomFact.RECEIPT)
+        return [membership for membership in joined.values() if membership.ref.lane in span.moved]
 
     def _add(self, answer: Answer, ref: RoomRef, after: int, upto: int) -> bool:
         """Add what the tail tells; False if it must be read."""

@@ -26,8 +26,7 @@ from plexus.sync.filters import Shape
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.fragment import HEROES, Fragment
 from plexus.sync.fragments.timeline import Work
-from plexus.sync.replica import Cut, Replica, UserView
-from plexus.sync.replica.span import Span
+from plexus.sync.replica import Cut, Replica
 from plexus.sync.replica.tail import HI, KIND, LO, TailFact
 from plexus.sync.replica.views import Membership, holds_at
 from plexus.sync.streams.context import Answer
@@ -52,7 +51,7 @@ class RoomStream:
         beyond: list[Membership] = []
         span = self._replica.span(since, answer.cut)
         if span.in_tail:
-            for membership in self._touched(view, span):
+            for membership in span.among(view.joined, RoomFact.EVENTS):
                 self._plan(answer, membership, since, works)
         else:
             for membership in view.joined.values():
@@ -136,20 +135,6 @@ class RoomStream:
                 answer.encrypted.append(work.ref)
             answer.came |= fragment.joined
             answer.went |= fragment.left
-
-    def _touched(self, view: UserView, span: Span) -> list[Membership]:
-        """The user's rooms that have facts in a span."""
-        joined = view.joined
-        if span.rooms is not None and len(span.rooms) <= len(joined):
-            return [joined[room_id] for room_id in span.rooms if room_id in joined]
-        subjects = self._replica.rooms.subjects
-        return [
-            membership
-            for room_id, membership in joined.items()
-            if membership.ref.lane in span.moved
-            and (subject := subjects.get(room_id)) is not None
-            and subject.last > span.since.rooms[membership.ref.lane]
-        ]
 
     def _plan(self, answer: Answer, membership: Membership, since: Cut, works: list[Work]) -> None:
         """Note what there is to tell of a room by the tail, if anything."""

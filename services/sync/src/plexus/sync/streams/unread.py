@@ -74,13 +74,10 @@ class UnreadStream:
             refs = [m.ref for m in joined.values() if m.ref.lane in span.moved]
             return [ref.room_id for ref in await self._rooms.read_further(refs, answer.user_id, since.rooms)]
         mine = answer.user_id.encode()
-        candidates = joined if span.receipts is None else span.receipts
         found = []
-        for room_id in candidates:
-            if room_id not in joined or (subject := subjects.get(room_id)) is None:
-                continue
-            lane = joined[room_id].ref.lane
-            facts = subject.between(since.rooms[lane], answer.cut.rooms[lane])
+        for membership in span.among(joined, RoomFact.RECEIPT):
+            room_id, lane = membership.ref.room_id, membership.ref.lane
+            facts = subjects[room_id].between(since.rooms[lane], answer.cut.rooms[lane])
             if any(fact[KIND] == _RECEIPT and _may_be_of(fact, mine) for fact in facts):
                 found.append(room_id)
         return found
