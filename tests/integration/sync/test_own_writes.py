@@ -68,9 +68,11 @@ class Two:
 @asynccontextmanager
 async def two(database: TestDatabase, folder: Path, place: Place | None, name: str) -> AsyncIterator[Two]:
     redis = RedisSettings() if place is None else place.settings(timeout_ms=TIMEOUT_MS, retry_seconds=0.2)
+    # That somebody comes online would wake who is held.
+    settings = {"redis": redis, "kafka": KafkaSettings(), "presence": {"enabled": False}}
     async with (
-        open_building(database, folder / "here", redis=redis, kafka=KafkaSettings()) as here,
-        open_building(database, folder / "there", redis=redis, kafka=KafkaSettings()) as there,
+        open_building(database, folder / "here", **settings) as here,
+        open_building(database, folder / "there", **settings) as there,
     ):
         alice = await here.person(name)
         room_id = await alice.create_room()

@@ -15,8 +15,8 @@ from plexus.platform.marks import LaneKey, Marks
 from plexus.sync.replica import Replica
 from plexus.sync.replica.polls import Poll
 
-GATHER_SECONDS = 0.025
-"""From the first poll that is to be looked after to the look."""
+GATHER_SECONDS = 0.1
+"""From the first poll that is to be looked after to the look. Mostly Kafka has brought all long before."""
 
 
 class OwnWrites:

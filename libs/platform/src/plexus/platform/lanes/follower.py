@@ -3,7 +3,7 @@
 1. A published group that continues its lane is delivered at once. One that leaves a hole waits: writers
    overtake one another normally, and the hole closes by itself.
 2. After 25 ms the hole is read from PostgreSQL, all lanes in one query.
-3. Once a second all heads are looked at, half a second old at most, so that facts whose publishing was lost,
+3. Once a second all heads are looked at, 0.6 seconds old at most, so that facts whose publishing was lost,
    or of processes that do not publish here (the command line), are seen. While heads move and the fan-out
    does not, that is every 100 ms.
    Facts of which only the heads tell are mostly on their way: while groups arrive they are given 200 ms, so
@@ -362,9 +362,9 @@ class Follower:
 
     async def _poll(self) -> None:
         self.stats.polls += 1
-        # While nothing is missing, what anybody in this process has read a moment ago is as good.
+        # While nothing is missing, what anybody in this process has read a beat ago is as good.
         poll = self._busy_poll if time.monotonic() < self._lagging_until else self._idle_poll
-        max_age = min(0.05, self._busy_poll / 2) if self._new_generation else poll / 2
+        max_age = min(0.05, self._busy_poll / 2) if self._new_generation else poll * 0.6
         self._new_generation = False
         heads = await self._log.heads(max_age=max_age)
         if heads.generation != self.generation:
