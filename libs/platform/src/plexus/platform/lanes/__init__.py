@@ -20,7 +20,6 @@ from plexus.platform.lanes.follower import Follower
 from plexus.platform.lanes.kinds import FAMILIES, ROOM, USER, RoomFact, UserFact
 from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.log import LaneLog, read_lane_map
-from plexus.platform.lanes.reader_guard import ReaderGuard
 from plexus.platform.lanes.segments import Segments, SegmentState
 from plexus.platform.lanes.tokens import SyncToken, decode_pos, encode_pos
 
@@ -38,7 +37,6 @@ __all__ = [
     "LaneLog",
     "LaneMap",
     "MemoryFanout",
-    "ReaderGuard",
     "RoomFact",
     "SegmentState",
     "Segments",

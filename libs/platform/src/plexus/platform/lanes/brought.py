@@ -5,7 +5,7 @@ I/O but the waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from plexus.platform.lanes.facts import Fact, Tail
 from plexus.platform.lanes.order import LaneKey, size_of
@@ -53,6 +53,10 @@ class Brought:
         # What else somebody said of this lane was not so.
         self._heads[key] = max(self._end(key), tail.head)
         self._noted.add(key)
+
+    def ends(self) -> Iterator[tuple[LaneKey, int]]:
+        """The last fact of each lane that is here or done with."""
+        return ((key, self._end(key)) for key in self._position)
 
     def behind(self) -> dict[LaneKey, int]:
         """The lanes of which facts are to be read, and after which position."""

@@ -150,6 +150,7 @@ class LaneWorker:
         self._pause = 0.0
         self._lease: Lease | None = None
         self._subscription: Subscription | None = None
+        self._unguard: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -297,6 +298,7 @@ class LaneWorker:
         self._brought = Brought(self._saved, self._platform.settings.facts.waiting_mb * 1024 * 1024)
         self._next_look = 0
         self._subscription = self._platform.fanout.subscribe(self._families, self._on_group)
+        self._unguard = self._platform.log.reader.follow(self._brought.ends)
 
     def _on_group(self, group: Group) -> None:
         if group.generation == self._generation:
@@ -308,6 +310,9 @@ class LaneWorker:
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
+        if self._unguard is not None:
+            self._unguard()
+            self._unguard = None
         self._saved = {}
 
     async def _change_generation(self, heads: Heads) -> None:

@@ -27,7 +27,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Literal, Protocol
@@ -138,6 +138,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._stopping = False
         self._subscription: Subscription | None = None
+        self._unguard: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -153,6 +154,7 @@ class Follower:
             self._order.note_behind(key, position, now - self._hole_wait)
         if heads.generation != self.generation:
             await self._change_generation(heads.generation)
+        self._unguard = self._log.reader.follow(self._reached)
         self._task = asyncio.create_task(self._run(), name=f"follower {self.name}")
 
     async def stop(self) -> None:
@@ -164,6 +166,9 @@ class Follower:
         if self._task is not None:
             self._wake.set()
             await self._task
+        if self._unguard is not None:
+            self._unguard()
+            self._unguard = None
         self._refuse_waiters()
 
     def position(self, family: str, lane: int) -> int:
@@ -173,6 +178,13 @@ class Follower:
     def positions(self, family: str) -> tuple[int, ...]:
         """The last position delivered of every lane of the family."""
         return tuple(position for key, position in self._order.position.items() if key[0] == family)
+
+    def _reached(self) -> Iterator[tuple[LaneKey, int]]:
+        """The last positions delivered, and what is being delivered."""
+        yield from self._order.position.items()
+        if self._inflight is not None:
+            _, key, last = self._inflight
+            yield key, last
 
     @property
     def lag(self) -> int:

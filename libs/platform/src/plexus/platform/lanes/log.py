@@ -10,6 +10,7 @@ from typing import Any
 
 from plexus.platform.lanes.facts import BelowFloor, Fact, Generation, Heads, Tail, Tails
 from plexus.platform.lanes.lane_map import LaneMap
+from plexus.platform.lanes.reader_guard import ReaderGuard
 from plexus.platform.lanes.shared_read import SharedRead
 from plexus.platform.lanes.tokens import SyncToken
 from plexus.platform.postgres import Database
@@ -68,6 +69,9 @@ class LaneLog:
         self._heads: tuple[float, Heads] | None = None
         self._primary_heads = SharedRead(self._heads_of_primary)
         self._any_heads = SharedRead(self._heads_of_replica) if db.has_replica else self._primary_heads
+        self.reader = ReaderGuard(self.heads_of_replica, self.generation)
+        if db.has_replica:
+            db.replica_lags = self.reader.lags
 
     async def start(self, *, embedded: bool = False) -> None:
         """``embedded``: this process has just started the server itself, maybe on a copied data folder; then

@@ -52,8 +52,8 @@ class Database:
         prepared: bool = True,
     ) -> None:
         self.has_replica = reader_dsn is not None
-        self.ahead = 0
-        """How many have heard of what the replica lacks: until it has it all reads go to the primary."""
+        self.replica_lags: Callable[[], Awaitable[bool]] | None = None
+        """Whether the replica lacks what this process must see; None: nobody minds."""
         self._prepare = None if prepared else False
         self._prepare_call = prepared
         self.writers = ConnectionPool(
@@ -171,11 +171,11 @@ class Database:
 
     @asynccontextmanager
     async def read(self, *, primary: bool | None = None) -> AsyncIterator[ReadSession]:
-        """Read-only statements. ``primary``: not from a replica, which may be behind; False: from it in any
-        case, also while it is known to be.
+        """Read-only statements. ``primary``: not from a replica, which may be behind; False: from it however
+        far behind it is.
         """
         if primary is None:
-            primary = self.ahead > 0
+            primary = self.replica_lags is not None and await self.replica_lags()
         pool = self.writers if primary else self.readers
         connection = await pool.acquire()
         try:

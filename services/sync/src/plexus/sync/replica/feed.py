@@ -26,7 +26,7 @@ Moves: TypeAlias = Sequence[SyncEvent | Move]
 
 class Feed:
     """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something,
-    ``left`` who is no longer in a room, and ``require`` which position of a lane whatever is read must have.
+    ``left`` who is no longer in a room.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class Feed:
         arrivals: Arrivals | None = None,
         moments: Moments | None = None,
         left: Callable[[str, str], None] | None = None,
-        require: Callable[[int, int], None] | None = None,
     ) -> None:
         self._rooms = rooms
         self._bodies = bodies
@@ -49,7 +48,6 @@ class Feed:
         self._arrivals = arrivals
         self._moments = moments
         self._left = left
-        self._require = require
         self._generation = 0
         self._serial = 0
         self._cut: Cut | None = None
@@ -123,9 +121,6 @@ class Feed:
             elif fact.kind in (RoomFact.REDACTED, RoomFact.PURGE):
                 # What was redacted is one event; what was purged is all up to one.
                 self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
-                # Before what is read next could be kept.
-                if self._require is not None:
-                    self._require(lane, fact.position)
                 self._forget(fact.subject)
         self._wake(ROOM, lane, facts, woken)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Set
-from functools import partial
 
 from plexus.platform.context import Platform
-from plexus.platform.lanes import ROOM, USER, Follower, ReaderGuard
+from plexus.platform.lanes import ROOM, USER, Follower
 from plexus.platform.lanes.metrics import observe_follower
 from plexus.protocol.errors import Unavailable
 from plexus.rooms import Rooms
@@ -52,7 +51,6 @@ class Replica:
         self.moments = Moments(platform.clock)
         self.typing = TypingBook(self.moments, self._typists_changed)
         self._typing_channel = TypingChannel(platform.ephemeral, self.typing)
-        self._guard = ReaderGuard(platform.db, platform.log)
         self._feed = Feed(
             rooms,
             self.bodies,
@@ -62,7 +60,6 @@ class Replica:
             self._arrivals,
             self.moments,
             self.typing.stop,
-            partial(self._guard.require, ROOM),
         )
         self._follower = Follower(
             platform,
@@ -92,7 +89,6 @@ class Replica:
         self._wheel.wake_all()
         await self._typing_channel.stop()
         await self._follower.stop()
-        await self._guard.stop()
 
     def not_ready(self) -> list[str]:
         if not self._started:
