@@ -31,7 +31,7 @@ async def test_rolling_restart_of_every_service(cluster: Cluster) -> None:
             failed = {caller.service: caller.failed for caller in callers if caller.failed}
             assert not failed, f"while {process.name} was restarted"
         assert load.answered > 500
-    assert not load.failures
+    assert not load.failures, load.complaints
 
 
 def held(cluster: Cluster) -> dict[str, float]:
@@ -61,7 +61,7 @@ async def test_rolling_restart_of_sync_under_a_thousand_syncing_users(cluster: C
     """By /sync, by sliding sync and by /events: no request fails, no event is lost or told twice."""
     async with crowd(cluster, USERS) as load:
         await restart_all(cluster, load)
-    assert not load.failures
+    assert not load.failures, load.complaints
 
 
 @pytest.mark.slow
@@ -71,4 +71,4 @@ async def test_sync_is_restarted_again_and_again_under_a_thousand_syncing_users(
         for _ in range(ROUNDS):
             await restart_all(cluster, load)
             await asyncio.sleep(20)
-    assert not load.failures
+    assert not load.failures, load.complaints

@@ -32,21 +32,25 @@ class ReaderGuard:
         return lambda: self._followers.remove(positions)
 
     async def lags(self) -> bool:
-        """Whether the replica lacks anything. It is asked only if it was not known to have all of it."""
-        if self._has_all():
+        """Whether the replica lacks anything heard of by now. It is asked only if that is not known."""
+        wanted = self._wanted()
+        if not wanted:
             return False
-        self._known = await self._read()
-        return not self._has_all()
-
-    def _has_all(self) -> bool:
-        known = self._known
-        if not self._followers:
-            return True
-        if known is None or known.generation != self._generation():
-            return False
-        heads = {"r": known.rooms, "u": known.users}
-        return all(
-            heads[family][lane] >= position
-            for positions in self._followers
-            for (family, lane), position in positions()
+        # What is heard of meanwhile is not asked for: it may be there, and these heads cannot know.
+        heads = self._known = await self._read()
+        return heads.generation != self._generation() or any(
+            heads.of(family)[lane] < position for (family, lane), position in wanted
         )
+
+    def _wanted(self) -> list[tuple[LaneKey, int]]:
+        """How far it must be, where that is not known."""
+        known = self._known
+        if known is None or known.generation != self._generation():
+            return [one for positions in self._followers for one in positions()]
+        heads = {"r": known.rooms, "u": known.users}
+        return [
+            (key, position)
+            for positions in self._followers
+            for key, position in positions()
+            if heads[key[0]][key[1]] < position
+        ]
