@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -80,11 +81,30 @@ async def test_counts_that_another_request_drops_are_told() -> None:
             del view.unread[REF.room_id]
             return {OTHER: Unread(9, 7, "$seven", Counts(3, 0))}
 
-    stream = UnreadStream(cast(Replica, None), cast(Rooms, Counting()))
+    stream = UnreadStream(cast(Replica, None), cast(Rooms, Counting()), 1)
     answer = answer_for(view)
     await stream.everything(answer, [REF.room_id, OTHER.room_id])
     assert answer.unread.keys() == {REF.room_id, OTHER.room_id}
     assert b'"notification_count":2' in answer.unread[REF.room_id]
+
+
+async def test_who_are_all_woken_at_once_are_counted_a_few_at_a_time() -> None:
+    under_way: list[str] = []
+    most: list[int] = []
+
+    class Counting:
+        async def unread(self, refs: Sequence[RoomRef], user_id: str) -> dict[RoomRef, Unread]:
+            under_way.append(user_id)
+            most.append(len(under_way))
+            await asyncio.sleep(0)
+            under_way.remove(user_id)
+            return {REF: Unread(9, 5, "$five", Counts(2, 1))}
+
+    stream = UnreadStream(cast(Replica, None), cast(Rooms, Counting()), 3)
+    answers = [answer_for(view_in(REF)) for _ in range(20)]
+    await asyncio.gather(*(stream.everything(answer, [REF.room_id]) for answer in answers))
+    assert all(REF.room_id in answer.unread for answer in answers)
+    assert len(most) == 20 and max(most) == 3
 
 
 async def test_a_typist_who_begins_while_the_answer_is_made_is_in_its_token() -> None:

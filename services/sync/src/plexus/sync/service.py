@@ -91,7 +91,7 @@ class SyncService:
         self.admission = Admission(self._settings, self.metrics.refused, self.replica.check_lag)
         self.metrics.observe(self.admission, self.turns)
         builder = Builder(rooms, Timelines(rooms, self.replica.bodies), self.replica.members, platform.clock)
-        self.unread_stream = UnreadStream(self.replica, rooms)
+        self.unread_stream = UnreadStream(self.replica, rooms, self._settings.turns)
         self.room_stream = RoomStream(self.replica, rooms, builder)
         self.receipts = ReceiptStream(self.replica, rooms, self._settings.cache_mb * 2**20 // 8)
         self._typing = TypingStream(self.replica.typing)

@@ -13,7 +13,7 @@ from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.reader_guard import ReaderGuard
 from plexus.platform.lanes.shared_read import SharedRead
 from plexus.platform.lanes.tokens import SyncToken
-from plexus.platform.postgres import Database
+from plexus.platform.postgres import Database, ReadSession
 from plexus.platform.postgres.pool import Connection
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class LaneLog:
         self._heads: tuple[float, Heads] | None = None
         self._primary_heads = SharedRead(self._heads_of_primary)
         self._any_heads = SharedRead(self._heads_of_replica) if db.has_replica else self._primary_heads
-        self.reader = ReaderGuard(self.heads_of_replica, self.generation)
+        self.reader = ReaderGuard(self._heads_by, self.generation)
         if db.has_replica:
             db.replica_lags = self.reader.lags
 
@@ -245,9 +245,12 @@ class LaneLog:
         return await self._any_heads.get()
 
     async def _heads_of_replica(self) -> Heads:
-        began = time.monotonic()
         async with self._db.read(primary=False) as session:
-            return self._take_heads(began, await session.one(_HEADS))
+            return await self._heads_by(session)
+
+    async def _heads_by(self, session: ReadSession) -> Heads:
+        began = time.monotonic()
+        return self._take_heads(began, await session.one(_HEADS))
 
     def _take_heads(self, began: float, row: Sequence[Any] | None) -> Heads:
         if row is None or row[0] is None:

@@ -12,15 +12,18 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from plexus.platform.lanes.facts import Heads
 from plexus.platform.lanes.order import LaneKey
+from plexus.platform.postgres import ReadSession
 
 Positions = Callable[[], Iterable[tuple[LaneKey, int]]]
 """How far somebody is, in any order; a lane may come twice."""
 
 
 class ReaderGuard:
-    """``read`` gives the heads that the replica has now, ``generation`` the one that this process follows."""
+    """``read`` gives the heads that a session sees, ``generation`` the one that this process follows."""
 
-    def __init__(self, read: Callable[[], Awaitable[Heads]], generation: Callable[[], int]) -> None:
+    def __init__(
+        self, read: Callable[[ReadSession], Awaitable[Heads]], generation: Callable[[], int]
+    ) -> None:
         self._read = read
         self._generation = generation
         self._followers: list[Positions] = []
@@ -31,13 +34,13 @@ class ReaderGuard:
         self._followers.append(positions)
         return lambda: self._followers.remove(positions)
 
-    async def lags(self) -> bool:
+    async def lags(self, session: ReadSession) -> bool:
         """Whether the replica lacks anything heard of by now. It is asked only if that is not known."""
         wanted = self._wanted()
         if not wanted:
             return False
         # What is heard of meanwhile is not asked for: it may be there, and these heads cannot know.
-        heads = self._known = await self._read()
+        heads = self._known = await self._read(session)
         return heads.generation != self._generation() or any(
             heads.of(family)[lane] < position for (family, lane), position in wanted
         )

@@ -52,8 +52,8 @@ class Database:
         prepared: bool = True,
     ) -> None:
         self.has_replica = reader_dsn is not None
-        self.replica_lags: Callable[[], Awaitable[bool]] | None = None
-        """Whether the replica lacks what this process must see; None: nobody minds."""
+        self.replica_lags: Callable[[ReadSession], Awaitable[bool]] | None = None
+        """Whether the replica that it leads to lacks what this process must see; None: nobody minds."""
         self._prepare = None if prepared else False
         self._prepare_call = prepared
         self.writers = ConnectionPool(
@@ -174,9 +174,19 @@ class Database:
         """Read-only statements. ``primary``: not from a replica, which may be behind; False: from it however
         far behind it is.
         """
-        if primary is None:
-            primary = self.replica_lags is not None and await self.replica_lags()
         pool = self.writers if primary else self.readers
+        if primary is None and self.replica_lags is not None:
+            async with self._session(self.readers) as session:
+                # Asked on the connection itself: who waits for one waits once.
+                if not await self.replica_lags(session):
+                    yield session
+                    return
+            pool = self.writers
+        async with self._session(pool) as session:
+            yield session
+
+    @asynccontextmanager
+    async def _session(self, pool: ConnectionPool) -> AsyncIterator[ReadSession]:
         connection = await pool.acquire()
         try:
             yield ReadSession(connection, self._prepare)

@@ -3,7 +3,9 @@
 What a user has not read of a room is counted by the database once. From then on it is kept with their view,
 and each event of the tail says what it adds for them; so the count is in the response of the event itself,
 and nothing is read for it. A receipt of theirs for the newest event there is, and what they send, empty it;
-after another receipt, or a redaction, it is counted anew.
+after another receipt, or a redaction, it is counted anew. Those who came to this replica in one moment, and
+are all woken for the first time, are counted a few at a time: they wait for their turn, however long, and not
+for a connection, for which nobody may wait long.
 
 The count may be ahead of the cut of its response, by what happens while that is made. It is told again with
 what it is ahead of.
@@ -23,14 +25,16 @@ from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.tail import BODY, DATA, HI, KIND, TailFact
 from plexus.sync.streams.context import Answer
 from plexus.sync.streams.counting import add_event, read_newest
+from plexus.sync.turns import Turns
 
 _EVENTS, _RECEIPT = int(RoomFact.EVENTS), int(RoomFact.RECEIPT)
 
 
 class UnreadStream:
-    def __init__(self, replica: Replica, rooms: Rooms) -> None:
+    def __init__(self, replica: Replica, rooms: Rooms, turns: int) -> None:
         self._replica = replica
         self._rooms = rooms
+        self._turns = Turns(turns)
 
     async def changes(self, answer: Answer, since: Cut) -> None:
         """Add the counts of the rooms that are told of, and of those that the user has read further since a
@@ -59,7 +63,8 @@ class UnreadStream:
         # Taken before the wait: another request of the user may drop what it has to count anew.
         counts = {ref.room_id: view.unread[ref.room_id] for ref in refs if ref.room_id in view.unread}
         if missing:
-            found = await self._rooms.unread(missing, view.user_id)
+            async with self._turns:
+                found = await self._rooms.unread(missing, view.user_id)
             for ref, unread in found.items():
                 # All that is within the cut was committed before it was counted.
                 unread.position = max(unread.position, answer.cut.rooms[ref.lane])
