@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
+from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.embedded.account import choose_account, give
+from plexus.platform.migrate import migrate
 
 from deploy.local.installing import need
-from deploy.local.program import Program, free_port
+from deploy.local.program import Program, ProgramError, free_port
+
+
+@contextmanager
+def migrated_primary(*programs: str) -> Iterator[tuple[Path, int, EmbeddedPostgres]]:
+    """A folder, a port, and there a primary with Plexus' tables, by Debian's PostgreSQL 15.
+
+    The test skips itself where that or one of ``programs`` is not to be had.
+    """
+    try:
+        binaries = need("pg_ctl", *programs)["pg_ctl"].resolve().parent
+    except ProgramError as error:
+        pytest.skip(str(error))
+    folder = Path(tempfile.mkdtemp(prefix="plexus-test-"))
+    folder.chmod(0o755)
+    port = free_port()
+    with EmbeddedPostgres(folder / "primary", port=port, binaries=binaries) as primary:
+        migrate(primary.dsn())
+        yield folder, port, primary
+    shutil.rmtree(folder)
 
 
 class Standby(Program):

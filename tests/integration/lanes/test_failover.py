@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,14 @@ import psycopg
 import pytest
 from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.lanes import ROOM, USER, Fact, LaneLog, SyncToken, read_lane_map
-from plexus.platform.migrate import READER, WRITER, migrate
+from plexus.platform.migrate import READER, WRITER
 from plexus.platform.postgres import Database
 
-from deploy.local.installing import need
-from deploy.local.program import ProgramError, free_port
 from tests.support.house import Person, open_house
 from tests.support.lanes import append
 from tests.support.pooler import Pooler
 from tests.support.postgres import TestDatabase
-from tests.support.standby import Standby
+from tests.support.standby import Standby, migrated_primary
 
 
 @dataclass
@@ -56,21 +52,11 @@ class Pair:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    try:
-        binaries = need("pg_ctl", "pgbouncer")["pg_ctl"].resolve().parent
-    except ProgramError as error:
-        pytest.skip(str(error))
-    folder = Path(tempfile.mkdtemp(prefix="plexus-test-"))
-    folder.chmod(0o755)
-    port = free_port()
-    with EmbeddedPostgres(folder / "primary", port=port, binaries=binaries) as primary:
-        migrate(primary.dsn())
-        with Pooler(folder / "pooler", port) as pooler:
-            made = Pair(folder, primary, port, pooler)
-            yield made
-            if made.standby is not None:
-                made.standby.stop()
-    shutil.rmtree(folder)
+    with migrated_primary("pgbouncer") as (folder, port, primary), Pooler(folder / "pooler", port) as pooler:
+        made = Pair(folder, primary, port, pooler)
+        yield made
+        if made.standby is not None:
+            made.standby.stop()
 
 
 async def token(log: LaneLog) -> SyncToken:

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plexus.platform.embedded import EmbeddedPostgres
 from plexus.platform.lanes import Heads
-from plexus.platform.migrate import READER, WRITER, migrate
+from plexus.platform.migrate import READER, WRITER
 
-from deploy.local.installing import need
-from deploy.local.program import ProgramError, free_port
 from tests.integration.sync.building import SOON, Building, SyncPerson, open_building
 from tests.integration.sync.test_sliding import slide, top
 from tests.integration.sync.test_sync import ids, joined
 from tests.support.http import Json, seg
 from tests.support.postgres import TestDatabase
-from tests.support.standby import Standby
+from tests.support.standby import Standby, migrated_primary
 
 
 @pytest.fixture
 def standby() -> Iterator[tuple[TestDatabase, Standby]]:
     """A database that is written to a primary and read from its standby."""
-    try:
-        binaries = need("pg_ctl")["pg_ctl"].resolve().parent
-    except ProgramError as error:
-        pytest.skip(str(error))
-    folder = Path(tempfile.mkdtemp(prefix="plexus-test-"))
-    folder.chmod(0o755)
-    port = free_port()
-    with EmbeddedPostgres(folder / "primary", port=port, binaries=binaries) as primary:
-        migrate(primary.dsn())
+    with migrated_primary() as (folder, port, primary):
         made = Standby(folder / "standby", port, follows=True)
         made.start()
         writer = f"host=127.0.0.1 port={port} user={WRITER} dbname=plexus"
         yield TestDatabase("plexus", primary.dsn(), writer, made.dsn(READER)), made
         made.stop()
-    shutil.rmtree(folder)
 
 
 async def abreast(building: Building) -> Heads:
