@@ -47,16 +47,16 @@ class Sizes:
     follow_seconds: float
     rooms: int
     """With 50 members each, in the round over the replicas."""
-    room_rate: float
-    """Sends a second into these rooms together."""
+    room_rates: tuple[float, ...]
+    """Sends a second into these rooms together, one after the other."""
     traced: int
     """Sends."""
     polls: int
     """Held while the sync replicas follow what interests none of their users."""
 
 
-FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, 20, 100, 500)
-QUICK = Sizes(1_000, (2, 10), 5, 6, 2, 10, 25, 100)
+FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, (20, 50), 100, 500)
+QUICK = Sizes(1_000, (2, 10), 5, 6, 2, (10,), 25, 100)
 MEMBERS = 50
 ROUNDS = ("followers", "sends", "fanout", "replicas", "hops")
 FACTS_PER_SECOND = (200, 1_000)
@@ -96,13 +96,12 @@ async def idle(system: Clustered, seconds: float) -> dict[str, Any]:
 
 
 async def spread(system: Clustered, sizes: Sizes) -> dict[str, Any]:
-    """The load that is the same for every number of sync replicas, after a while in which there is none."""
+    """The loads that are the same for every number of sync replicas, after a while in which there is none."""
     quiet = await idle(system, sizes.follow_seconds)
     found = await fanout(
-        World(system), members=MEMBERS, rooms=sizes.rooms, rates=(sizes.room_rate,), seconds=sizes.seconds
+        World(system), members=MEMBERS, rooms=sizes.rooms, rates=sizes.room_rates, seconds=sizes.seconds
     )
-    [figures] = found.values()
-    return figures | {"idle": quiet}
+    return {label: figures | {"idle": quiet} for label, figures in found.items()}
 
 
 async def traced(system: Clustered, sizes: Sizes) -> None:

@@ -83,19 +83,26 @@ def _followers(results: Mapping[str, Any]) -> str:
 
 def _replicas(results: Mapping[str, Any]) -> str:
     rows = []
-    for count, figures in results["replicas"].items():
-        each = [x for name, x in figures.items() if name.startswith("sync-") and name.endswith("_delivery")]
-        idle = [x for name, x in figures["idle"]["cpu_pct"].items() if name.startswith("sync-")]
-        row = [f"{count} sync", ", ".join(f"{x:.2g}" for x in idle)]
-        row += [" + ".join(f"{x:.3g}" for x in each), f"{sum(each):.3g}"]
-        row += [f"{cost(figures, 'delivery')['everything']:.3g}", f"{figures['p50_ms']:.3g}"]
-        rows.append([*row, f"{figures['p99_ms']:.3g}", f"{figures['other_cpu_pct']:.0f}"])
+    by_count: Mapping[str, Mapping[str, Any]] = results["replicas"]
+    for rate, alone in by_count["1"].items():
+        of_one = cost(alone, "delivery")["everything"]
+        for count, by_rate in by_count.items():
+            figures = by_rate[rate]
+            of_sync = {name: x for name, x in figures.items() if name.startswith("sync-")}
+            each = [x for name, x in of_sync.items() if name.endswith("_delivery")]
+            idle = [x for name, x in figures["idle"]["cpu_pct"].items() if name.startswith("sync-")]
+            everything = cost(figures, "delivery")["everything"]
+            row = [f"{rate}, {count} sync", ", ".join(f"{x:.2g}" for x in idle)]
+            row += [" + ".join(f"{x:.3g}" for x in each), f"{sum(each):.3g}"]
+            row += [f"{everything:.3g}", f"{everything / of_one:.2f}", f"{figures['p50_ms']:.3g}"]
+            rows.append([*row, f"{figures['p99_ms']:.3g}", f"{figures['other_cpu_pct']:.0f}"])
     header = [
         "CPU ms a delivery",
         "idle, % of a core",
         "each replica",
         "all sync",
         "everything",
+        "of one's",
         "p50 ms",
         "p99 ms",
         "others %",
@@ -147,13 +154,17 @@ def _plot_fanout(latency: Any, delivering: Any, fanout: Mapping[str, Any]) -> No
 
 
 def _plot_replicas(axes: Any, replicas: Mapping[str, Any]) -> None:
-    _stacked(axes, {f"{n} sync": cost(run, "delivery") for n, run in replicas.items()})
-    axes.set(title="the same load on 1, 2, 3 sync replicas", ylabel="CPU ms a delivery")
+    runs = {f"{n}, {rate}": replicas[n][rate] for rate in replicas["1"] for n in replicas}
+    _stacked(axes, {label: cost(run, "delivery") for label, run in runs.items()})
+    axes.set(title="the same loads on 1, 2, 3 sync replicas", ylabel="CPU ms a delivery")
+    axes.tick_params(axis="x", labelsize="small")
     beside = axes.twinx()
-    for percent in (50, 99):
-        values = [run[f"p{percent}_ms"] for run in replicas.values()]
-        beside.plot(range(len(values)), values, "o--", color="black", alpha=percent / 100)
-        beside.annotate(f"p{percent}", (len(values) - 1, values[-1]), (6, 0), textcoords="offset points")
+    for at in range(0, len(runs), len(replicas)):
+        places = range(at, at + len(replicas))
+        for percent in (50, 99):
+            values = [run[f"p{percent}_ms"] for run in list(runs.values())[at : at + len(replicas)]]
+            beside.plot(places, values, "o--", color="black", alpha=percent / 100)
+            beside.annotate(f"p{percent}", (places[-1], values[-1]), (6, 0), textcoords="offset points")
     beside.set(ylabel="ms from send to sync", ylim=(0, None))
 
 
