@@ -31,6 +31,8 @@ class RedisServer(Program):
             "appendonly": "no",
             # A full Redis that says so is better than one that forgets in silence.
             "maxmemory-policy": "noeviction",
+            # How often a second it looks after itself, instead of ten times: half of what it takes when idle.
+            "hz": "2",
             "daemonize": "no",
         }
         program = str(need("redis-server")["redis-server"])
