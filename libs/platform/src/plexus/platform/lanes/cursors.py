@@ -43,7 +43,7 @@ LEASE_SECONDS = 9.0
 """The lease is renewed at a third of it."""
 MOST_FACTS = 1000
 """In one round, of all lanes."""
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
 """Seconds between two looks at the heads."""
 MOVE_EVERY = 5.0
 """Seconds after which a cursor is moved by facts that do not matter."""

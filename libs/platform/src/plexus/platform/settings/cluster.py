@@ -68,7 +68,7 @@ class RedisSettings(Section):
     )
     retry_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1,
-        description="How often Redis is tried: after it has failed, and when nobody asks it anything.",
+        description="How often Redis is tried after it has failed; while it answers, every fifth time.",
     )
 
 

@@ -1,6 +1,6 @@
 """Whether the event loop turns: how late it is, and what it does when it stands still.
 
-1. A heartbeat twice a second records how late the loop called it: ``plexus.eventloop.lag``.
+1. A heartbeat once a second records how late the loop called it: ``plexus.eventloop.lag``.
 2. A thread watches the heartbeat. Once one has been overdue for ``telemetry.loop_stall_seconds`` it writes
    where the loop's thread is, once a stall, and counts it: ``plexus.eventloop.stalls``.
 3. `why_not_live` has a reason for `SHOWN_SECONDS` after a stall. While the loop stands still no probe is
@@ -25,9 +25,9 @@ from plexus.platform.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 0.5
-"""Each costs an idle process a turn of the loop. That it is seldom does not blur the lag, which is how late
-this one was; it makes a stall known half a second later at most."""
+HEARTBEAT_SECONDS = 1.0
+"""Each wakes a process that has nothing to do. That it is seldom does not blur the lag, which is how late
+this one was; it makes a stall known a second later at most."""
 SHOWN_SECONDS = 15.0
 
 _LOOKS = 5
