@@ -35,8 +35,6 @@ CONFIRM_SECONDS = 0.6
 """How often the token cache is confirmed while tokens are asked for or requests are held: two thirds of the
 time that an entry is good. Each reads the primary's heads, in every process that serves clients.
 """
-_UNUSED_SECONDS = 1.0
-"""From one look whether tokens are in use to the next, while they are not."""
 _IDLE_POLL = 5.0
 """Seconds. While tokens are in use the confirmation looks at the heads, far more often; while none are,
 nobody waits for what a lost publish would tell."""
@@ -112,11 +110,9 @@ class Users(
         self.erased.clear()
 
     async def _confirm_tokens(self) -> None:
-        used = False
         while True:
-            await asyncio.sleep(on_the_beat(CONFIRM_SECONDS if used else _UNUSED_SECONDS))
-            used = self.tokens.in_use()
-            if not used:
+            await asyncio.sleep(on_the_beat(CONFIRM_SECONDS))
+            if not self.tokens.in_use():
                 continue
             try:
                 await self._confirm_once()
