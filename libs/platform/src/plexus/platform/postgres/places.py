@@ -15,9 +15,10 @@ def lead_to_one_server(one: str, other: str) -> bool:
     libpq leads nowhere; whoever connects is told.
     """
     try:
-        first, second = ({key: conninfo_to_dict(dsn).get(key) for key in _PLACE} for dsn in (one, other))
+        parsed = [conninfo_to_dict(dsn) for dsn in (one, other)]
     except psycopg.ProgrammingError:
         return False
+    first, second = ({key: words.get(key) for key in _PLACE} for words in parsed)
     if first != second:
         return False
     several = any("," in str(first[key] or "") for key in ("host", "hostaddr"))
