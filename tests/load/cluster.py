@@ -1,7 +1,8 @@
 """`make bench-cluster`: what a cluster does on this machine, as tables, JSON and a plot in tests/load/out.
 
-    python -m tests.load.cluster              about eight minutes
-    python -m tests.load.cluster --quick      about three
+    python -m tests.load.cluster                        about sixteen minutes
+    python -m tests.load.cluster --quick                about ten
+    python -m tests.load.cluster --rounds replicas      about ten: the same loads on 1, 2, 3 of sync
 
 Each cluster is one of its own on an empty folder, as `make cluster` starts it, with rate limits off and cheap
 password hashes; PostgreSQL runs with its safe settings. All requests go through the gateway. The rounds with
@@ -28,9 +29,9 @@ from typing import Any, TypeVar
 import uvloop
 
 from deploy.local.program import ProgramError
-from tests.load import cluster_report, syncs
+from tests.load import cluster_report, polls, replicas
 from tests.load.hops import by_hop
-from tests.load.meter import Used, usage
+from tests.load.meter import idle
 from tests.load.systems import Clustered, running_cluster
 from tests.load.workloads import Figures, World, fanout, sends, steady_sends
 from tests.support.otlp import OtlpReceiver
@@ -45,18 +46,15 @@ class Sizes:
     rates: tuple[float, ...]
     seconds: float
     follow_seconds: float
-    rooms: int
-    """With 50 members each, in the round over the replicas."""
-    room_rates: tuple[float, ...]
-    """Sends a second into these rooms together, one after the other."""
     traced: int
     """Sends."""
     polls: int
     """Held while the sync replicas follow what interests none of their users."""
+    replicas: replicas.Sizes
 
 
-FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 4, (20, 50), 100, 500)
-QUICK = Sizes(1_000, (2, 10), 5, 6, 2, (10,), 25, 100)
+FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 100, 500, replicas.FULL)
+QUICK = Sizes(1_000, (2, 10), 5, 6, 25, 100, replicas.QUICK)
 MEMBERS = 50
 ROUNDS = ("followers", "sends", "fanout", "replicas", "hops")
 FACTS_PER_SECOND = (200, 1_000)
@@ -76,32 +74,14 @@ async def followers(system: Clustered, sizes: Sizes) -> dict[str, Any]:
     results["idle"] = {"reached": 0, **await idle(system, sizes.follow_seconds)}
     for rate in FACTS_PER_SECOND:
         await measure(f"{rate}/s", rate)
-    polls = await syncs.held_elsewhere(world, count=sizes.polls)
+    held = await polls.held_elsewhere(world, count=sizes.polls)
     await measure(f"{rate}/s, {sizes.polls} polls", rate)
-    woken = sum(poll.done() for poll in polls)
+    woken = sum(poll.done() for poll in held)
     assert not woken, f"{woken} polls were answered for what does not concern them"
-    for poll in polls:
+    for poll in held:
         poll.cancel()
-    await asyncio.gather(*polls, return_exceptions=True)
+    await asyncio.gather(*held, return_exceptions=True)
     return results
-
-
-async def idle(system: Clustered, seconds: float) -> dict[str, Any]:
-    """What everybody takes while nothing happens."""
-    await asyncio.sleep(5)
-    before = usage(system)
-    await asyncio.sleep(seconds)
-    used = Used.between(before, usage(system))
-    return {"cpu_pct": used.percent(), **used.shares()}
-
-
-async def spread(system: Clustered, sizes: Sizes) -> dict[str, Any]:
-    """The loads that are the same for every number of sync replicas, after a while in which there is none."""
-    quiet = await idle(system, sizes.follow_seconds)
-    found = await fanout(
-        World(system), members=MEMBERS, rooms=sizes.rooms, rates=sizes.room_rates, seconds=sizes.seconds
-    )
-    return {label: figures | {"idle": quiet} for label, figures in found.items()}
 
 
 async def traced(system: Clustered, sizes: Sizes) -> None:
@@ -122,10 +102,10 @@ def measure(folder: Path, sizes: Sizes, rounds: Collection[str]) -> dict[str, An
             results |= measure_one(system, sizes, rounds)
     if "replicas" in rounds:
         results["replicas"] = {}
-        for count in (1, 2, 3):
-            print(f"· {sizes.rooms} rooms of {MEMBERS} members, sync replicas: {count}", flush=True)
-            with running_cluster(folder / f"sync-{count}", sync=count) as system:
-                results["replicas"][str(count)] = run(spread(system, sizes))
+        for count in replicas.COUNTS:
+            print(f"· the same loads, sync replicas: {count}", flush=True)
+            with running_cluster(folder / f"sync-{count}", sync=count, settle=False) as system:
+                results["replicas"][str(count)] = run(replicas.loads(system, sizes.replicas))
     if "hops" in rounds:
         print("· from send to sync by hop", flush=True)
         results["hops"] = measure_hops(folder / "traced", sizes)

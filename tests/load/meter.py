@@ -6,12 +6,13 @@ ms, so measure stretches that use some tenths of a second.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 
@@ -32,6 +33,18 @@ class System(Protocol):
         ...
 
 
+class Replaceable(System, Protocol):
+    """A Plexus whose processes that answer syncs are known, so that their memory can be read."""
+
+    def syncing(self) -> Mapping[str, Sequence[int]]:
+        """Their process ids by name, each with its children after it."""
+        ...
+
+    def renew(self) -> None:
+        """Start them anew and wait until they are ready."""
+        ...
+
+
 @dataclass(frozen=True)
 class Embedded:
     """A `plexus up`: itself, and its PostgreSQL."""
@@ -45,6 +58,13 @@ class Embedded:
     def processes(self) -> Mapping[str, Sequence[int]]:
         plexus, postgres = self.server.tree()
         return {"plexus": plexus, "postgres": postgres}
+
+    def syncing(self) -> Mapping[str, Sequence[int]]:
+        return {"plexus": self.server.tree()[0]}
+
+    def renew(self) -> None:
+        self.server.stop()
+        self.server.start()
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,15 @@ class Used:
 def usage(system: System) -> Usage:
     seconds = {name: cpu_seconds(pids) for name, pids in system.processes().items()}
     return Usage(time.perf_counter(), seconds, cpu_seconds([os.getpid()]), machine_seconds())
+
+
+async def idle(system: System, seconds: float) -> dict[str, Any]:
+    """What everybody takes while nothing happens, after a moment in which that begins."""
+    await asyncio.sleep(5)
+    before = usage(system)
+    await asyncio.sleep(seconds)
+    used = Used.between(before, usage(system))
+    return {"cpu_pct": used.percent(), **used.shares()}
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -22,9 +22,9 @@ from typing import Any
 import matplotlib as mpl
 import uvloop
 
-from tests.load import syncs
+from tests.load import large, polls, syncs
 from tests.load.meter import Embedded
-from tests.load.workloads import Figures, World, held_polls
+from tests.load.workloads import Figures, World
 from tests.support.server import PlexusServer
 
 OUT = Path(__file__).parent / "out"
@@ -47,7 +47,8 @@ QUICK = Sizes(syncs=500, listeners=200, sends=4, rooms=40, members=40, polls=500
 
 async def measure(server: PlexusServer, sizes: Sizes, rounds: tuple[str, ...]) -> dict[str, Any]:
     """What was asked for; held polls last, for they begin with a new server."""
-    world = World(Embedded(server))
+    system = Embedded(server)
+    world = World(system)
     results: dict[str, Any] = {}
     if "increments" in rounds:
         print("· syncs that are answered at once, 100 rooms", flush=True)
@@ -60,12 +61,11 @@ async def measure(server: PlexusServer, sizes: Sizes, rounds: tuple[str, ...]) -
         results["many"] = await syncs.one_to_many(world, members=sizes.listeners, sends=sizes.sends)
     if "large" in rounds:
         print(f"· first syncs of {sizes.rooms} rooms of {sizes.members} members", flush=True)
-        results["large"] = await syncs.large_initial(
-            world, server, rooms=sizes.rooms, members=sizes.members, syncs=8
-        )
+        crowd = await large.fill(world, rooms=sizes.rooms, members=sizes.members)
+        results["large"] = await large.large_initial(world, system, crowd, rooms=sizes.rooms, syncs=8)
     if "held" in rounds:
         print(f"· {sizes.polls:,} held polls", flush=True)
-        results["held"] = await held_polls(world, server, count=sizes.polls)
+        results["held"] = await polls.held_polls(world, system, count=sizes.polls)
     return results
 
 

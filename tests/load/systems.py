@@ -29,6 +29,10 @@ class Clustered:
     """Each program by its name: ``client-api-1``, ``sync-2``, ``postgres``, ``gateway``."""
 
     cluster: Cluster
+    settled_at: float
+    """By the monotonic clock: as long as its new Redis may lack marks, each sync reads PostgreSQL's heads
+    instead.
+    """
 
     @property
     def base_url(self) -> str:
@@ -37,18 +41,35 @@ class Clustered:
     def processes(self) -> Mapping[str, Sequence[int]]:
         return {program.name: with_children(program.pid) for program in self.cluster.programs}
 
+    def syncing(self) -> Mapping[str, Sequence[int]]:
+        return {process.name: with_children(process.pid) for process in self.cluster.of("sync")}
+
+    def renew(self) -> None:
+        for process in self.cluster.of("sync"):
+            self.cluster.restart(process.name)
+
+    def settle(self) -> None:
+        """Wait for what is left of the time in which it does more than it will."""
+        time.sleep(max(0.0, self.settled_at - time.monotonic()))
+
 
 @contextmanager
 def running_cluster(
-    folder: Path, *, sync: int = REPLICAS["sync"], settings: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    sync: int = REPLICAS["sync"],
+    settings: Mapping[str, str] | None = None,
+    settle: bool = True,
 ) -> Iterator[Clustered]:
-    """A cluster of one's own on an empty folder, with this many sync replicas, when it has settled: as long
-    as its new Redis may lack marks, each sync reads PostgreSQL's heads instead.
+    """A cluster of one's own on an empty folder, with this many sync replicas, when it has settled; else who
+    takes it prepares something meanwhile, and waits then.
     """
     replicas = {**REPLICAS, "sync": sync}
     with Cluster(folder, replicas=replicas, settings=QUIET | dict(settings or {})) as cluster:
-        time.sleep(TTL_SECONDS + 5)
-        yield Clustered(cluster)
+        system = Clustered(cluster, time.monotonic() + TTL_SECONDS + 5)
+        if settle:
+            system.settle()
+        yield system
 
 
 def service_of(program: str) -> str:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tests.load.meter import System, Used, memory_bytes, usage
+from tests.load.meter import System, Used, usage
 from tests.load.wire import Device
-from tests.support.server import PlexusServer
 
 Figures = dict[str, float]
 """By name: ``per_s``, ``p99_ms``, ``<process>_ms_per_send``, ``harness_cpu_pct``."""
@@ -140,9 +139,10 @@ async def fanout(
                     arrivals.append(now - sent_at[body])
 
     positions = [(await sync(device, None, 0))["next_batch"] for device, _ in watched]
+    pollers = [device.twin() for device, _ in watched]
     receivers = [
-        asyncio.create_task(receive(number, device.twin(), room_id, since))
-        for number, ((device, room_id), since) in enumerate(zip(watched, positions, strict=True))
+        asyncio.create_task(receive(number, poller, room_id, since))
+        for number, (poller, (_, room_id), since) in enumerate(zip(pollers, watched, positions, strict=True))
     ]
     results: dict[str, Figures] = {}
 
@@ -200,7 +200,8 @@ async def fanout(
         for receiver in receivers:
             receiver.cancel()
         ended = await asyncio.gather(*receivers, return_exceptions=True)
-        for device, _ in watched:
+        # A poll whose client is gone is not held any more: the next load begins without them.
+        for device in (*pollers, *(device for device, _ in watched)):
             device.close()
     for outcome in ended:
         if not isinstance(outcome, asyncio.CancelledError) and isinstance(outcome, BaseException):
@@ -247,42 +248,3 @@ async def steady_sends(world: World, *, rooms: int, rate: float, seconds: float)
     for twin in (twin for waiting in twins for twin in waiting):
         twin.close()
     return used, count / used.elapsed
-
-
-async def held_polls(world: World, server: PlexusServer, *, count: int) -> Figures:
-    """Memory of a server that was just started, before and while it holds `count` polls of as many users."""
-    devices = await world.devices(count)
-    since = [(await sync(device, None, 0))["next_batch"] for device in devices]
-    for device in devices:
-        device.close()
-    await asyncio.to_thread(server.stop)
-    await asyncio.to_thread(server.start)
-    witness = await world.device()
-    await sync(witness, None, 0)
-    await asyncio.sleep(2)
-    before = memory_bytes(server.tree()[0])
-    polls = []
-    for number, (device, token) in enumerate(zip(devices, since, strict=True)):
-        polls.append(asyncio.create_task(sync(device, token, 110_000)))
-        if number % 20 == 0:  # a fresh server reads each user once: do not come all at the same moment
-            await asyncio.sleep(0.1)
-    await asyncio.sleep(5)
-    early = sum(poll.done() for poll in polls)
-    assert not early, f"{early} of {count} polls were answered though nothing happened"
-    held = memory_bytes(server.tree()[0])
-    before_idle = usage(world.system)
-    await asyncio.sleep(5)
-    idle = Used.between(before_idle, usage(world.system)).percent()
-    for poll in polls:
-        poll.cancel()
-    await asyncio.gather(*polls, return_exceptions=True)
-    for device in devices:
-        device.close()
-    return {
-        "held": count,
-        "fresh_mib": round(before / 2**20, 1),
-        "held_mib": round(held / 2**20, 1),
-        "kb_per_poll": round((held - before) / count / 1000, 1),
-        "idle_plexus_cpu_pct": idle["plexus"],
-        "idle_postgres_cpu_pct": idle["postgres"],
-    }
