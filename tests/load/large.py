@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tests.load.meter import Replaceable, begin_peak, peak_bytes
-from tests.load.rooms import close, insist_to_join, measured, pool
+from tests.load.rooms import close, measured, pool
 from tests.load.wire import Device
-from tests.load.workloads import Figures, World, create_room, sync
+from tests.load.workloads import Figures, World, create_room, insist_to_join, sync
 
 _MIB = 1024 * 1024
 

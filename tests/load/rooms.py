@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count as counting
 from typing import Any
 from urllib.parse import quote
 
 from tests.load.meter import Used, usage
-from tests.load.wire import Device, RefusedError
-from tests.load.workloads import Figures, World, create_room, join, latencies, send
+from tests.load.wire import Device
+from tests.load.workloads import Figures, World, create_room, insist_to_join, join, latencies, send
 
 PAGE = 100
 
@@ -72,20 +71,6 @@ async def join_storm(world: World, devices: Sequence[Device]) -> Figures:
     assert len(joined) == count + 1, f"{count} joined, and {len(joined) - 1} are there"
     close([owner, *devices])
     return figures
-
-
-async def insist_to_join(device: Device, room_id: str) -> int:
-    """Join, and ask again when the server says that it is too busy; returns how often."""
-    for again in counting():
-        try:
-            await join(device, room_id)
-        except RefusedError as error:
-            if ": 503 " not in str(error):
-                raise
-        else:
-            return again
-        await asyncio.sleep(0.5)
-    raise AssertionError
 
 
 async def history(world: World, *, events: int) -> dict[str, Figures]:

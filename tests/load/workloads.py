@@ -10,11 +10,12 @@ import secrets
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from itertools import count as counting
 from typing import Any
 from urllib.parse import quote
 
 from tests.load.meter import System, Used, usage
-from tests.load.wire import Device
+from tests.load.wire import Device, RefusedError
 
 Figures = dict[str, float]
 """By name: ``per_s``, ``p99_ms``, ``<process>_ms_per_send``, ``harness_cpu_pct``."""
@@ -66,6 +67,20 @@ async def create_room(device: Device) -> str:
 
 async def join(device: Device, room_id: str) -> None:
     await device.call("POST", f"/_matrix/client/v3/join/{quote(room_id, safe='')}", {})
+
+
+async def insist_to_join(device: Device, room_id: str) -> int:
+    """Join, and ask again when the server says that it is too busy; returns how often."""
+    for again in counting():
+        try:
+            await join(device, room_id)
+        except RefusedError as error:
+            if ": 503 " not in str(error):
+                raise
+        else:
+            return again
+        await asyncio.sleep(0.5)
+    raise AssertionError
 
 
 async def send(device: Device, room_id: str, body: str) -> str:
@@ -120,7 +135,7 @@ async def fanout(
     groups = [await world.devices(members) for _ in range(rooms)]
     room_ids = [await create_room(group[0]) for group in groups]
     for group, room_id in zip(groups, room_ids, strict=True):
-        await asyncio.gather(*(join(device, room_id) for device in group[1:]))
+        await asyncio.gather(*(insist_to_join(device, room_id) for device in group[1:]))
     watched = [(device, room_id) for group, room_id in zip(groups, room_ids, strict=True) for device in group]
     sent_at: dict[str, float] = {}
     arrivals: list[float] = []
