@@ -11,6 +11,7 @@ import pytest
 from plexus.platform.postgres import ReadSession
 from plexus.protocol.errors import Forbidden, NotFound
 from plexus.rooms import EVERYTHING, Place, RoomRef, Rooms, TimelineRange, Wanted
+from plexus.sync.fragments.members import MemberEvents
 
 from tests.integration.rooms.conftest import (
     ALICE,
@@ -367,6 +368,39 @@ class TestManyRooms:
         later = await rooms.states(requests)
         assert [members.keys() for members in later] == [members.keys() for members in found]
         assert later[0]["m.room.member", BOB].content["membership"] == "join"
+
+    async def test_all_members_of_a_small_room_come_with_one(self, rooms: Rooms, queries: list[str]) -> None:
+        """Of a larger room, and of a state that is not in force any more, those who are asked for."""
+        refs = await self.make(rooms, 3)
+        await join(rooms, refs[1].room_id, CAROL)
+        await rooms.send(refs[2].room_id, BOB, member(BOB, "leave"))
+        heads = await rooms.heads(refs)
+        requests = [(ref, heads[ref].snapshot, frozenset({ALICE})) for ref in refs]
+        with asking(queries, 1):
+            found = await rooms.members(requests, small=2)
+        assert [members.keys() for members in found] == [{ALICE, BOB}, {ALICE}, {ALICE}]
+        with asking(queries, 1):
+            found = await rooms.members([(refs[0], heads[refs[0]].snapshot, frozenset({CAROL}))], small=2)
+        assert [members.keys() for members in found] == [{ALICE, BOB}]
+        for user, event in found[0].items():
+            assert event.key == ("m.room.member", user) and event.content["membership"] == "join"
+        await join(rooms, refs[0].room_id, CAROL)
+        found = await rooms.members(requests, small=10)
+        assert [members.keys() for members in found] == [{ALICE}, {ALICE, BOB, CAROL}, {ALICE}]
+
+    async def test_who_speaks_second_is_known(self, rooms: Rooms, queries: list[str]) -> None:
+        """What sync keeps for lazy-loading devices: in a small room one query for all who are in it."""
+        [ref] = await self.make(rooms, 1)
+        members = MemberEvents(rooms, 1_000_000)
+        snapshot = (await rooms.heads([ref]))[ref].snapshot
+        with asking(queries, 1):
+            for user in (ALICE, BOB):
+                [answer] = await members.read([(ref, snapshot, frozenset({user}))])
+                event = answer[user]
+                assert event is not None and event.key == ("m.room.member", user)
+        members.forget(ref.room_id)
+        await members.read([(ref, snapshot, frozenset({BOB}))])
+        assert len(queries) == 2, "what is forgotten is read again"
 
     async def test_differences(self, rooms: Rooms, queries: list[str]) -> None:
         refs = await self.make(rooms, 10)

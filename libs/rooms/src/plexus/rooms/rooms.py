@@ -402,6 +402,14 @@ class Rooms:
         """The states of many snapshots, in the order given, in a fixed number of queries."""
         return await self._states.states(snapshots)
 
+    async def members(
+        self, snapshots: Sequence[tuple[RoomRef, int, frozenset[str]]], *, small: int = 0
+    ) -> list[dict[str, StoredEvent]]:
+        """The member events of these users at these snapshots, by user. Of a room of at most ``small``
+        members, as it is now, those of all who are in it. Mostly one query.
+        """
+        return await self._states.members(snapshots, small=small)
+
     async def state_nums(
         self, snapshots: Sequence[tuple[RoomRef, int, Wanted]]
     ) -> list[dict[tuple[str, str], int]]:

@@ -22,6 +22,8 @@ from plexus.rooms.values import RoomRef, Wanted
 
 StateKey = tuple[str, str]
 Request = tuple[RoomRef, int, Wanted]
+MembersOf = tuple[RoomRef, int, frozenset[str]]
+"""A room, a snapshot of it, and users."""
 
 _MEMBER = "m.room.member"
 _ONLY_MEMBERS = frozenset({_MEMBER})
@@ -81,18 +83,25 @@ SELECT q.i - 1, k.num, k.type, k.state_key
 """
 
 # A row for each member and, if a room has none of them, one with nothing; no row of a room that has moved on.
+# Who is asked for in a small room may come twice.
 _MEMBERS_IN_FORCE = with_columns("""
 SELECT q.i - 1, {columns}
   FROM unnest(%(lanes)s::smallint[], %(rooms)s::integer[], %(snaps)s::integer[], %(los)s::integer[],
               %(his)s::integer[]) WITH ORDINALITY AS q (lane, room, snap, lo, hi, i)
- CROSS JOIN LATERAL (SELECT FROM rooms.room r
+ CROSS JOIN LATERAL (SELECT r.joined_members <= %(small)s AS is_small FROM rooms.room r
                       WHERE r.lane = q.lane AND r.room = q.room AND r.snapshot = q.snap LIMIT 1) AS r
   LEFT JOIN LATERAL (
-    SELECT e.* FROM rooms.current_state c
+    SELECT e.* FROM (
+        SELECT c.num FROM rooms.current_state c
+         WHERE c.lane = q.lane AND c.room = q.room AND c.type = 'm.room.member'
+           AND c.state_key = ANY ((%(members)s::text[])[q.lo : q.hi])
+        UNION ALL
+        SELECT m.num FROM rooms.membership m
+         WHERE r.is_small AND m.lane = q.lane AND m.room = q.room AND m.membership <= 2
+           AND m.membership = 1 AND m.to_ordinal = 9223372036854775807) AS c
      CROSS JOIN LATERAL (SELECT * FROM rooms.event e
                           WHERE e.lane = q.lane AND e.room = q.room AND e.num = c.num LIMIT 1) AS e
-     WHERE c.lane = q.lane AND c.room = q.room AND c.type = 'm.room.member'
-       AND c.state_key = ANY ((%(members)s::text[])[q.lo : q.hi]) OFFSET 0) AS e ON true
+    OFFSET 0) AS e ON true
 """)
 
 PageKey = tuple[RoomRef, int]
@@ -110,11 +119,17 @@ class StateReader:
         if all(snapshot == EMPTY for _, snapshot, _ in requests):
             return [{} for _ in requests]
         if all(_is_of_members(wanted) for _, _, wanted in requests):
-            in_force = await self._members_in_force(requests)
-            others = [request for request, state in zip(requests, in_force, strict=True) if state is None]
-            earlier = iter(await self._states_at(others) if others else ())
-            return [next(earlier) if state is None else state for state in in_force]
+            return await self._of_members(requests)
         return await self._states_at(requests)
+
+    async def members(self, requests: Sequence[MembersOf], *, small: int) -> list[dict[str, StoredEvent]]:
+        """The member events of these users at these snapshots, by user. Of a room of at most ``small``
+        members whose snapshot is in force, those of all who are in it: where one has spoken others will.
+        """
+        states = await self._of_members(
+            [(ref, snap, Wanted(types=_ONLY_MEMBERS, members=users)) for ref, snap, users in requests], small
+        )
+        return [{user: event for (_, user), event in state.items()} for state in states]
 
     async def _states_at(self, requests: Sequence[Request]) -> list[dict[StateKey, StoredEvent]]:
         nums = await self._nums(requests)
@@ -176,10 +191,20 @@ class StateReader:
 
     # --- steps
 
+    async def _of_members(
+        self, requests: Sequence[Request], small: int = 0
+    ) -> list[dict[StateKey, StoredEvent]]:
+        in_force = await self._members_in_force(requests, small)
+        others = [request for request, state in zip(requests, in_force, strict=True) if state is None]
+        earlier = iter(await self._states_at(others) if others else ())
+        return [next(earlier) if state is None else state for state in in_force]
+
     async def _members_in_force(
-        self, requests: Sequence[Request]
+        self, requests: Sequence[Request], small: int
     ) -> list[dict[StateKey, StoredEvent] | None]:
-        """The wanted member events of the snapshots that are in force; None for the others."""
+        """The wanted member events of the snapshots that are in force, of small rooms all; None for the
+        others.
+        """
         members: list[str] = []
         los, his = [], []
         for _, _, wanted in requests:
@@ -196,6 +221,7 @@ class StateReader:
                     "los": int4(los),
                     "his": int4(his),
                     "members": members,
+                    "small": small,
                 },
             )
         answer: list[dict[StateKey, StoredEvent] | None] = [None] * len(requests)

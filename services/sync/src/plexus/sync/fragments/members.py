@@ -2,7 +2,8 @@
 
 A message to a room of thousands wakes thousands of polls in the same moment, and each may need the sender's
 member event. So an event that was read stays, by snapshot and user (a snapshot never changes, and messages
-share theirs), and who asks for one that is being read waits for that query instead of making its own.
+share theirs), and who asks for one that is being read waits for that query instead of making its own. Where
+one speaks others answer: of a room of a few all members are read with the first.
 
 Client-Server API, "Lazy-loading room members".
 """
@@ -13,10 +14,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from plexus.rooms import RoomRef, Rooms, StoredEvent, Wanted
+from plexus.rooms import RoomRef, Rooms, StoredEvent
 from plexus.sync.fragments.cache import RoomCache
 
-_MEMBER = frozenset({"m.room.member"})
+SMALL = 100
+"""Members of a room of which all are read at once."""
 
 Question = tuple[RoomRef, int, frozenset[str]]
 """A room, a snapshot of it, and the users whose member events at that snapshot are wanted."""
@@ -88,19 +90,16 @@ class MemberEvents:
         keys = [(ref.room_id, snapshot, user) for ref, snapshot, users in missing for user in users]
         self._reading |= dict.fromkeys(keys, done)
         try:
-            states = await self._rooms.states(
-                [(ref, snapshot, Wanted(types=_MEMBER, members=users)) for ref, snapshot, users in missing]
-            )
+            members = await self._rooms.members(missing, small=SMALL)
         finally:
             valid = {key for key in keys if self._reading.get(key) is done}
             for key in valid:
                 del self._reading[key]
             done.set_result(None)
-        found = {}
-        for (ref, snapshot, users), state in zip(missing, states, strict=True):
-            for user in users:
-                event = state.get(("m.room.member", user))
-                found[ref.room_id, snapshot, user] = event
-                if (ref.room_id, snapshot, user) in valid:
-                    self._known.put((ref.room_id, (snapshot, user)), _Known(event))
+        found: dict[tuple[str, int, str], StoredEvent | None] = {}
+        for (ref, snapshot, users), events in zip(missing, members, strict=True):
+            found |= {(ref.room_id, snapshot, user): events.get(user) for user in users}
+            if all((ref.room_id, snapshot, user) in valid for user in users):
+                for user in users.union(events):
+                    self._known.put((ref.room_id, (snapshot, user)), _Known(events.get(user)))
         return found
