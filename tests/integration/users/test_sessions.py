@@ -2,7 +2,7 @@ import asyncio
 import time
 
 import pytest
-from plexus.platform.lanes import USER, Group, UserFact
+from plexus.platform.lanes import USER, Group, Heads, UserFact
 from plexus.protocol.errors import Forbidden, UnknownToken
 from plexus.users import NewDevice, Session, Users
 from plexus.users.tokens import make_token
@@ -59,6 +59,34 @@ async def test_the_follower_keeps_it_warm(users: Users, new_user: NewUser) -> No
     while time.monotonic() < until:
         assert await users.authenticate(session.access_token) is first
         await asyncio.sleep(0.02)
+
+
+async def test_one_confirmation_is_for_all_tokens(
+    users: Users, new_user: NewUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks first after a quiet while has none of them read again."""
+    sessions = [await new_user() for _ in range(5)]
+    first = [await users.authenticate(session.access_token) for session in sessions]
+    assert users._confirming is not None
+    users._confirming.cancel()
+    await users._confirm_once(5)  # all facts are here
+    await asyncio.sleep(1.1)
+    heads, asked = users.platform.log.heads, 0
+
+    async def counting(**arguments: bool) -> Heads:
+        nonlocal asked
+        asked += 1
+        return await heads(**arguments)
+
+    async def fail(*_: object) -> None:
+        raise AssertionError("a token was read")
+
+    monkeypatch.setattr(users.platform.log, "heads", counting)
+    monkeypatch.setattr(users, "_read_token", fail)
+    again = await asyncio.gather(*(users.authenticate(session.access_token) for session in sessions * 20))
+    assert again == first * 20
+    # The users' follower may have looked too.
+    assert 1 <= asked <= 2
 
 
 @pytest.mark.parametrize("how", ["logout", "logout_all", "delete", "password", "deactivate", "login again"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from plexus.platform.http import Requester
 from plexus.platform.lanes import UserFact
+from plexus.platform.lanes.shared_read import SharedRead
 from plexus.protocol.errors import Forbidden, UnknownToken, UserDeactivated, UserLocked
 from plexus.users.accounts import AccountStore
 from plexus.users.last_seen import LastSeen
@@ -20,6 +21,8 @@ _DAY_MS = 86_400_000
 
 class SessionStore(AccountStore):
     last_seen: LastSeen
+    confirmation: SharedRead[None]
+    """It lets the token cache know that all revocations have been seen, if they have."""
 
     async def login_password(
         self, user: str, password: str, device: NewDevice, *, address: str | None = None
@@ -93,7 +96,11 @@ class SessionStore(AccountStore):
         """
         token_hash = hash_token(token)
         entry = self.tokens.get(token_hash)
+        if entry is None and token_hash in self.tokens:
+            await self.confirmation.get()
+            entry = self.tokens.get(token_hash)
         if entry is None:
+            self.tokens.forget(token_hash)
             entry = await self._read_token(token, token_hash)
         now = self.clock.now_ms()
         if entry.expires_ts is not None and now >= entry.expires_ts:

@@ -3,8 +3,9 @@
 A hit must be as good as a look-up: a token that is revoked anywhere stops working here within a second. So an
 entry counts as long as it was either read, or confirmed by the follower, less than `STALE_AFTER` ago. The
 follower confirms by having delivered everything up to heads that were read at that moment (`confirm`); what
-it delivers (`see`) takes revoked tokens away. While the follower is behind, each entry is good for one second
-and then read again.
+it delivers (`see`) takes revoked tokens away. It does so once a second, and when somebody asks who finds that
+too long ago: one read of the heads for all entries. While the follower is behind, each entry is good for one
+second and then read again.
 
 A request that is held asks once and then waits. So whoever holds requests watches (`watch`): the entries are
 confirmed as long as something is held, and each revocation is told, once its entries are gone.
@@ -63,16 +64,24 @@ class TokenCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, token_hash: bytes) -> bool:
+        """Whether there is an entry, good or in need of a confirmation."""
+        return token_hash in self._entries
+
     def get(self, token_hash: bytes) -> Entry | None:
+        """The entry, if it is good."""
         self._asked = True
         entry = self._entries.get(token_hash)
         if entry is None:
             return None
         now = self._clock.monotonic()
-        if now - self._confirmed_at < STALE_AFTER or now - entry.read_at < STALE_AFTER:
-            return entry
-        self._drop(token_hash)
-        return None
+        good = now - self._confirmed_at < STALE_AFTER or now - entry.read_at < STALE_AFTER
+        return entry if good else None
+
+    def forget(self, token_hash: bytes) -> None:
+        """Let an entry go that is to be read again."""
+        if token_hash in self._entries:
+            self._drop(token_hash)
 
     def put(self, token_hash: bytes, entry: Entry, revocations: int) -> None:
         """Keep what was read, unless a revocation was seen since ``revocations`` was taken."""

@@ -10,6 +10,7 @@ from plexus.platform.beat import on_the_beat
 from plexus.platform.context import Platform
 from plexus.platform.lanes import USER, Fact, Follower
 from plexus.platform.lanes.metrics import observe_follower
+from plexus.platform.lanes.shared_read import SharedRead
 from plexus.protocol.errors import Unavailable
 from plexus.users.account_data import AccountDataStore
 from plexus.users.contact import ContactStore
@@ -31,10 +32,14 @@ from plexus.users.uia_sessions import UiaSessionStore
 
 log = logging.getLogger(__name__)
 
-CONFIRM_SECONDS = 0.6
-"""How often the token cache is confirmed while tokens are asked for or requests are held: two thirds of the
-time that an entry is good. Each reads the primary's heads, in every process that serves clients.
+CONFIRM_SECONDS = 1.0
+"""How often the token cache is confirmed while tokens are asked for or requests are held: a little more than
+an entry is good for, so one in ten of those who come first asks itself. Each reads the primary's heads, in
+every process that serves clients.
 """
+_PATIENCE = 0.5
+_PATIENCE_OF_A_REQUEST = 0.05
+"""Seconds that the follower is waited for; a request reads its token itself after that."""
 _IDLE_POLL = 5.0
 """Seconds. While tokens are in use the confirmation looks at the heads, far more often; while none are,
 nobody waits for what a lost publish would tell."""
@@ -84,6 +89,7 @@ class Users(
         )
         observe_follower(platform.telemetry.metrics, self._follower)
         self._confirming: asyncio.Task[None] | None = None
+        self.confirmation = SharedRead(lambda: self._confirm_once(_PATIENCE_OF_A_REQUEST))
 
     async def start(self) -> None:
         await self._follower.start()
@@ -115,19 +121,19 @@ class Users(
             if not self.tokens.in_use():
                 continue
             try:
-                await self._confirm_once()
+                await self._confirm_once(_PATIENCE)
             except Unavailable as error:
                 log.warning("access tokens are read again each second: %s", error)
             except Exception:
                 # Without this task every token would be read once a second for ever: slow, but right.
                 log.exception("confirming the access tokens failed")
 
-    async def _confirm_once(self) -> None:
+    async def _confirm_once(self, patience: float) -> None:
         began = self.clock.monotonic()
         heads = await self.platform.log.heads(primary=True)
         reached = await asyncio.gather(
             *(
-                self._follower.wait_for(USER, lane, head, 0.5)
+                self._follower.wait_for(USER, lane, head, patience)
                 for lane, head in enumerate(heads.users)
                 if self._follower.position(USER, lane) < head
             )
