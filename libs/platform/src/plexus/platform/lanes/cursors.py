@@ -2,8 +2,8 @@
 
 1. Whoever holds the worker's lease reads its cursors: (generation, position) of each lane.
 2. What the fan-out brings is taken as it comes if it continues where the worker stands. What does not, and
-   what only the heads tell, at which it looks twice a second, is read: all lanes in one query. Between two
-   rounds lie `every` seconds, so that one round takes what has gathered meanwhile.
+   what only the heads tell, at which it looks once a second, is read: all lanes in one query. Between two
+   rounds lie `every` seconds at most, so that one round takes what has gathered meanwhile.
 3. The step that has an effect also moves the cursor, in one transaction and only from where the worker
    believes it to be: a zombie's step does nothing. So each fact takes effect once, though a step may be tried
    again. Facts that do not matter (`LaneWork.matters`) move it with the next ones that do, or after a while.
@@ -122,7 +122,8 @@ class LaneWork(Protocol):
 
 class LaneWorker:
     """One worker of a process; any number of processes may have it. ``start`` and ``stop``. Between two
-    rounds lie ``every`` seconds, or ``unhurried`` after facts that did not matter.
+    rounds lie ``every`` seconds, or ``unhurried`` after facts that did not matter; at half a second or more,
+    it is until the last beat before they end.
     """
 
     def __init__(
@@ -259,8 +260,9 @@ class LaneWorker:
                 until = time.monotonic() + LEASE_SECONDS / 3
                 while time.monotonic() < until:
                     if not await self.round(look=time.monotonic() >= self._next_look):
-                        # Some facts gather, and then it is time as soon as there are any.
-                        await asyncio.sleep(self._pause)
+                        # Some facts gather, and then it is time as soon as there are any: for all workers of
+                        # a process in the same turn, since what comes wakes each of them.
+                        await asyncio.sleep(on_the_beat(self._pause))
                         await self._brought.wait(self._next_look - time.monotonic())
                 pause = 0
             except Unavailable as error:
