@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 from plexus.client_api.user_directory import service
 from plexus.client_api.user_directory.indexing import FAMILIES, WORKER, directory_worker, matters
-from plexus.platform.lanes.cursors import LaneWorker, marks_to_wait_for, wait_for
+from plexus.platform.lanes.cursors import LaneWorker, Step, marks_to_wait_for, wait_for
 
 from tests.support.house import V3, House, Person
 from tests.support.http import Json, seg
@@ -238,3 +239,46 @@ async def test_nobody_waits_for_messages(house: House, worker: LaneWorker, alice
     for number in range(101):
         await alice.send(room_id, f"another {number}")
     assert not await is_there()
+
+
+async def test_what_does_not_matter_moves_the_cursors_of_all_lanes_together(
+    house: House, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: dict[int, str] = {}
+    while len(rooms) < 3:
+        room_id = await alice.create_room()
+        ref = await house.rooms.ref(room_id)
+        assert ref is not None
+        rooms[ref.lane] = room_id
+    worker = directory_worker(house.platform, house.rooms, house.users, every=0)
+    await look(worker)
+    moved: list[int] = []
+    move = worker._move
+
+    async def counting(steps: Sequence[Step]) -> bool:
+        moved.append(len(steps))
+        return await move(steps)
+
+    async def behind() -> int:
+        async with house.platform.db.read(primary=True) as session:
+            row = await session.one(
+                "SELECT sum(l.head - c.position)::integer FROM lanes.cursor c JOIN lanes.lane l"
+                " USING (family, lane) WHERE c.worker = %s AND c.family = 'r' AND c.lane = ANY (%s)",
+                (WORKER, list(rooms)),
+            )
+        assert row is not None
+        return int(row[0])
+
+    monkeypatch.setattr(worker, "_move", counting)
+    monkeypatch.setattr(worker, "_next_move", math.inf)
+    for room_id in rooms.values():
+        await alice.send(room_id, "of no interest")
+        await look(worker)
+    assert await behind() == 3 and not moved
+    monkeypatch.setattr(worker, "_next_move", 0.0)
+    await alice.send(room_id, "of no interest either")
+    await look(worker)
+    assert await behind() == 0 and moved == [3]
+    # Another goes on from there, and has nothing to do.
+    await look(directory_worker(house.platform, house.rooms, house.users, every=0))
+    assert await behind() == 0

@@ -6,8 +6,9 @@
    rounds lie `every` seconds at most, so that one round takes what has gathered meanwhile.
 3. The step that has an effect also moves the cursor, in one transaction and only from where the worker
    believes it to be: a zombie's step does nothing. So each fact takes effect once, though a step may be tried
-   again. Facts that do not matter (`LaneWork.matters`) move it with the next ones that do, or after a while.
-   A round takes the steps of all lanes together, since a lone message in each of them is a step of its own.
+   again. Facts that do not matter (`LaneWork.matters`) are let go: they move it with the next ones that do,
+   or after a while with those of all lanes. A round takes the steps of all lanes together, since a lone
+   message in each of them is a step of its own.
 4. In a new generation the cursors are cut back to where it began. A lane whose facts have been dropped before
    they were read (nothing ran for days) cannot be followed: `LaneWork.catch_up` makes its effect anew.
 
@@ -46,7 +47,7 @@ MOST_FACTS = 1000
 LOOK_EVERY = 1.0
 """Seconds between two looks at the heads."""
 MOVE_EVERY = 5.0
-"""Seconds after which a cursor is moved by facts that do not matter."""
+"""Seconds between two moves of cursors by facts that do not matter."""
 _LOOK_AGAIN = 0.03
 _MOST_WEIGHED = 100
 """Facts of a lane of which somebody who waits looks whether they matter; behind more they wait."""
@@ -145,7 +146,10 @@ class LaneWorker:
         self._holder = holder_name()
         self._generation = 0
         self._saved: dict[LaneKey, int] = {}
-        self._moved: dict[LaneKey, float] = {}
+        self._let_go: dict[LaneKey, int] = {}
+        """How far each lane has been let go beyond what is saved."""
+        self._next_move = -inf
+        self._taken: dict[LaneKey, float] = {}
         self._brought = Brought({})
         self._next_look = 0.0
         self._pause = 0.0
@@ -187,8 +191,8 @@ class LaneWorker:
         """Do what is brought. False if the cursors are to be read again."""
         facts: dict[LaneKey, Sequence[Fact]] = {}
         left = MOST_FACTS
-        # First those that were not moved for the longest.
-        for key in sorted(self._brought.lanes(), key=lambda key: self._moved.get(key, -inf)):
+        # First those of which nothing was taken for the longest.
+        for key in sorted(self._brought.lanes(), key=lambda key: self._taken.get(key, -inf)):
             if left <= 0:
                 break
             facts[key] = self._brought.facts(key, left)
@@ -198,20 +202,23 @@ class LaneWorker:
             return True
         effective = await self._work.matters(facts)
         self._pause = self._every if effective else self._unhurried
-        late = time.monotonic() - MOVE_EVERY
+        now = time.monotonic()
+        self._taken.update(dict.fromkeys(facts, now))
         steps: list[Step] = []
-        without: list[Step] = []
         for key, read in facts.items():
-            step = Step(*key, self._generation, self._saved[key], read[-1].position, read)
+            end = read[-1].position
             if key in effective:
-                steps.append(step)
-            elif self._moved.get(key, -inf) <= late:
-                without.append(step)
+                steps.append(Step(*key, self._generation, self._saved[key], end, read))
             else:
-                self._brought.reach(key, step.end)
+                self._let_go[key] = end
+                self._brought.reach(key, end)
         if steps and not self._note(steps, done=await self._work.apply(steps)):
             return False
-        return not without or self._note(without, done=await self._move(without))
+        if not self._let_go or now < self._next_move:
+            return True
+        self._next_move = now + MOVE_EVERY
+        late = [Step(*key, self._generation, self._saved[key], end, ()) for key, end in self._let_go.items()]
+        return self._note(late, done=await self._move(late))
 
     async def _move(self, steps: Sequence[Step]) -> bool:
         rows = await self._platform.db.call(_MOVE, (self.name, *moves(steps)))
@@ -238,10 +245,9 @@ class LaneWorker:
             log.info("worker %s: another has moved its cursor of one of %s", self.name, lanes)
             self._forget()
             return False
-        now = time.monotonic()
         for step in steps:
             self._saved[step.key] = step.end
-            self._moved[step.key] = now
+            self._let_go.pop(step.key, None)
             self._brought.reach(step.key, step.end)
         return True
 
@@ -316,6 +322,7 @@ class LaneWorker:
             self._unguard()
             self._unguard = None
         self._saved = {}
+        self._let_go = {}
 
     async def _change_generation(self, heads: Heads) -> None:
         old, log_ = self._generation, self._platform.log
