@@ -5,6 +5,15 @@ from plexus.client_api.search.words import MAX_TERMS, fold, highlights, query, v
 
 
 @pytest.mark.parametrize(
+    "text", ["Tell nobody: TELL nobody!", "a_b 4th 10.5", "x" * 70 + " " + "x" * 80, "word " * 5_000]
+)
+def test_plain_letters_give_what_they_give_among_others(text: str) -> None:
+    """A text of ASCII alone has a way of its own."""
+    among_others = vector(text + " \u00e9t\u00e9")
+    assert vector(text) == among_others.partition(" 'ete':")[0]
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("The cat, the CAT!", "'the':1,3 'cat':2,4"),

@@ -86,8 +86,7 @@ def _encode_head(generation: int, rooms: tuple[int, ...], users: tuple[int, ...]
         if vector:
             least = min(vector)
             _put(out, least)
-            for position in vector:
-                _put(out, position - least)
+            out += b"".join([_varint(position - least) for position in vector])
     filling = -(len(out) + 1) % 3
     out.append(filling)
     out += bytes(filling)
@@ -101,6 +100,14 @@ def _put(out: bytearray, value: int) -> None:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
+
+
+@lru_cache(maxsize=4096)
+def _varint(value: int) -> bytes:
+    # Of many lanes one has moved since the last token.
+    out = bytearray()
+    _put(out, value)
+    return bytes(out)
 
 
 class _Reader:

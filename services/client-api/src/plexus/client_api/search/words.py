@@ -62,6 +62,11 @@ def vector(text: str) -> str:
     """The words with their places, as PostgreSQL reads a ``tsvector``; empty if there are none."""
     places: dict[str, list[int]] = {}
     at = 0
+    if text.isascii():
+        # The same in one go: such words fold to themselves in small letters, and none is dense.
+        for at, word in enumerate(_ASCII.findall(text.lower())[:MAX_WORDS], 1):
+            places.setdefault(word[:MAX_WORD], []).append(at)
+        return _lexemes(places)
     for _, word in spans(text):
         if not word:
             continue
@@ -71,8 +76,12 @@ def vector(text: str) -> str:
                 places.setdefault(lexeme, []).append(at)
         if at >= MAX_WORDS:
             break
+    return _lexemes(places)
+
+
+def _lexemes(places: dict[str, list[int]]) -> str:
     # PostgreSQL keeps no more than 255 places of a word.
-    return " ".join(f"'{word}':{','.join(map(str, found[:255]))}" for word, found in places.items())
+    return " ".join([f"'{word}':{','.join(map(str, found[:255]))}" for word, found in places.items()])
 
 
 def query(text: str) -> str | None:

@@ -132,7 +132,7 @@ class FamilyTail:
 
     @property
     def heads(self) -> tuple[int, ...]:
-        return tuple(lane.head for lane in self.lanes)
+        return tuple([lane.head for lane in self.lanes])
 
     def append(self, lane: int, fact: TailFact) -> bool:
         """Add the next fact of a lane and let the oldest fall out if there is no room; False if seen."""
