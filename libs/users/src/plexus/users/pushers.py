@@ -60,8 +60,7 @@ SELECT q.user_id, r.rules, p.app_id, p.pushkey, p.kind, p.app_display_name, p.de
 class PusherStore(UserStore):
     async def has_pushers(self) -> bool:
         """Whether anybody has one."""
-        async with self.read() as session:
-            return await session.one("SELECT FROM users.pusher LIMIT 1") is not None
+        return bool(await self.db.call("SELECT true FROM users.pusher LIMIT 1"))
 
     async def pusher(self, user_id: str, app_id: str, pushkey: str) -> Pusher | None:
         for pusher in await self.pushers(user_id):

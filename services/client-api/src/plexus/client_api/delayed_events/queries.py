@@ -139,9 +139,9 @@ async def due_in(db: Database) -> int | None:
     """Milliseconds until the next one is due that can be claimed, not above 0 if it is; None if there is
     none.
     """
-    async with db.read(primary=True) as session:
-        row = await session.one(_DUE_IN)
-    return None if row is None else int(row[0])
+    # As a call, which costs less than a session: each worker asks once a second.
+    rows = await db.call(_DUE_IN)
+    return int(rows[0][0]) if rows else None
 
 
 async def finalise(db: Database, delay_id: str, event_id: str | None, error: bytes | None) -> None:
