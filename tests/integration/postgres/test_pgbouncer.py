@@ -1,7 +1,7 @@
 """`Database` behind pgbouncer in transaction mode, which carries no prepared statements.
 
-Calls are pipelined there too: many are under way on a connection, each with a Sync of its own. The pooler
-must give each answer to its caller, whatever is killed meanwhile.
+Many calls wait there for a few connections, and it hands PostgreSQL's from one to another. Each answer must
+be its caller's, however the bytes come and whatever is killed meanwhile.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -31,9 +32,12 @@ class Pooled:
         # Fewer connections than callers: they are handed from one to another.
         self.pgbouncer = Pgbouncer(folder / "pgbouncer", free_port(), self.postgres.port, pool=4)
 
-    def database(self) -> Database:
-        writer, reader = self.pgbouncer.dsn(WRITER), self.pgbouncer.dsn(READER)
-        return Database(writer, reader, wait=10, most_waiting=100_000, prepared=False)
+    def database(self, port: int | None = None) -> Database:
+        """By this port instead of the pooler's own, if one is given."""
+        dsns = [self.pgbouncer.dsn(role) for role in (WRITER, READER)]
+        if port is not None:
+            dsns = [psycopg.conninfo.make_conninfo(dsn, port=port) for dsn in dsns]
+        return Database(*dsns, wait=10, most_waiting=100_000, prepared=False)
 
     def ids(self) -> set[int]:
         with psycopg.connect(self.postgres.dsn()) as connection:
@@ -87,6 +91,36 @@ async def test_each_answer_is_for_its_caller(db: Database) -> None:
     for start in range(0, 8_000, 2_000):
         answers = await asyncio.gather(*(call(db, number) for number in range(start, start + 2_000)))
         assert answers == [True] * 2_000
+
+
+async def test_also_if_calls_come_in_pieces(pooled: Pooled) -> None:
+    """As a pooler gets them on a busy machine: the end of a call is not there yet when the call before it is
+    answered. What has begun must end on the connection to PostgreSQL on which it began.
+    """
+    async with in_pieces(pooled.pgbouncer.port) as port, pooled.database(port) as db:
+        answers = await asyncio.gather(*(call(db, number) for number in range(3_000_000, 3_001_500)))
+    assert answers == [True] * 1_500
+
+
+@asynccontextmanager
+async def in_pieces(port: int) -> AsyncIterator[int]:
+    """A port that leads to another one, for what comes there in pieces, one after the other."""
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int) -> None:
+        with suppress(ConnectionError):
+            while piece := await reader.read(random.randrange(1, most)):
+                writer.write(piece)
+                await writer.drain()
+                if most < 10_000:
+                    await asyncio.sleep(random.uniform(0, 0.002))
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(lead(reader, inner_writer, 800), lead(inner_reader, writer, 100_000))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 @pytest.mark.parametrize("victim", ["pgbouncer", "connections"])

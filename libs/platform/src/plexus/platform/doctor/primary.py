@@ -103,11 +103,17 @@ async def pooler(store: Store) -> list[Finding]:
             failure(
                 "pooler",
                 "the pooler in between loses prepared statements, and with them every other write",
-                "set database.prepared_statements = false, or take pgbouncer 1.22 or newer with "
-                "max_prepared_statements set",
+                "set database.prepared_statements = false",
             )
         ]
-    return [ok("pooler", "a pooler is between, and it carries prepared statements")]
+    return [
+        warning(
+            "pooler",
+            "a pooler is between, and gets several calls on a connection before it has answered the first, "
+            "which one that pools transactions may mix up",
+            "set database.prepared_statements = false, unless it pools sessions",
+        )
+    ]
 
 
 async def replication(store: Store) -> list[Finding]:

@@ -6,6 +6,10 @@ answers are read as they come, by one reader that stays registered.
 
 Calls on a connection are executed in order, so one that waits for a lock holds up those behind it. Hence
 several connections, each call on the one with the least under way, and a short ``lock_timeout``.
+
+Through a pooler each call waits for the answer to the one before it on its connection: a pooler that sees the
+answer while it has but a part of the next call gives the connection to PostgreSQL to somebody else, and the
+rest of the call goes elsewhere (decision 0016).
 """
 
 from __future__ import annotations
@@ -48,13 +52,13 @@ class PackedStatement:
 
 class PipelinedCalls:
     """``pool`` gives the connections and bounds their number; they are kept. ``most_under_way``: calls that
-    may be under way at a time; more are refused at once. ``prepared`` off: each statement is parsed anew, for
-    a pooler that cannot carry prepared ones.
+    may be under way at a time; more are refused at once. ``prepared`` off: each statement is parsed anew, and
+    sent when the one before it is answered, for a pooler that cannot carry prepared ones.
     """
 
     def __init__(self, pool: ConnectionPool, *, most_under_way: int, prepared: bool = True) -> None:
         self._pool = pool
-        self._most_prepared = _MOST_PREPARED if prepared else 0
+        self._prepared = prepared
         self._most = most_under_way
         self._lines: list[_Line] = []
         self._opening: asyncio.Task[_Line] | None = None
@@ -113,7 +117,7 @@ class PipelinedCalls:
         for line in [line for line in self._lines if line.closed]:
             self._lines.remove(line)
             await self._pool.release(line.connection)
-        line = _Line(await self._pool.acquire(), self._most_prepared)
+        line = _Line(await self._pool.acquire(), prepared=self._prepared)
         self._lines.append(line)
         return line
 
@@ -125,10 +129,23 @@ def _retrieve(task: asyncio.Task[_Line]) -> None:
 
 
 class _Call:
-    __slots__ = ("answer", "error", "found", "is_packed", "preparing")
+    __slots__ = ("answer", "error", "form", "formats", "found", "is_packed", "preparing", "query", "values")
 
-    def __init__(self, answer: asyncio.Future[Any], *, is_packed: bool) -> None:
+    def __init__(
+        self,
+        answer: asyncio.Future[Any],
+        form: _Form,
+        query: bytes,
+        values: Sequence[Any],
+        formats: Sequence[Format] | None,
+        *,
+        is_packed: bool,
+    ) -> None:
         self.answer = answer
+        self.form = form
+        self.query = query
+        self.values = values
+        self.formats = formats
         self.is_packed = is_packed
         self.preparing: _Form | None = None
         self.found: list[Row] | PGresult = []
@@ -136,11 +153,14 @@ class _Call:
 
 
 class _Line:
-    """One connection in pipeline mode."""
+    """One connection in pipeline mode. ``under_way`` are the calls without an answer; not ``prepared``, the
+    first of them is sent and the others wait.
+    """
 
-    def __init__(self, connection: Connection, most_prepared: int) -> None:
+    def __init__(self, connection: Connection, *, prepared: bool) -> None:
         self.connection = connection
-        self._most_prepared = most_prepared
+        self._one_by_one = not prepared
+        self._most_prepared = _MOST_PREPARED if prepared else 0
         self.under_way: deque[_Call] = deque()
         self.closed = False
         self._pgconn = connection.pgconn
@@ -170,29 +190,40 @@ class _Line:
         return self._send(form, statement.sql, values, formats, is_packed=True)
 
     def _send(
-        self, form: _Form, query: bytes, values: Sequence[Any], formats: Any, *, is_packed: bool
+        self,
+        form: _Form,
+        query: bytes,
+        values: Sequence[Any],
+        formats: Sequence[Format] | None,
+        *,
+        is_packed: bool,
     ) -> asyncio.Future[Any]:
-        types = form[1]
-        name = self._prepared.get(form)
-        call = _Call(self._loop.create_future(), is_packed=is_packed)
-        try:
-            if name is None and len(self._prepared) < self._most_prepared:
-                call.preparing = form
-                name = self._prepared[form] = b"plexus_%d" % next(self._names)
-                self._pgconn.send_prepare(name, query, types)
-            if name is None:
-                self._pgconn.send_query_params(query, values, types, formats, Format.BINARY)
-            else:
-                self._pgconn.send_query_prepared(name, values, formats, Format.BINARY)
-            self._pgconn.pipeline_sync()
-        except psycopg.OperationalError as error:
-            self._fail(error)
-            raise StoreUnavailable.of(error) from error
+        call = _Call(self._loop.create_future(), form, query, values, formats, is_packed=is_packed)
+        if not (self._one_by_one and self.under_way):
+            try:
+                self._put(call)
+            except psycopg.OperationalError as error:
+                self._fail(error)
+                raise StoreUnavailable.of(error) from error
         self.under_way.append(call)
+        return call.answer
+
+    def _put(self, call: _Call) -> None:
+        """Give a call to libpq, and soon to the socket."""
+        form = call.form
+        name = self._prepared.get(form)
+        if name is None and len(self._prepared) < self._most_prepared:
+            call.preparing = form
+            name = self._prepared[form] = b"plexus_%d" % next(self._names)
+            self._pgconn.send_prepare(name, call.query, form[1])
+        if name is None:
+            self._pgconn.send_query_params(call.query, call.values, form[1], call.formats, Format.BINARY)
+        else:
+            self._pgconn.send_query_prepared(name, call.values, call.formats, Format.BINARY)
+        self._pgconn.pipeline_sync()
         if not self._is_flushing:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
-        return call.answer
 
     def close(self) -> None:
         """What is under way ends with `StoreUnavailable`: its outcome is unknown."""
@@ -253,6 +284,8 @@ class _Line:
         elif status == ExecStatus.PIPELINE_SYNC:
             self.under_way.popleft()
             _finish(call)
+            if self._one_by_one and self.under_way:
+                self._put(self.under_way[0])
         elif status == ExecStatus.COMMAND_OK:
             call.preparing = None  # it is prepared; or a statement without rows is done
         elif status == ExecStatus.FATAL_ERROR:

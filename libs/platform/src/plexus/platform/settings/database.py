@@ -80,7 +80,8 @@ class DatabaseSettings(Section):
         "restart all clients come back in one moment.",
     )
     prepared_statements: bool = Field(
-        default=True, description="Off behind a pgbouncer below 1.22 in transaction mode."
+        default=True,
+        description="Off behind a pgbouncer in transaction mode: a connection then has one call under way.",
     )
     statement_timeout_ms: Annotated[int, Field(ge=100)] = Field(
         default=30_000, description="Longest statement; given to the roles when they are created."
