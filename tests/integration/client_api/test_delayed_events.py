@@ -13,6 +13,7 @@ import pytest_asyncio
 from plexus.client_api.delayed_events import queries
 from plexus.client_api.delayed_events import timers as module
 from plexus.client_api.delayed_events.timers import Timers
+from plexus.client_api.waiting import Waiting
 from plexus.protocol.errors import Unavailable
 from plexus.rooms import Written
 
@@ -34,8 +35,13 @@ async def timers(house: House) -> AsyncIterator[Timers]:
         yield made
 
 
+def new_timers(house: House) -> Timers:
+    """Of another worker."""
+    return Timers(house.client_api(), Waiting(house.platform.db, house.platform.clock))
+
+
 async def run_timers(house: House) -> AsyncIterator[Timers]:
-    made = Timers(house.client_api())
+    made = new_timers(house)
     await made.start()
     yield made
     await made.drain()
@@ -351,7 +357,7 @@ async def test_many_workers_send_each_event_once_and_in_order(
     ]
     await asyncio.sleep(0.3)
     # All are due: as after a restart.
-    workers = [Timers(house.client_api()) for _ in range(3)]
+    workers = [new_timers(house) for _ in range(3)]
     await asyncio.gather(*(worker.start() for worker in workers))
     found = [await finalised(alice, delay_id) for delay_id in events]
     await asyncio.gather(*(worker.drain() for worker in workers))

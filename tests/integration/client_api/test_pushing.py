@@ -12,6 +12,7 @@ import pytest_asyncio
 from plexus.client_api.pushing import delivery
 from plexus.client_api.pushing.delivery import Delivery
 from plexus.client_api.pushing.queueing import push_worker
+from plexus.client_api.waiting import Waiting
 from plexus.platform.lanes.cursors import LaneWorker
 
 from tests.support.house import V3, House, Person, open_house
@@ -46,7 +47,8 @@ def new_worker(house: House) -> LaneWorker:
 
 
 def new_delivery(house: House) -> Delivery:
-    return Delivery(house.platform, house.rooms, house.users, house.wire.client)
+    waiting = Waiting(house.platform.db, house.platform.clock)
+    return Delivery(house.platform, house.rooms, house.users, house.wire.client, waiting)
 
 
 async def push(house: House) -> None:

@@ -9,14 +9,16 @@ from typing import Any, cast
 
 import pytest
 from plexus.client_api.pushing.delivery import Delivery
+from plexus.client_api.waiting import Waiting
 from plexus.platform.clock import SystemClock
 from plexus.platform.context import Platform
+from plexus.platform.postgres import Database
 from plexus.platform.telemetry import Metrics
 
 
 class NothingDue:
     async def call(self, *_: object) -> Sequence[tuple[Any, ...]]:
-        return []
+        return [(None, False)]
 
 
 @pytest.mark.parametrize("turns", range(5))
@@ -25,7 +27,8 @@ async def test_it_ends_also_if_something_was_queued_just_now(turns: int) -> None
         db=NothingDue(), clock=SystemClock(), telemetry=SimpleNamespace(metrics=Metrics())
     )
     nobody = cast(Any, None)
-    delivery = Delivery(cast(Platform, platform), nobody, nobody, nobody, look_every=0.2)
+    waiting = Waiting(cast(Database, platform.db), platform.clock)
+    delivery = Delivery(cast(Platform, platform), nobody, nobody, nobody, waiting, look_every=0.2)
     await delivery.start()
     await asyncio.sleep(0.02)
     delivery.wake()

@@ -15,6 +15,7 @@ from plexus.client_api.search.indexing import search_worker
 from plexus.client_api.threepids.binding import Unbinder
 from plexus.client_api.upgrade.finishing import Upgrades
 from plexus.client_api.user_directory.indexing import directory_worker
+from plexus.client_api.waiting import Waiting
 from plexus.platform.context import Platform
 from plexus.platform.http import make_app
 from plexus.platform.periodic import PeriodicJob
@@ -32,11 +33,12 @@ def build(platform: Platform, *, rooms: Rooms, users: Users, wire: Wire) -> Serv
     """
     api = ClientApi(platform, rooms, users, IdentityServers(platform.settings, wire))
     unbinder = Unbinder(api.identity, users)
-    delivery = Delivery(platform, rooms, users, wire.client)
+    waiting = Waiting(platform.db, platform.clock)
+    delivery = Delivery(platform, rooms, users, wire.client, waiting)
     parts = (
         RoomTasks(rooms, users, on_leaving=unbinder.unbind),
         Upgrades(rooms),
-        Timers(api),
+        Timers(api, waiting),
         delivery,
     )
     sweep = PeriodicJob(platform.leadership, "guest-access", api.guests.sweep, every=SWEEP_EVERY)

@@ -54,14 +54,6 @@ _CLAIM_DUE = _sql("""
 SELECT {columns} FROM client_api.claim_delayed_events(%s, %s::integer) d ORDER BY d.send_ts, d.number
 """)
 
-_DUE_IN = _sql("""
-SELECT d.send_ts - client_api.now_ms() FROM client_api.delayed_event d
- WHERE {free} AND NOT EXISTS (
-    SELECT FROM client_api.delayed_event o
-     WHERE o.room_id = d.room_id AND o.finalised_ts IS NULL AND o.lease_until > client_api.now_ms())
- ORDER BY d.send_ts LIMIT 1
-""")
-
 _FINALISE = """
 UPDATE client_api.delayed_event SET finalised_ts = client_api.now_ms(), event_id = %s, error = %s
  WHERE delay_id = %s AND finalised_ts IS NULL RETURNING 1
@@ -133,15 +125,6 @@ async def claim_due(db: Database, lease_ms: int, limit: int) -> list[DelayedEven
     somebody is sending one, so that a room gets them in order.
     """
     return [DelayedEvent(*row) for row in await db.call(_CLAIM_DUE, (lease_ms, limit))]
-
-
-async def due_in(db: Database) -> int | None:
-    """Milliseconds until the next one is due that can be claimed, not above 0 if it is; None if there is
-    none.
-    """
-    # As a call, which costs less than a session: each worker asks once a second.
-    rows = await db.call(_DUE_IN)
-    return int(rows[0][0]) if rows else None
 
 
 async def finalise(db: Database, delay_id: str, event_id: str | None, error: bytes | None) -> None:

@@ -18,6 +18,7 @@ from plexus.client_api.delayed_events.models import DelayedEvent
 from plexus.client_api.delayed_events.sending import send
 from plexus.client_api.delayed_events.service import LEASE_MS
 from plexus.client_api.deps import ClientApi
+from plexus.client_api.waiting import Waiting
 from plexus.platform.beat import on_the_beat
 from plexus.platform.periodic import PeriodicJob
 from plexus.protocol.errors import MatrixError, Unavailable
@@ -42,8 +43,9 @@ KEPT_OF_A_USER = 1000
 class Timers:
     """Of one worker; any number of them may run."""
 
-    def __init__(self, api: ClientApi) -> None:
+    def __init__(self, api: ClientApi, waiting: Waiting) -> None:
         self._api = api
+        self._waiting = waiting
         self._db = api.platform.db
         self._looking: asyncio.Task[None] | None = None
         self._forgetting = PeriodicJob(
@@ -66,7 +68,7 @@ class Timers:
 
     async def send_due(self) -> float:
         """Send what is due; seconds until it is worth looking again."""
-        wait_ms = await queries.due_in(self._db)
+        wait_ms = (await self._waiting.work()).delayed_in
         if wait_ms is None:
             return on_the_beat(LOOK_EVERY)
         if wait_ms > 0:

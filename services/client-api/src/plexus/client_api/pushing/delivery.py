@@ -18,6 +18,7 @@ import orjson
 from plexus.client_api.pushing import queries
 from plexus.client_api.pushing.payload import badge, payload
 from plexus.client_api.pushing.queries import Push
+from plexus.client_api.waiting import Waiting
 from plexus.platform.beat import on_the_beat
 from plexus.platform.context import Platform
 from plexus.protocol.errors import Unavailable
@@ -54,6 +55,7 @@ class Delivery:
         rooms: Rooms,
         users: Users,
         client: OutboundClient,
+        waiting: Waiting,
         *,
         look_every: float = LOOK_EVERY,
     ) -> None:
@@ -62,6 +64,7 @@ class Delivery:
         self._rooms = rooms
         self._users = users
         self._client = client
+        self._waiting = waiting
         self._every = look_every
         self._slots = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._task: asyncio.Task[None] | None = None
@@ -90,6 +93,8 @@ class Delivery:
 
     async def send_due(self) -> int:
         """Send what is due; how many there were."""
+        if not (await self._waiting.work()).pushes:
+            return 0
         now = self._platform.clock.now_ms()
         claimed = await queries.claim(self._db, now, LEASE_MS, _AT_ONCE)
         by_pusher: defaultdict[tuple[str, str, str], list[Push]] = defaultdict(list)
