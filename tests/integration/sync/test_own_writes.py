@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import pytest
+from plexus.platform.http import Requester
 from plexus.platform.lanes import Heads
 from plexus.platform.marks import TTL_SECONDS, MemoryMarks
 from plexus.platform.redis import RedisMarks
@@ -128,6 +129,42 @@ async def test_a_poll_that_is_woken_at_once_tells_what_its_user_wrote_before(
             answer = await poll
             assert ids(joined(answer, both.room_id)) == [sent]
             both.since = (await both.alice_there.sync(answer["next_batch"], timeout=0))["next_batch"]
+
+
+async def test_nothing_is_passed_over_when_a_look_ends_while_the_token_is_read(
+    database: TestDatabase, tmp_path: Path, own_redis: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message wakes a poll whose user's marks are being looked at; they are known before its token is."""
+    async with two(database, tmp_path, own_redis, "slow-token") as both:
+        bob = await both.there.person("bob-of-slow-token")
+        bobs_room = await bob.create_room(invite=[both.alice.user_id])
+        await both.alice_there.join(bobs_room)
+        since = (await both.alice_there.sync(both.since, timeout=0))["next_batch"]
+        users, marks = both.there.users, both.there.platform.marks
+        authenticate, get_many = users.authenticate, marks.get_many
+        looking, looked = asyncio.Event(), asyncio.Event()
+        told: list[str] = []
+
+        async def look(user_ids: Collection[str]) -> object:
+            looking.set()
+            await asyncio.sleep(0.2)
+            found = await get_many(user_ids)
+            asyncio.get_running_loop().call_later(0.1, looked.set)
+            return found
+
+        async def reading(token: str, address: str | None = None) -> Requester:
+            if told and token == both.alice.token:
+                await looked.wait()
+            return await authenticate(token, address)
+
+        monkeypatch.setattr(users, "authenticate", reading)
+        monkeypatch.setattr(marks, "get_many", look)
+        poll = asyncio.create_task(both.alice_there.sync(since, timeout=20_000))
+        await asyncio.wait_for(looking.wait(), 5)
+        told.append("soon")
+        sent = await bob.send(bobs_room, "wake up")
+        answer = await asyncio.wait_for(poll, 10)
+        assert ids(joined(answer, bobs_room)) == [sent]
 
 
 async def test_polls_that_come_back_together_ask_redis_once(

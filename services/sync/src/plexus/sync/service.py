@@ -239,11 +239,13 @@ class SyncService:
                 may_wait = loop.time() < deadline and not self.draining
                 # Mostly a client comes back from an answer, and there is nothing yet: then none is made.
                 quiet = may_wait and self._tells_nothing(asker, view, since, cut)
-                if own.seen and not quiet:
+                # A look that is under way may find it while the token is read; no answer is made by then.
+                seen = own.seen
+                if seen and not quiet:
                     answer = self._answer(asker, view, since, after)
                     await self._add_changes(answer, after)
                 await asker.authenticate()
-            if not own.seen and (own.put_off or not quiet):
+            if not seen and (own.put_off or not quiet):
                 await self._reach_own(own)
                 continue
             if answer is not None:
