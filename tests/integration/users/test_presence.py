@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest_asyncio
+from plexus.platform.clock import ManualClock
 from plexus.platform.settings import PresenceSettings
 from plexus.users import Users
 from plexus.users.presence import OFFLINE, ONLINE, UNAVAILABLE, Presence
@@ -77,6 +78,25 @@ async def test_a_device_that_comes_to_another_process_stays(here: Presence, ther
     await asyncio.sleep(2.5)
     assert changes == []
     assert here.shown(USER).state == there.shown(USER).state == ONLINE
+
+
+async def test_a_device_is_there_for_the_whole_grace_after_its_last_sync(users: Users) -> None:
+    clock, platform = ManualClock(), users.platform
+    presence = Presence(platform.ephemeral, platform.db, clock, SETTINGS, 300_000)
+    await presence.start()
+    try:
+        presence.note_sync(USER, "PHONE", ONLINE, 30)
+        clock.advance(0.1)
+        presence.note_sync(USER, "PHONE", ONLINE, 30)
+        # 30.95 of 31 seconds after the last, 31.05 after the first; an activity looks who is there.
+        clock.advance(30.95)
+        presence.note_active(USER, "PHONE")
+        assert presence.shown(USER).state == ONLINE
+        clock.advance(31)
+        presence.note_active(USER, "PHONE")
+        assert presence.shown(USER).state == OFFLINE
+    finally:
+        await presence.stop()
 
 
 async def test_who_was_in_a_process_that_dies_is_gone_when_nobody_says_otherwise(

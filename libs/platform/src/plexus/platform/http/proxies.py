@@ -57,7 +57,7 @@ class TrustedProxies:
         return nearest
 
     def _hops(self, headers: Iterable[Header]) -> list[str]:
-        text = ",".join(value.decode("latin-1") for key, value in headers if key == self.header)
+        text = b",".join([value for key, value in headers if key == self.header]).decode("latin-1")
         if not text:
             return []
         elements = [element.strip() for element in text.split(",")]

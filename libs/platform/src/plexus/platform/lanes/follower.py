@@ -29,7 +29,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import isawaitable
 from typing import Literal, Protocol
 
 from plexus.platform.beat import on_the_beat
@@ -279,7 +278,7 @@ class Follower:
             except Exception:  # noqa: BLE001 - logged there
                 self._failed(key, last)
                 return
-            if isawaitable(result):
+            if result is not None:
                 self._held = True
                 self._inflight = (result, key, last)
                 self._wake.set()
@@ -478,7 +477,7 @@ class Follower:
     async def _tell_generation(self, old: int) -> None:
         if self._on_generation is not None:
             result = self._on_generation(old, self.generation)
-            if isawaitable(result):
+            if result is not None:
                 await result
 
     def _refuse_waiters(self) -> None:

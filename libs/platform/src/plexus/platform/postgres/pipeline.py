@@ -85,9 +85,12 @@ class PipelinedCalls:
             total += waiting
             if not line.closed and (best is None or waiting < len(best.under_way)):
                 best = line
-        if total >= self._most:
-            self._pool.stats.exhausted += 1
-            raise StoreUnavailable("Too many requests wait for the database, try again")
+                if not waiting:
+                    break  # As long as one has nothing to do, few are under way.
+        else:
+            if total >= self._most:
+                self._pool.stats.exhausted += 1
+                raise StoreUnavailable("Too many requests wait for the database, try again")
         if best is None:
             best = await asyncio.shield(self._open())
         elif best.under_way and len(self._lines) < self._pool.size:

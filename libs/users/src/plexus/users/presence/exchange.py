@@ -29,8 +29,8 @@ ACTIVE_SECONDS = 30.0
 """An activity so soon after another is not worth a note."""
 GATHER_SECONDS = 0.2
 _TICK_SECONDS = 0.5
-_NEGLIGIBLE_SECONDS = 0.5
-"""A sync so soon after another prolongs nothing."""
+_SPARE = 1 / 6
+"""So much of the grace a lease is longer: a sync so soon after another prolongs nothing."""
 _RECENT_MS = 3_600_000
 _MOST_RECENT = 50_000
 _MOST_IN_MESSAGE = 1_000
@@ -73,6 +73,7 @@ class Presence:
         self._idle = settings.idle_seconds
         self._active_every = min(ACTIVE_SECONDS, settings.idle_seconds / 2)
         self._grace = settings.grace_seconds
+        self._spare = settings.grace_seconds * _SPARE
         # So much longer a lease is for other processes: one that goes on is told once in this time.
         self._further = 2 * settings.grace_seconds
         self._process = secrets.token_hex(6)
@@ -127,11 +128,11 @@ class Presence:
         mine = self._mine.get((user_id, device))
         if (
             mine is not None
-            and self._clock.monotonic() + seconds < mine.until + _NEGLIGIBLE_SECONDS
+            and self._clock.monotonic() + seconds <= mine.until
             and self._book.device_state(user_id, device) == state
         ):
             return
-        self._lease(user_id, device, state, seconds)
+        self._lease(user_id, device, state, seconds + self._spare)
 
     def note_active(self, user_id: str, device_id: str | None) -> None:
         """The user has done something: who is idle is online again."""

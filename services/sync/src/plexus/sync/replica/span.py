@@ -37,16 +37,15 @@ class Span:
 
     @classmethod
     def of(cls, tail: FamilyTail, since: Cut, cut: Cut) -> Span:
-        moved: list[int] = []
-        facts = 0
-        in_tail = True
-        for lane, (after, upto) in enumerate(zip(since.rooms, cut.rooms, strict=True)):
-            if after < upto:
-                moved.append(lane)
-                facts += upto - after
-                if after < tail.lanes[lane].floor:
-                    in_tail = False
-        return cls(since, cut, tail, tail.dropped, in_tail, frozenset(moved), facts)
+        moved = [
+            (lane, after, upto)
+            for lane, (after, upto) in enumerate(zip(since.rooms, cut.rooms, strict=True))
+            if after < upto
+        ]
+        lanes = tail.lanes
+        in_tail = all(after >= lanes[lane].floor for lane, after, _ in moved)
+        facts = sum(upto - after for _, after, upto in moved)
+        return cls(since, cut, tail, tail.dropped, in_tail, frozenset([lane for lane, _, _ in moved]), facts)
 
     def among(self, joined: Mapping[str, Membership], kind: RoomFact) -> list[Membership]:
         """Those of a user's rooms that may have facts of this kind; the tail must reach back.
