@@ -1,8 +1,9 @@
 """`make bench-cluster`: what a cluster does on this machine, as tables, JSON and a plot in tests/load/out.
 
-    python -m tests.load.cluster                        about sixteen minutes
-    python -m tests.load.cluster --quick                about ten
+    python -m tests.load.cluster                        about twenty-five minutes
+    python -m tests.load.cluster --quick                about thirteen
     python -m tests.load.cluster --rounds replicas      about ten: the same loads on 1, 2, 3 of sync
+    python -m tests.load.cluster --rounds turns         about nine: deliveries on 1, 2, 3 of sync, in turn
 
 Each cluster is one of its own on an empty folder, as `make cluster` starts it, with rate limits off and cheap
 password hashes; PostgreSQL runs with its safe settings. All requests go through the gateway. The rounds with
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,7 +58,7 @@ class Sizes:
 FULL = Sizes(4_000, (2, 10, 25, 50), 10, 15, 100, 500, replicas.FULL)
 QUICK = Sizes(1_000, (2, 10), 5, 6, 25, 100, replicas.QUICK)
 MEMBERS = 50
-ROUNDS = ("followers", "sends", "fanout", "replicas", "hops")
+ROUNDS = ("followers", "sends", "fanout", "replicas", "turns", "hops")
 FACTS_PER_SECOND = (200, 1_000)
 
 
@@ -106,6 +108,9 @@ def measure(folder: Path, sizes: Sizes, rounds: Collection[str]) -> dict[str, An
             print(f"· the same loads, sync replicas: {count}", flush=True)
             with running_cluster(folder / f"sync-{count}", sync=count, settle=False) as system:
                 results["replicas"][str(count)] = run(replicas.loads(system, sizes.replicas))
+    if "turns" in rounds:
+        print("· deliveries on 1, 2 and 3 sync replicas, in turn", flush=True)
+        results["turns"] = measure_in_turn(folder, sizes.replicas)
     if "hops" in rounds:
         print("· from send to sync by hop", flush=True)
         results["hops"] = measure_hops(folder / "traced", sizes)
@@ -128,6 +133,17 @@ def measure_one(system: Clustered, sizes: Sizes, rounds: Collection[str]) -> dic
         listening = fanout(World(system), members=MEMBERS, rates=sizes.rates, seconds=sizes.seconds)
         results["fanout"] = run(listening)
     return results
+
+
+def measure_in_turn(folder: Path, sizes: replicas.Sizes) -> dict[str, Any]:
+    with ExitStack() as stack:
+        systems = {
+            count: stack.enter_context(running_cluster(folder / f"turns-{count}", sync=count, settle=False))
+            for count in replicas.COUNTS
+        }
+        for system in systems.values():
+            system.settle()
+        return run(replicas.in_turn(systems, sizes))
 
 
 def measure_hops(folder: Path, sizes: Sizes) -> dict[str, Figures]:

@@ -20,6 +20,7 @@ def tables(results: Mapping[str, Any]) -> str:
         "fanout": _fanout,
         "followers": _followers,
         "replicas": _replicas,
+        "turns": _turns,
         "hops": _hops,
     }
     made = [make(results) for name, make in parts.items() if results.get(name)]
@@ -61,6 +62,10 @@ def _followers(results: Mapping[str, Any]) -> str:
 
 def _replicas(results: Mapping[str, Any]) -> str:
     return replicas_report.tables(results["replicas"])
+
+
+def _turns(results: Mapping[str, Any]) -> str:
+    return replicas_report.in_turn(results["turns"])
 
 
 def _hops(results: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +50,12 @@ class Sizes:
     large_members: int
     first_syncs: int
     polls: int
+    turns: int
+    """How often each of the clusters that run side by side has its deliveries measured."""
 
 
-FULL = Sizes(10, 4, (20, 50), 10, 1_000, 10, 100, 4_000, 100, 100, 16, 3_000)
-QUICK = Sizes(5, 2, (10,), 5, 200, 4, 30, 1_500, 30, 40, 8, 500)
+FULL = Sizes(10, 4, (20, 50), 10, 1_000, 10, 100, 4_000, 100, 100, 16, 3_000, 5)
+QUICK = Sizes(5, 2, (10,), 5, 200, 4, 30, 1_500, 30, 40, 8, 500, 2)
 
 
 async def loads(system: Clustered, sizes: Sizes) -> dict[str, Any]:
@@ -92,6 +95,30 @@ async def loads(system: Clustered, sizes: Sizes) -> dict[str, Any]:
     )
     title = f"{sizes.large_rooms} rooms of {sizes.large_members}"
     results["syncs"] |= {f"{title}, {name}": found for name, found in first.items()}
+    return results
+
+
+async def in_turn(systems: Mapping[int, Clustered], sizes: Sizes) -> dict[str, Any]:
+    """By load and number of replicas: the deliveries into the few rooms, one figure a turn.
+
+    The clusters run side by side, and have their turns within a minute or so: what the machine gives changes
+    from minute to minute by more than a replica takes.
+    """
+    worlds = {count: World(system) for count, system in systems.items()}
+    results: dict[str, Any] = {}
+    for turn in range(sizes.turns):
+        _tell(f"{sizes.rooms} rooms of {MEMBERS} members, turn {turn + 1} of {sizes.turns}")
+        for count in sorted(worlds, reverse=bool(turn % 2)):
+            few = await fanout(
+                worlds[count],
+                members=MEMBERS,
+                rooms=sizes.rooms,
+                rates=sizes.room_rates,
+                seconds=sizes.seconds,
+            )
+            for rate, found in few.items():
+                by_count = results.setdefault(f"{sizes.rooms} rooms of {MEMBERS}, {rate}", {})
+                by_count.setdefault(str(count), []).append(found)
     return results
 
 

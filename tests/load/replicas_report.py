@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from tests.load.figures import cost, plot_stacked, table
@@ -63,6 +64,25 @@ def _group(found: Found, group: str) -> str:
             rows.append(row)
     header = [f"CPU ms a {what}", "each replica", "all sync", "of one's", "everything", "of one's", "/s"]
     return table([*header, "p50 ms", "p99 ms", "harness %", "others %"], rows)
+
+
+def in_turn(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> str:
+    """The medians of what `replicas.in_turn` returned; multiples are of one replica in the same turn."""
+    rows = []
+    for load, by_count in found.items():
+        spent = {
+            count: [cost(figures, "delivery")["everything"] for figures in turns]
+            for count, turns in by_count.items()
+        }
+        for count, turns in by_count.items():
+            multiples = [of_all / of_one for of_all, of_one in zip(spent[count], spent["1"], strict=True)]
+            sync = median(sum(each_replica(figures, "delivery")) for figures in turns)
+            row = [f"{load}, {count} sync", f"{sync:.3g}", f"{median(spent[count]):.3g}"]
+            row += [f"{median(multiples):.2f}", f"{min(multiples):.2f} to {max(multiples):.2f}"]
+            row += [f"{median(figures[name] for figures in turns):.3g}" for name in ("p50_ms", "p99_ms")]
+            rows.append([*row, f"{max(figures['other_cpu_pct'] for figures in turns):.0f}"])
+    header = ["in turn, CPU ms a delivery", "all sync", "everything", "of one's", "least and most"]
+    return table([*header, "p50 ms", "p99 ms", "others %, most"], rows)
 
 
 def _multiple(of_one: float | None) -> str:

@@ -45,3 +45,15 @@ def test_what_one_replica_did_in_less_than_a_tick_is_compared_with_nothing() -> 
     }
     compared = replicas_report.multiples(found, "deliveries")["a room"]
     assert compared["2"] == {"sync": None, "everything": pytest.approx(2.0)}
+
+
+def test_a_turn_is_compared_with_one_replica_in_the_same_turn() -> None:
+    def turn(sync: float) -> dict[str, float]:
+        told = {"p50_ms": 1.0, "p99_ms": 2.0, "other_cpu_pct": 0.0}
+        return {"sync-1_ms_per_delivery": sync, "gateway_ms_per_delivery": 0.1} | told
+
+    # In the second turn the machine is half as fast, for both.
+    found = {"a room": {"1": [turn(0.1), turn(0.3), turn(0.1)], "2": [turn(0.12), turn(0.34), turn(0.14)]}}
+    one, two = (line.split() for line in replicas_report.in_turn(found).splitlines()[1:])
+    assert one[4:9] == ["0.1", "0.2", "1.00", "1.00", "to"]
+    assert two[4:10] == ["0.14", "0.24", "1.10", "1.10", "to", "1.20"]
