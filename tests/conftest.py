@@ -11,8 +11,10 @@ import pytest
 from tests.support import topology
 from tests.support.cluster import ClusterServer, clusters
 from tests.support.server import PlexusServer
+from tests.support.stuck import Watchdog
 
 INTEROP = Path(__file__).parent / "interop"
+WATCHDOG = pytest.StashKey[Watchdog]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,6 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     topology.CLUSTER = config.getoption("--topology") == "cluster"
+    # Nothing is captured yet, so this is where the run itself writes.
+    config.stash[WATCHDOG] = Watchdog(os.fdopen(os.dup(2), "w"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that its timeout does not end is told of, and ends the run."""
+    with item.config.stash[WATCHDOG].over(item):
+        return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
