@@ -134,7 +134,7 @@ async def test_a_callee_that_is_not_there_yet_is_waited_for() -> None:
     address = {"words": f"http://127.0.0.1:{port}"}
     async with Calling(address, secret=SECRET) as calling:
         with pytest.raises(Unavailable, match="cannot be reached"):
-            await say(calling.calls, "nobody", 200)
+            await say(calling.calls, "nobody")
         # Nothing was sent, so it is tried again although it is not idempotent.
         task = asyncio.create_task(say(calling.calls, "late"))
         await asyncio.sleep(0.02)

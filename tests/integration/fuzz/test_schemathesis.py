@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import schemathesis
@@ -55,7 +56,8 @@ def hammer(
         if seeded:
             known = world.parameters() | (good.parameters if good else {})
             for name in set(case.path_parameters or {}) & set(known):
-                case.path_parameters[name] = known[name]
+                # As they come they are encoded, and go into the path as they are.
+                case.path_parameters[name] = quote(known[name], safe="", errors="surrogatepass")
             if good is not None:
                 headers = headers | good.headers
                 case.query = {**(case.query or {}), **good.query}

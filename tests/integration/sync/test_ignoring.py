@@ -65,15 +65,12 @@ async def test_a_held_poll_is_not_ended_by_an_ignored_user(alice: SyncPerson, bo
     await asyncio.sleep(0.1)
     await bob.send(room_id, "unheard")
     await asyncio.sleep(0.3)
-    if alice.is_tortured and waiting.done():
-        # What was lost on the way has to be looked up, and counts that may have changed are told anyway.
-        early = waiting.result()
-        assert timeline(early, room_id) == []
-        waiting = asyncio.create_task(alice.sync(early["next_batch"], timeout=20_000))
-        await asyncio.sleep(0.1)
-    assert not waiting.done()
+    assert alice.is_tortured or not waiting.done()
     await bob.act(room_id, "leave")
     answer = await asyncio.wait_for(waiting, 5)
+    while alice.is_tortured and not timeline(answer, room_id):
+        # What was lost on the way has to be looked up, and counts that may have changed are told anyway.
+        answer = await asyncio.wait_for(alice.sync(answer["next_batch"], timeout=20_000), 5)
     assert timeline(answer, room_id) == ["m.room.member"]
 
 

@@ -103,3 +103,21 @@ async def test_what_was_redacted_is_not_read_again_from_a_standby_that_lacks_the
         await abreast(building)
         assert "my secret" not in await told(bob)
         assert "my secret" not in await told(carol)
+
+
+async def test_what_is_lost_on_the_way_is_read_though_the_standby_lacks_it(
+    standby: tuple[TestDatabase, Standby], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody waits for what only the primary has, and nobody here is told of."""
+    database, copy = standby
+    async with open_building(database, tmp_path) as building:
+        alice = await building.person("alice")
+        room_id = await alice.create_room()
+        since = (await alice.sync())["next_batch"]
+        await abreast(building)
+        copy.replay(on=False)
+        monkeypatch.setattr(building.platform.fanout, "publish", lambda group: None)
+        lost = await alice.send(room_id, "lost on the way")
+        assert await building.replicas[-1].reach_heads()
+        assert ids(joined(await alice.sync(since), room_id)) == [lost]
+        copy.replay(on=True)

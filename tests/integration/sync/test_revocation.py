@@ -16,6 +16,7 @@ from plexus.sync.answer import Pieces
 from plexus.sync.models import SyncRequest
 from plexus.users import Users
 from plexus.users.token_cache import Watch
+from plexus.users.users import CONFIRM_SECONDS
 
 from tests.integration.sync.building import SOON, SYNC, Building, Replica, SyncPerson, open_building
 from tests.support.house import V3
@@ -25,6 +26,8 @@ from tests.support.postgres import TestDatabase
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDED = (401, "M_UNKNOWN_TOKEN")
+WITHIN = CONFIRM_SECONDS + 0.5
+"""Seconds until a poll is over whose end nobody publishes here: the next look at the heads, and the read."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -61,7 +64,7 @@ async def test_a_logout_elsewhere_ends_a_held_poll_within_a_second(
         began = time.monotonic()
         await revoke(elsewhere, person)
         assert (await asyncio.wait_for(held, 5)).error() == ENDED
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < WITHIN
 
 
 async def test_a_poll_ends_also_when_sync_hears_of_the_logout_before_the_token_cache(
@@ -262,7 +265,7 @@ async def test_a_lock_elsewhere_ends_a_held_poll_within_a_second_and_is_lifted_e
     began = time.monotonic()
     assert await elsewhere.users.moderate(alice.user_id, locked=True)
     answer = await asyncio.wait_for(held, 5)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < WITHIN
     assert answer.error() == (401, "M_USER_LOCKED")
     assert answer.json["soft_logout"] is True
     assert (await alice.get(SYNC)).error() == (401, "M_USER_LOCKED")

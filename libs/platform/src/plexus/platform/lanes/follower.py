@@ -2,7 +2,8 @@
 
 1. A published group that continues its lane is delivered at once. One that leaves a hole waits: writers
    overtake one another normally, and the hole closes by itself.
-2. After 25 ms the hole is read from PostgreSQL, all lanes in one query.
+2. After 25 ms the hole is read from PostgreSQL, all lanes in one query. What is known to be there and is
+   not, because the replica of PostgreSQL lags, is read from the primary the next time.
 3. Once a second all heads are looked at, 0.6 seconds old at most, so that facts whose publishing was lost,
    or of processes that do not publish here (the command line), are seen. While heads move and the fan-out
    does not, that is every 100 ms.
@@ -123,6 +124,7 @@ class Follower:
         self._inflight: tuple[Awaitable[None], LaneKey, int] | None = None
         self._held = True  # nothing is delivered from the fan-out's call-back while this holds
         self._new_generation = False
+        self._replica_lacks = False
         self._lagging_until = 0.0
         self._heard = -math.inf
         self._read_upto: dict[LaneKey, int] = {}
@@ -405,7 +407,9 @@ class Follower:
 
     async def _read(self, due: Mapping[LaneKey, int]) -> bool:
         """Read what these lanes lack; True if there was something, so the fan-out does not bring all."""
-        tails = await self._log.tails(due)
+        primary = True if self._replica_lacks else None
+        self._replica_lacks = False
+        tails = await self._log.tails(due, primary=primary)
         if tails.generation != self.generation:
             await self._change_generation(tails.generation)
             return True
@@ -434,6 +438,8 @@ class Follower:
                 self._order.caught_up(key)
             elif not facts:
                 # A lagging replica, or a caller who waits for what nobody has written yet: not at once again.
+                # The primary is asked every other time, so that a caller's mistake does not take all to it.
+                self._replica_lacks = primary is None
                 self._order.note_behind(key, wanted, now)
                 self._order.wait_again(key, now)
         if found:

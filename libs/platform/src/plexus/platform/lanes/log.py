@@ -157,12 +157,14 @@ class LaneLog:
             raise BelowFloor(family, lane, rows[0][0])
         return [_fact(row[1:]) for row in rows if row[1] is not None]
 
-    async def tails(self, after: Mapping[tuple[str, int], int], *, limit: int = 1_000) -> Tails:
+    async def tails(
+        self, after: Mapping[tuple[str, int], int], *, limit: int = 1_000, primary: bool | None = None
+    ) -> Tails:
         """For each given lane its head, floor and the facts after a position (at most ``limit`` a lane), all
-        of one statement.
+        of one statement. ``primary`` as for `Database.read`.
         """
         wanted = list(after)
-        async with self._db.read() as session:
+        async with self._db.read(primary=primary) as session:
             rows = await session.fetch(
                 _TAILS,
                 (

@@ -27,7 +27,10 @@ MOST_ROUNDS = 50
 MOST_PASSES = 4
 """Of a request, where most of what matches is not for this user."""
 _LOOK_AGAIN = 0.03
-_PATIENCE = 1.5
+_PATIENCE = 2.5
+"""Seconds. The index has what nobody tells it of within a second, for which it looks, and half a second, for
+which it gathers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Found:
 
 class Finder:
     """One user's search. ``marks``: what the index must have reached (positions by room lane), unless that
-    takes more than a second.
+    takes longer than `_PATIENCE`.
     """
 
     def __init__(self, api: ClientApi, user_id: str, wanted: Wanted, marks: Mapping[int, int]) -> None:

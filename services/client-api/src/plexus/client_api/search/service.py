@@ -46,7 +46,7 @@ async def find(api: ClientApi, user_id: str, asked: RoomEvents, token: str | Non
     wanted = None if query is None else await _wanted(api, query, asked, event_filter, position)
     if wanted is None:
         return Page([], None, 0, frozenset())
-    # What the user has written or seen written is in the index when this is answered, or a second has passed.
+    # What the user has written or seen written is in the index when this is answered, unless it is ill.
     marks = await marks_to_wait_for(api.platform, user_id, (ROOM,))
     finder = Finder(api, user_id, wanted, {lane: at for (_, lane), at in marks.items()})
     limit = DEFAULT_PAGE if event_filter.limit is None else event_filter.limit
