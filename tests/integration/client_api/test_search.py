@@ -30,6 +30,13 @@ async def search(person: Person, term: str, next_batch: str | None = None, **cri
     return found
 
 
+async def heard(person: Person) -> None:
+    """Wait until the index has what this person wrote, for somebody else who searches next: who searches
+    waits only for what they themselves have written or were told.
+    """
+    await search(person, "whatever")
+
+
 def ids(found: Json) -> list[str]:
     return [result["result"]["event_id"] for result in found["results"]]
 
@@ -126,6 +133,7 @@ async def test_history_visibility_holds_at_the_event(alice: Person, bob: Person)
     await alice.send(room_id, "a secret before")
     await bob.join(room_id)
     after = await alice.send(room_id, "a secret after")
+    await heard(alice)
     assert ids(await search(bob, "secret")) == [after]
     # An invite shows nothing.
     closed = await alice.create_room(invite=[bob.user_id])
@@ -150,6 +158,7 @@ async def test_filters(alice: Person, bob: Person) -> None:
     content = {"msgtype": "m.file", "body": "filtered file", "url": "mxc://here.example.org/a"}
     path = f"{alice.room(rooms[1])}/send/m.room.message/file"
     file: str = (await alice.put(path, content)).ok()["event_id"]
+    await heard(bob)
     for event_filter, expected in (
         ({}, {mine, theirs, other, file}),
         ({"rooms": [rooms[0]]}, {mine, theirs}),
@@ -193,6 +202,7 @@ async def test_pages(alice: Person, bob: Person, order_by: str) -> None:
         sender = (alice, bob)[number % 2]
         text = f"paged {number} " + "paged " * (number % 5)
         said.append(await sender.send(rooms[number // 2 % 2], text))
+    await heard(bob)
     pages: list[str] = []
     times: list[int] = []
     token = None
@@ -223,6 +233,7 @@ async def test_groups_have_pages_of_their_own(alice: Person, bob: Person, order_
         event_id = await sender.send(room_id, f"grouped {number}")
         said[room_id].add(event_id)
         by[sender.user_id].add(event_id)
+    await heard(bob)
     criteria: dict[str, Any] = {
         "order_by": order_by,
         "filter": {"limit": 4, "rooms": rooms},
