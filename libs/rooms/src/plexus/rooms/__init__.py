@@ -11,7 +11,7 @@ What happens when somebody sends an event:
    in flight goes to PostgreSQL in one call of ``rooms.write`` (``write_call``, ``migrations/``): the function
    locks the room rows, compares their versions, writes events, state and memberships, takes the next
    positions of the lane and writes the facts. It writes nothing for a room of which somebody else has written
-   a newer version.
+   a newer version. One message alone goes to a shorter function that leaves the same rows (``write_one``).
 4. Such a room is written again under its row lock (``conflict``): read forward, rebuild, write. Optimism is
    for the first try only.
 5. After the commit, and only then: the group is published to the followers of the lane and the writers' marks

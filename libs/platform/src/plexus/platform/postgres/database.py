@@ -147,7 +147,7 @@ class Database:
         finally:
             await self.writers.release(connection)
 
-    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
+    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes | None]) -> PGresult:
         """`call` for parameters in PostgreSQL's binary format, without psycopg's adaptation; libpq's result.
 
         Errors as of `call`.
@@ -158,7 +158,7 @@ class Database:
             await self.renew(error)
             return await _once_more(self._call_packed(statement, values))
 
-    async def _call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
+    async def _call_packed(self, statement: PackedStatement, values: Sequence[bytes | None]) -> PGresult:
         if self._pipelined is not None:
             return await self._pipelined.call_packed(statement, values)
         connection = await self.writers.acquire()
@@ -226,7 +226,7 @@ async def _once_more(attempt: Awaitable[T]) -> T:
         raise
 
 
-def _execute(pgconn: PGconn, statement: PackedStatement, values: Sequence[bytes]) -> PQGen[PGresult]:
+def _execute(pgconn: PGconn, statement: PackedStatement, values: Sequence[bytes | None]) -> PQGen[PGresult]:
     """One statement, unprepared, for a pooler that cannot carry prepared ones."""
     formats = [Format.BINARY] * len(values)
     pgconn.send_query_params(statement.sql, values, statement.types, formats, Format.BINARY)

@@ -98,7 +98,7 @@ class PipelinedCalls:
         self._pool.stats.acquired += 1
         return best
 
-    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> PGresult:
+    async def call_packed(self, statement: PackedStatement, values: Sequence[bytes | None]) -> PGresult:
         """The same for parameters that are packed already; the result as libpq gives it."""
         return await (await self._choose()).call_packed(statement, values)
 
@@ -187,7 +187,9 @@ class _Line:
         values, types, formats = self._dump(params)
         return self._send((sql, types), query, values, formats, is_packed=False)
 
-    def call_packed(self, statement: PackedStatement, values: Sequence[bytes]) -> asyncio.Future[PGresult]:
+    def call_packed(
+        self, statement: PackedStatement, values: Sequence[bytes | None]
+    ) -> asyncio.Future[PGresult]:
         formats = [Format.BINARY] * len(values)
         form = (statement.sql, statement.types)
         return self._send(form, statement.sql, values, formats, is_packed=True)
