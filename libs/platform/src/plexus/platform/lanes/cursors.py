@@ -46,6 +46,10 @@ MOST_FACTS = 1000
 """In one round, of all lanes."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at the heads."""
+PATIENCE = 3.0
+"""Seconds that somebody waits for a worker. What nobody tells it of it sees at its next look, and does up to
+half a second later.
+"""
 MOVE_EVERY = 5.0
 """Seconds between two moves of cursors by facts that do not matter."""
 _LOOK_AGAIN = 0.03
@@ -286,7 +290,8 @@ class LaneWorker:
 
     async def _look(self) -> bool:
         """Look at the heads. False if another generation has begun: the cursors are to be read again."""
-        heads = await self._platform.log.heads(max_age=min(LOOK_EVERY, 2 * self._every))
+        # Not those of the beat before: what came right after them would be seen after two.
+        heads = await self._platform.log.heads(max_age=min(0.6 * LOOK_EVERY, 2 * self._every))
         self._next_look = time.monotonic() + on_the_beat(LOOK_EVERY)
         if heads.generation != self._generation:
             await self._change_generation(heads)
@@ -361,7 +366,7 @@ async def wait_for(
     positions: Mapping[LaneKey, int],
     *,
     matters: Callable[[FactsOfLanes], Awaitable[Collection[LaneKey]]],
-    timeout: float = 1.5,
+    timeout: float = PATIENCE,
 ) -> bool:
     """Wait until the worker's cursors have reached these positions, or only facts lie between that do not
     matter to it: True, or False after ``timeout``.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from plexus.client_api.deps import ClientApi
 from plexus.client_api.search import queries
 from plexus.client_api.search.queries import Bounds, Key, Match, Pass, Wanted
+from plexus.platform.lanes.cursors import PATIENCE
 from plexus.rooms import Place, RoomRef, Viewer, Visibility
 
 FIRST_ROUND = 1_000
@@ -27,10 +28,6 @@ MOST_ROUNDS = 50
 MOST_PASSES = 4
 """Of a request, where most of what matches is not for this user."""
 _LOOK_AGAIN = 0.03
-_PATIENCE = 2.5
-"""Seconds. The index has what nobody tells it of within a second, for which it looks, and half a second, for
-which it gathers.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Found:
 
 class Finder:
     """One user's search. ``marks``: what the index must have reached (positions by room lane), unless that
-    takes longer than `_PATIENCE`.
+    takes longer than `PATIENCE`.
     """
 
     def __init__(self, api: ClientApi, user_id: str, wanted: Wanted, marks: Mapping[int, int]) -> None:
@@ -87,7 +84,7 @@ class Finder:
         return Found(hits, final, len(hits) if final is None else _estimate(found))
 
     async def _find(self, before: Key, bounds: Bounds) -> Pass:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         while True:
             found = await queries.find(
                 self._api.platform.db, self._user_id, self._marks, self._wanted, before, bounds
