@@ -123,20 +123,21 @@ async def test_a_deadline_ends_the_caller_and_the_handler() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         with pytest.raises(Unavailable, match="in time"):
-            await say(calling.calls, "slow", 300, idempotent=True)
+            await say(calling.calls, "slow", 2_000, idempotent=True)
         assert loop.time() - began < 5
         await asyncio.wait_for(words.cut.wait(), 5)
         assert words.heard == ["slow"]
 
 
-async def test_a_callee_that_is_not_there_yet_is_waited_for() -> None:
+async def test_a_callee_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     address = {"words": f"http://127.0.0.1:{port}"}
     async with Calling(address, secret=SECRET) as calling:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await say(calling.calls, "nobody")
         # Nothing was sent, so it is tried again although it is not idempotent.
-        task = asyncio.create_task(say(calling.calls, "late"))
+        monkeypatch.setattr("plexus.platform.calls.http._PAUSE_SECONDS", 0.5)
+        task = asyncio.create_task(say(calling.calls, "late", 20_000))
         await asyncio.sleep(0.02)
         async with Node(secret=SECRET, listener={"enabled": True, "port": port}) as node:
             words = Words(node.calls)

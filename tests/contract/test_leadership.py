@@ -124,7 +124,9 @@ async def test_a_periodic_job_runs_in_one_process(leadership: Leadership) -> Non
     assert await first.round()
     assert not await second.round()
     await first.start()
-    await asyncio.sleep(0.4)
+    async with asyncio.timeout(20):
+        while len(done) < 2:
+            await asyncio.sleep(0.02)
     await first.stop()
     assert await second.round()
     assert done == ["first", "first", "second"]

@@ -13,6 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.support.backends import backends
 from tests.support.matrix import Client
 from tests.support.senders import Ledger, check, make_ledgers
 from tests.support.server import PlexusServer
@@ -72,7 +73,7 @@ async def test_kill_9_of_postgresql(fresh_plexus: PlexusServer, whom: str) -> No
     def strike() -> None:
         postmaster = fresh_plexus.postgres_pid()
         assert postmaster is not None
-        struck[:] = [p for p in psutil.Process(postmaster).children() if "plexus" in " ".join(p.cmdline())]
+        struck[:] = backends(postmaster)
         if whom == "postmaster":
             os.kill(postmaster, signal.SIGKILL)
         else:

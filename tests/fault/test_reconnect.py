@@ -61,6 +61,7 @@ async def come_back(server: PlexusServer, clients: list[tuple[str, str]]) -> Cou
         return Counter(await asyncio.gather(*(one(*client) for client in clients)))
 
 
+@pytest.mark.timeout(300)
 def test_all_clients_at_once_after_a_restart(server: PlexusServer) -> None:
     clients = asyncio.run(arrive(server))
     server.stop()

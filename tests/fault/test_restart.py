@@ -144,7 +144,7 @@ async def test_drain(fresh_plexus: PlexusServer) -> None:
         await asyncio.sleep(1)
         early = [poll.result() for poll in polls if poll.done()]
         assert not early, f"nothing happened yet, so the polls are held: {early[0]}"
-        code = await asyncio.to_thread(fresh_plexus.stop, 10)
+        code = await asyncio.to_thread(fresh_plexus.stop, 30)
         answers = await asyncio.gather(*polls)
         assert code == 0
         await asyncio.to_thread(fresh_plexus.start)

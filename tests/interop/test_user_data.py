@@ -47,7 +47,7 @@ async def test_delayed_events(people: tuple[Client, Client, str]) -> None:
         answer = await alice.request("PUT", path, content, query={"org.matrix.msc4140.delay": delay_ms})
         return str(answer["delay_id"])
 
-    ids = [await schedule(number, 1500 + number * 40) for number in range(20)]
+    ids = [await schedule(number, 5_000 + number * 40) for number in range(20)]
     kept, dropped = ids[0], ids[1]
     await alice.request("POST", f"{DELAYED}/{dropped}/cancel", {})
     await alice.request("POST", f"{DELAYED}/{kept}/send", {})

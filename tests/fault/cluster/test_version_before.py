@@ -39,7 +39,7 @@ async def test_the_version_before_beside_this_one(cluster: Cluster, tmp_path: Pa
             await replace(cluster, load, processes, before)
             answered = load.answered
             await asyncio.sleep(5)
-            assert load.answered > answered + 100, "hardly anything was sent to both"
+            assert load.answered > answered + 20, "hardly anything was sent to both"
             await replace(cluster, load, processes, PLEXUS)
         assert not load.failures
     finally:

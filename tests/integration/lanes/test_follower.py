@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import pytest
 import pytest_asyncio
 from plexus.platform.lanes import (
     ROOM,
@@ -140,7 +141,7 @@ async def test_a_lost_group_is_read_after_25_ms(
     lanes.fanout.publish(third)
     began = asyncio.get_running_loop().time()
     await until(lambda: follower.position(ROOM, 3) == start + 2)
-    assert 0.02 < asyncio.get_running_loop().time() - began < 1.0
+    assert 0.02 < asyncio.get_running_loop().time() - began < 5.0
     assert seen.positions(ROOM, 3) == [start + 1, start + 2]
 
 
@@ -163,6 +164,13 @@ async def test_facts_nobody_publishes_are_seen_by_polling(
     assert seen.positions(USER, 5) == list(range(start + 1, start + 7))
 
 
+@pytest.fixture
+def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups count as arriving for a minute after the last one, however long a test takes."""
+    monkeypatch.setattr("plexus.platform.lanes.follower._FAN_OUT_SILENT_AFTER", 60.0)
+
+
+@pytest.mark.usefixtures("long_heard")
 async def test_what_is_still_on_its_way_is_not_read_while_groups_arrive(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:
@@ -190,6 +198,7 @@ async def test_patience_ends(db: Database, lanes: Lanes, follow: Callable[..., F
     assert follower.stats.read == 1
 
 
+@pytest.mark.usefixtures("long_heard")
 async def test_a_hole_or_one_who_waits_ends_patience(
     db: Database, lanes: Lanes, follow: Callable[..., Follower]
 ) -> None:

@@ -90,13 +90,13 @@ async def test_real_times_to_live(redis: Place) -> None:
         await one.ephemeral.set("k", b"x", ttl_ms=50)
         await one.ephemeral.increment("n", ttl_ms=50)
         await one.cache.put("c", b"x", generation=1, position=1, ttl_ms=50)
-        assert await one.ephemeral.take("b", per_second=20, burst=1) == 0
-        assert 0 < await one.ephemeral.take("b", per_second=20, burst=1) <= 0.05
-        await asyncio.sleep(0.12)
+        assert await one.ephemeral.take("b", per_second=2, burst=1) == 0
+        assert 0 < await one.ephemeral.take("b", per_second=2, burst=1) <= 0.5
+        await asyncio.sleep(0.6)
         assert await one.ephemeral.get("k") is None
         assert await one.ephemeral.increment("n", ttl_ms=50) == 1
         assert await one.cache.get("c", generation=1) is None
-        assert await one.ephemeral.take("b", per_second=20, burst=1) == 0
+        assert await one.ephemeral.take("b", per_second=2, burst=1) == 0
 
 
 async def test_nothing_is_kept_for_ever(redis: Place) -> None:
@@ -225,15 +225,16 @@ async def test_frozen_it_costs_one_timeout_and_not_one_each(own_redis: Place) ->
         assert time.monotonic() - began < 2
         assert not one.connection.up
         # Now nobody waits at all, though it is tried all the time.
-        slowest = 0.0
+        took: list[float] = []
         until = time.monotonic() + 2
         while time.monotonic() < until:
             asked = time.monotonic()
             assert await one.ephemeral.get("k") is None
             assert await one.marks.get(ALICE) is None
-            slowest = max(slowest, time.monotonic() - asked)
+            took.append(time.monotonic() - asked)
             await asyncio.sleep(0.02)
-        assert slowest < 0.25
+        # The machine may stand still for once; who waited for Redis would wait each time.
+        assert sorted(took)[-3] < 0.25
         assert one.connection.outages == 1
         own_redis.server.thaw()
         await one.until(up=True)
@@ -250,18 +251,18 @@ async def test_an_idle_process_finds_out_by_itself(own_redis: Place) -> None:
 
 
 async def test_a_process_that_stood_still_does_not_blame_redis(redis: Place) -> None:
-    async with process(redis, timeout_ms=50) as one:
+    async with process(redis, timeout_ms=500) as one:
         for _ in range(3):
             asking = asyncio.create_task(one.ephemeral.increment("n", ttl_ms=TTL))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            time.sleep(0.2)
+            time.sleep(1)
             await asking
         assert one.connection.outages == 0
 
 
 async def test_what_was_replaced_during_an_outage_does_not_come_back(own_redis: Place) -> None:
-    async with process(own_redis, timeout_ms=100) as one, process(own_redis) as two:
+    async with process(own_redis, timeout_ms=500) as one, process(own_redis) as two:
         for key in ("set", "deleted", "kept"):
             await one.ephemeral.set(key, b"old", ttl_ms=TTL)
         own_redis.server.freeze()
@@ -314,7 +315,7 @@ async def test_an_emptied_redis_is_not_believed(redis: Place) -> None:
 
 
 async def test_a_lost_invalidation_is_not_served_afterwards(own_redis: Place) -> None:
-    async with process(own_redis, timeout_ms=100) as one, process(own_redis, timeout_ms=60_000) as two:
+    async with process(own_redis, timeout_ms=500) as one, process(own_redis, timeout_ms=60_000) as two:
         await settle(one, own_redis)
         assert await one.cache.put("k", b"old", generation=1, position=5, ttl_ms=TTL)
         assert await two.cache.get("k", generation=1) == b"old"

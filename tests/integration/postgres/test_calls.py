@@ -85,7 +85,7 @@ async def test_large_values_go_and_come(one: Database) -> None:
 
 
 async def test_a_cancelled_caller_does_not_stop_the_statement_or_the_others(one: Database) -> None:
-    slow = asyncio.create_task(one.call("INSERT INTO things.thing SELECT 1000 FROM pg_sleep(0.2)"))
+    slow = asyncio.create_task(one.call("INSERT INTO things.thing SELECT 1000 FROM pg_sleep(1)"))
     after = asyncio.create_task(one.call("SELECT 5"))
     await asyncio.sleep(0.05)
     slow.cancel()
@@ -100,12 +100,11 @@ async def test_when_the_connection_dies_all_under_way_end_and_the_next_works(
 ) -> None:
     await one.call("SELECT 1")
     calls = [asyncio.create_task(one.call("SELECT pg_sleep(5)")) for _ in range(5)]
-    await asyncio.sleep(0.1)
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(5)%'"
     with psycopg.connect(database.owner, autocommit=True) as owner:
-        query = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(5)%'"
-        )
-        owner.execute(query)
+        async with asyncio.timeout(4):
+            while not owner.execute(query).fetchall():
+                await asyncio.sleep(0.02)
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(result, StoreUnavailable) for result in results)
     codes = [result.sqlstate for result in results if isinstance(result, StoreUnavailable)]
@@ -121,7 +120,7 @@ async def test_more_than_may_wait_are_refused_at_once(one: Database) -> None:
     began = time.monotonic()
     with pytest.raises(StoreUnavailable) as refused:
         await one.call("SELECT 1")
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.4
     assert refused.value.headers["Retry-After"] == "1"
     await asyncio.gather(*waiting)
     assert await one.call("SELECT 1") == [(1,)]
@@ -131,12 +130,12 @@ async def test_a_call_that_waits_does_not_hold_up_those_on_other_connections(dat
     async with Database(database.writer, writers=1, readers=1, callers=2) as db:
         await asyncio.gather(*(db.call("SELECT pg_sleep(0.02)") for _ in range(4)))
         await asyncio.sleep(0.1)
-        slow = asyncio.create_task(db.call("SELECT pg_sleep(1)"))
+        slow = asyncio.create_task(db.call("SELECT pg_sleep(4)"))
         await asyncio.sleep(0.05)
         began = time.monotonic()
         for _ in range(5):
             await db.call("SELECT 1")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
         assert not slow.done()
         await slow
 

@@ -27,7 +27,7 @@ def table(database: TestDatabase) -> None:
 @pytest_asyncio.fixture
 async def small(database: TestDatabase) -> AsyncIterator[Database]:
     """Two connections to write, one to read, and little patience."""
-    made = Database(database.writer, database.reader, writers=2, readers=1, wait=0.3, most_waiting=3)
+    made = Database(database.writer, database.reader, writers=2, readers=1, wait=1.5, most_waiting=3)
     async with made:
         yield made
 
@@ -103,14 +103,14 @@ async def test_an_exhausted_pool_answers_503_with_retry_after(small: Database) -
     began = time.monotonic()
     with pytest.raises(StoreUnavailable) as refused:
         await ask(small)
-    assert 0.25 < time.monotonic() - began < 1.0
+    assert 1.25 < time.monotonic() - began < 5
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
     waiting = [asyncio.create_task(ask(small)) for _ in range(3)]
     await asyncio.sleep(0)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
         await ask(small)
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 1
     assert small.writers.waiting == 3
     release.set()
     assert await asyncio.gather(*waiting) == [(1,)] * 3
@@ -155,7 +155,9 @@ async def test_connections_that_the_server_closed_are_noticed_before_use(
     await asyncio.gather(ask(small), ask(small), small.call("SELECT 1"))
     before = small.writers.stats.connected, small.callers.stats.connected
     with psycopg.connect(database.owner, autocommit=True) as owner:
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'plexus_writer'"
+        query = (
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'plexus_writer'"
+        )
         owner.execute(query)
     await asyncio.sleep(0.1)
     assert await ask(small) == (1,)

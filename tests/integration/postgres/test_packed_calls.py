@@ -19,6 +19,8 @@ STATEMENT = PackedStatement(
     b"SELECT ($1)[1], 1 / ($1)[1], pg_sleep(($2)[1] / 1000.0)", (oid_of(int4([1])), oid_of(int8([1])))
 )
 CALLERS = 4
+_WRITERS = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'plexus_writer'"
+_ACTIVE = f"SELECT count(*) {_WRITERS} AND state = 'active'"
 
 
 @pytest_asyncio.fixture(params=[True, False], ids=["prepared", "unprepared"])
@@ -71,12 +73,11 @@ async def test_a_line_that_dies(db: Database, database: TestDatabase) -> None:
     """Calls under way do not know what became of them; the next ones go elsewhere."""
     assert await ask(db, 1) == 1
     under_way = asyncio.gather(*(ask(db, n, 2_000) for n in range(1, 9)), return_exceptions=True)
-    await asyncio.sleep(0.1)
     with psycopg.connect(database.owner, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND usename = 'plexus_writer'"
-        )
+        async with asyncio.timeout(10):
+            while connection.execute(_ACTIVE).fetchone() != (CALLERS,):
+                await asyncio.sleep(0.02)
+        connection.execute(f"SELECT pg_terminate_backend(pid) {_WRITERS}")
     answers = await under_way
     assert all(isinstance(a, StoreUnavailable) and a.sqlstate is None for a in answers), answers
     assert await asyncio.gather(*(ask(db, n) for n in range(1, 9))) == list(range(1, 9))
@@ -85,9 +86,6 @@ async def test_a_line_that_dies(db: Database, database: TestDatabase) -> None:
 async def test_an_idle_line_that_died(db: Database, database: TestDatabase) -> None:
     assert await ask(db, 1) == 1
     with psycopg.connect(database.owner, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND usename = 'plexus_writer'"
-        )
+        connection.execute(f"SELECT pg_terminate_backend(pid, 10000) {_WRITERS}")
     await asyncio.sleep(0.1)
     assert await ask(db, 2) == 2

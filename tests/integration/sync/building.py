@@ -109,7 +109,7 @@ class Replica:
 
     async def finish(self) -> None:
         """End as a server that is told to: what was asked is answered first."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while self.asked:
                 await asyncio.sleep(0.01)
         await self.end()

@@ -71,7 +71,7 @@ async def buildings(
     folder = tmp_path_factory.mktemp("two")
     async with AsyncExitStack() as stack:
         server = stack.enter_context(RedisServer(folder / "redis"))
-        redis: RedisSettings = place(server).settings(timeout_ms=250)
+        redis: RedisSettings = place(server).settings(timeout_ms=1_000)
         here, there = [
             await stack.enter_async_context(
                 open_building(

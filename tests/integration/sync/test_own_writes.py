@@ -109,7 +109,8 @@ async def test_a_poll_that_is_held_ends_with_what_its_user_wrote_before(
             took.append(time.monotonic() - began)
             assert ids(joined(answer, both.room_id)) == [sent]
             both.since = answer["next_batch"]
-        assert statistics.median(took) < 0.2
+        # An eighth of a second of it is waiting; until the next look at the heads it would be two thirds.
+        assert statistics.median(took) < 0.5
 
 
 async def test_a_poll_that_is_woken_at_once_tells_what_its_user_wrote_before(

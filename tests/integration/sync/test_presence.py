@@ -26,7 +26,7 @@ async def building(
     database: TestDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Building]:
     """In which time is short."""
-    presence = {"idle_seconds": 3, "grace_seconds": 1}
+    presence = {"idle_seconds": 3, "grace_seconds": 2}
     async with open_building(database, tmp_path_factory.mktemp("presence"), presence=presence) as opened:
         yield opened
 

@@ -26,7 +26,7 @@ from tests.support.postgres import TestDatabase
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDED = (401, "M_UNKNOWN_TOKEN")
-WITHIN = CONFIRM_SECONDS + 0.5
+WITHIN = CONFIRM_SECONDS + 1.0
 """Seconds until a poll is over whose end nobody publishes here: the next look at the heads, and the read."""
 
 
@@ -97,7 +97,7 @@ async def sync_hears_first(building: Building, elsewhere: Building, alice: SyncP
             await asyncio.sleep(0.001)
         sync_was_first = (person.user_id, person.device_id) not in told
         assert (await asyncio.wait_for(held, 5)).error() == ENDED
-        assert time.monotonic() - began < SOON
+        assert time.monotonic() - began < max(SOON, WITHIN)
         return sync_was_first
     finally:
         unwatch()
@@ -164,7 +164,7 @@ async def test_a_logout_while_the_poll_is_not_held_yet_ends_it(
     await asyncio.sleep(0.1)
     answer = replica.sync.sync(Turnstile(building.users, person, looked_up), request, nothing)
     with pytest.raises(UnknownToken):
-        await asyncio.wait_for(answer, 1)
+        await asyncio.wait_for(answer, SOON + 2)
 
 
 async def test_who_logs_out_while_waiting_for_an_initial_sync_gets_none(
@@ -214,10 +214,10 @@ async def test_a_token_that_expires_while_its_poll_is_held_gets_no_answer(
     async with building.platform.db.write() as write:
         await write.execute(
             "UPDATE users.token SET expires_ts = %s WHERE user_id = %s AND device_id = %s",
-            (building.platform.clock.now_ms() + 600, person.user_id, person.device_id),
+            (building.platform.clock.now_ms() + 2_000, person.user_id, person.device_id),
         )
     held = asyncio.create_task(person.get(SYNC, since=since, timeout=20_000))
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(2.2)
     assert not held.done()
     await alice.send(room_id, "too late")
     answer = await asyncio.wait_for(held, 5)
@@ -254,7 +254,7 @@ async def test_a_poll_whose_view_made_room_for_others_is_told_all_the_same(
     await asyncio.sleep(0.2)
     assert not held.done()
     room_id = await alice.create_room()
-    answer = await asyncio.wait_for(held, 2)
+    answer = await asyncio.wait_for(held, SOON + 2)
     assert room_id.encode() in answer.take()
 
 

@@ -91,7 +91,7 @@ async def test_a_poll_is_not_woken_by_what_does_not_concern_its_user(
     for number in range(5):
         await alice.send(room_id, str(number))
     answer = await waiting
-    assert 0.7 <= time.monotonic() - began < 2
+    assert 0.7 <= time.monotonic() - began < 5
     assert answer["rooms"] == {"join": {}}
     # The token has moved on all the same: what passed is not looked at again.
     assert SyncToken.decode(answer["next_batch"]).rooms != SyncToken.decode(since).rooms

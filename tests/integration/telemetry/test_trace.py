@@ -40,6 +40,9 @@ async def test_one_trace_from_put_to_sync(server: PlexusServer, receiver: OtlpRe
     assert messaging["messaging.batch.message_count"] == 1
     # The poll has a trace of its own, to which the delivery is linked.
     [link] = deliver.links
+    assert await asyncio.to_thread(
+        receiver.wait, lambda: any(span.span_id == link.span_id for span in receiver.spans())
+    )
     polls = [span for span in receiver.spans() if span.span_id == link.span_id]
     assert [span.name for span in polls] == ["GET /_matrix/client/v3/sync"]
     assert polls[0].trace_id != traced.trace_id

@@ -52,7 +52,7 @@ async def test_what_one_process_knows_the_others_do(here: Presence, there: Prese
     assert here.shown(USER).state == ONLINE
     await comes_true(lambda: there.shown(USER).state == ONLINE)
     # The others need not wait until their longer lease is over.
-    await comes_true(lambda: there.shown(USER).state == OFFLINE, 2.5)
+    await comes_true(lambda: there.shown(USER).state == OFFLINE, 3.0)
     assert changes == [ONLINE, OFFLINE]
     assert there.last_active_ago(USER) is not None
 
