@@ -156,11 +156,13 @@ RECORD = "TEST_RECORD"
 TORTURE = "PLEXUS_TEST_TORTURE"
 
 TORTURED = (
-    ("accounts", "client_api", "fuzz", "keys", "media", "telemetry", "users", "wire"),
+    ("accounts", "client_api", "keys", "media", "telemetry", "users", "wire"),
     ("platform", "sync"),
 )
 """The folders of tests/integration that stand on a fan-out which the switch is for. `rooms` and `lanes` bring
-one of their own; the others are about PostgreSQL, commands and backups. They pass with it too."""
+one of their own; the others are about PostgreSQL, commands, backups and which requests are refused. They
+pass with it too.
+"""
 
 
 def torture() -> Tally:
@@ -171,6 +173,9 @@ def torture() -> Tally:
     print(f"{TORTURE}={seed}", flush=True)
     groups = [folders(*names) for names in TORTURED]
     return side_by_side(*groups, environment={TORTURE: seed})()
+
+
+ON_A_CLUSTER = ("--topology", "cluster")
 
 
 def counts(report: Path) -> Tally:
@@ -213,11 +218,10 @@ RUNGS: dict[str, Callable[[], Tally]] = {
     "coverage": coverage,
     "torture": torture,
     "interop": pytest("tests/interop", "--topology", "embedded"),
-    "clustered": pytest(
-        "tests/cluster",
-        "tests/interop",
-        *folders("accounts", "client_api", "keys", "media", "sync"),
-        *("--topology", "cluster", "--ignore", "tests/interop/test_synapse.py"),  # it starts no Plexus
+    # test_synapse starts no Plexus.
+    "clustered": side_by_side(
+        ["tests/cluster", "tests/interop", *ON_A_CLUSTER, "--ignore", "tests/interop/test_synapse.py"],
+        [*folders("accounts", "client_api", "keys", "media", "sync"), *ON_A_CLUSTER],
     ),
     "fault": pytest("tests/fault", "-m", "not slow"),
 }
