@@ -156,13 +156,11 @@ RECORD = "TEST_RECORD"
 TORTURE = "PLEXUS_TEST_TORTURE"
 
 TORTURED = (
-    ("accounts", "client_api", "keys", "media", "telemetry", "users", "wire"),
+    ("accounts", "client_api", "fuzz", "keys", "media", "telemetry", "users", "wire"),
     ("platform", "sync"),
 )
 """The folders of tests/integration that stand on a fan-out which the switch is for. `rooms` and `lanes` bring
-one of their own; the others are about PostgreSQL, commands, backups and which requests are refused. They
-pass with it too.
-"""
+one of their own; the others are about PostgreSQL, commands and backups. They pass with it too."""
 
 
 def torture() -> Tally:

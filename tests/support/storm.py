@@ -23,8 +23,6 @@ SENDERS = 16
 MEMBERS = 50
 PAUSE = 0.2
 """Seconds that a sender rests between two sends: the load shares the cores with what it loads."""
-GENTLE = 0.5
-"""The same where processes are started again, which on two cores full of load takes several times as long."""
 
 
 @dataclass(frozen=True)

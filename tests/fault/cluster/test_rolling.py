@@ -12,7 +12,7 @@ from deploy.local.cluster import Cluster
 from tests.support.callers import calling
 from tests.support.crowd import crowd
 from tests.support.exposed import read
-from tests.support.storm import GENTLE, Load, storm
+from tests.support.storm import Load, storm
 
 USERS = 1_000
 ROUNDS = 5
@@ -20,10 +20,7 @@ ROUNDS = 5
 
 @pytest.mark.timeout(300)
 async def test_rolling_restart_of_every_service(cluster: Cluster) -> None:
-    async with (
-        storm(cluster.base_url, pause=GENTLE) as load,
-        calling(cluster.base_url, "caller") as callers,
-    ):
+    async with storm(cluster.base_url) as load, calling(cluster.base_url, "caller") as callers:
         for process in cluster.services:
             answered = sum(caller.answered for caller in callers if caller.service == process.service)
             seconds = await asyncio.to_thread(cluster.restart, process.name)

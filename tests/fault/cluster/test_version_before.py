@@ -15,7 +15,7 @@ import pytest
 from deploy.local.cluster import REPLICAS, Cluster
 from deploy.local.service import PLEXUS, ServiceProcess
 from tests.support import version_before
-from tests.support.storm import GENTLE, Load, storm
+from tests.support.storm import Load, storm
 
 
 async def replace(cluster: Cluster, load: Load, processes: list[ServiceProcess], plexus: Path) -> None:
@@ -35,7 +35,7 @@ async def test_the_version_before_beside_this_one(cluster: Cluster, tmp_path: Pa
         pytest.skip(str(error))
     processes = [cluster.of(service)[-1] for service in REPLICAS]
     try:
-        async with storm(cluster.base_url, pause=GENTLE) as load:
+        async with storm(cluster.base_url) as load:
             await replace(cluster, load, processes, before)
             answered = load.answered
             await asyncio.sleep(5)
