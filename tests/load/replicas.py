@@ -72,17 +72,7 @@ async def loads(system: Clustered, sizes: Sizes) -> dict[str, Any]:
     await asyncio.to_thread(system.settle)
     results["idle"] = await idle(system, sizes.idle_seconds)
 
-    _tell(f"{sizes.rooms} rooms of {MEMBERS} members")
-    few = await fanout(
-        world, members=MEMBERS, rooms=sizes.rooms, rates=sizes.room_rates, seconds=sizes.seconds
-    )
-    results["deliveries"] = {
-        f"{sizes.rooms} rooms of {MEMBERS}, {rate}": found for rate, found in few.items()
-    }
-
-    _tell(f"one message to {sizes.listeners:,} members")
-    one = await syncs.one_to_many(world, members=sizes.listeners, sends=sizes.sends)
-    results["deliveries"][f"1 room of {sizes.listeners:,}"] = one
+    results["deliveries"] = await _few_rooms(world, sizes) | await _one_room(world, sizes)
 
     _tell(f"syncs that are answered at once, {READERS} users in {sizes.read_rooms} rooms")
     results["syncs"] = await syncs.increments(
@@ -99,27 +89,34 @@ async def loads(system: Clustered, sizes: Sizes) -> dict[str, Any]:
 
 
 async def in_turn(systems: Mapping[int, Clustered], sizes: Sizes) -> dict[str, Any]:
-    """By load and number of replicas: the deliveries into the few rooms, one figure a turn.
+    """By load and number of replicas: what deliveries take, one figure a turn.
 
-    The clusters run side by side, and have their turns within a minute or so: what the machine gives changes
+    The clusters run side by side, and have their turns within a minute or two: what the machine gives changes
     from minute to minute by more than a replica takes.
     """
     worlds = {count: World(system) for count, system in systems.items()}
     results: dict[str, Any] = {}
-    for turn in range(sizes.turns):
-        _tell(f"{sizes.rooms} rooms of {MEMBERS} members, turn {turn + 1} of {sizes.turns}")
-        for count in sorted(worlds, reverse=bool(turn % 2)):
-            few = await fanout(
-                worlds[count],
-                members=MEMBERS,
-                rooms=sizes.rooms,
-                rates=sizes.room_rates,
-                seconds=sizes.seconds,
-            )
-            for rate, found in few.items():
-                by_count = results.setdefault(f"{sizes.rooms} rooms of {MEMBERS}, {rate}", {})
-                by_count.setdefault(str(count), []).append(found)
+    for load in (_few_rooms, _one_room):
+        for turn in range(sizes.turns):
+            for count in sorted(worlds, reverse=bool(turn % 2)):
+                _tell(f"turn {turn + 1} of {sizes.turns}, {count} sync")
+                for name, found in (await load(worlds[count], sizes)).items():
+                    results.setdefault(name, {}).setdefault(str(count), []).append(found)
     return results
+
+
+async def _few_rooms(world: World, sizes: Sizes) -> dict[str, Any]:
+    _tell(f"{sizes.rooms} rooms of {MEMBERS} members")
+    found = await fanout(
+        world, members=MEMBERS, rooms=sizes.rooms, rates=sizes.room_rates, seconds=sizes.seconds
+    )
+    return {f"{sizes.rooms} rooms of {MEMBERS}, {rate}": figures for rate, figures in found.items()}
+
+
+async def _one_room(world: World, sizes: Sizes) -> dict[str, Any]:
+    _tell(f"one message to {sizes.listeners:,} members")
+    found = await syncs.one_to_many(world, members=sizes.listeners, sends=sizes.sends)
+    return {f"1 room of {sizes.listeners:,}": found}
 
 
 def _tell(what: str) -> None:

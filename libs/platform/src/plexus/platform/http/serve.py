@@ -37,6 +37,7 @@ from plexus.platform.http.hot import ASGIApp
 from plexus.platform.http.internal import internal_app
 from plexus.platform.http.protocol import bounded, sweep
 from plexus.platform.http.sockets import ListenError, bind
+from plexus.platform.huge_pages import HugePages
 from plexus.platform.logs import configure_logging
 from plexus.platform.settings import HttpSettings, Listener, TelemetrySettings
 from plexus.platform.telemetry import LoopWatch
@@ -158,6 +159,7 @@ async def serve(
     internal = _Listening(inside, listeners.internal, settings.http)
     public: dict[str, _Listening] = {}
     watcher = Watcher(settings.signing.reload_seconds)
+    huge_pages = HugePages(platform.telemetry.metrics) if settings.memory.huge_pages else None
     if listeners.client.enabled:
         public["client"] = _Listening(gateway, listeners.client, settings.http)
     if listeners.federation.enabled:
@@ -188,6 +190,8 @@ async def serve(
             for listening in public.values():
                 await listening.start()
             await watcher.start()
+            if huge_pages is not None:
+                await huge_pages.start()
             housekeeping = asyncio.create_task(_housekeeping(all_listening, settings.http))
             starting = False
             if started is not None:
@@ -218,6 +222,8 @@ async def serve(
             for service in reversed(running):
                 await _stopped(service.name, service.stop)
             await watcher.stop()
+            if huge_pages is not None:
+                await huge_pages.stop()
             for listening in all_listening:
                 if listening.addresses and listening is not calls:
                     listening.close()

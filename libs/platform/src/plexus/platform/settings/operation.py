@@ -41,6 +41,16 @@ class TelemetrySettings(Section):
     )
 
 
+class MemorySettings(Section):
+    """Memory of the processes."""
+
+    huge_pages: bool = Field(
+        default=True,
+        description="Ask Linux to keep the heap in huge pages: a tenth to a fifth less CPU for requests of a "
+        "quiet server. Nothing happens where transparent huge pages are set to ``never``.",
+    )
+
+
 class ShutdownSettings(Section):
     """Leaving without breaking a request."""
 

@@ -19,7 +19,7 @@ from plexus.platform.settings.http import (
     OutboundSettings,
     SigningSettings,
 )
-from plexus.platform.settings.operation import ShutdownSettings, TelemetrySettings
+from plexus.platform.settings.operation import MemorySettings, ShutdownSettings, TelemetrySettings
 from plexus.platform.settings.section import Section
 from plexus.platform.settings.users import (
     AccountDataSettings,
@@ -95,6 +95,7 @@ class Settings(Section):
     rtc: RtcSettings = Field(default=RtcSettings(), description="Transports of calls.")
     rate_limits: RateLimits = Field(default=RateLimits(), description="Rate limits.")
     telemetry: TelemetrySettings = Field(default=TelemetrySettings(), description="Telemetry.")
+    memory: MemorySettings = Field(default=MemorySettings(), description="Memory.")
     shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="Stopping.")
 
     @model_validator(mode="after")
