@@ -3,7 +3,7 @@
     python -m tests.load.cluster                        about twenty-five minutes
     python -m tests.load.cluster --quick                about thirteen
     python -m tests.load.cluster --rounds replicas      about ten: the same loads on 1, 2, 3 of sync
-    python -m tests.load.cluster --rounds turns         about nine: deliveries on 1, 2, 3 of sync, in turn
+    python -m tests.load.cluster --rounds turns         twenty: deliveries on 1, 2, 3 of sync, in turn
 
 Each cluster is one of its own on an empty folder, as `make cluster` starts it, with rate limits off and cheap
 password hashes; PostgreSQL runs with its safe settings. All requests go through the gateway. The rounds with
