@@ -102,6 +102,29 @@ def test_a_process_that_has_grown_asks_again(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [100 * MIB] * 2 + [100 * MIB + huge_pages.GROWN_BYTES] * 2
 
 
+def test_a_kernel_that_does_not_tell_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def hidden() -> Iterator[Mapping]:
+        raise PermissionError("smaps")
+
+    monkeypatch.setattr(huge_pages, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(huge_pages, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(huge_pages, "mappings", hidden)
+
+    async def scenario() -> None:
+        pages = HugePages(Metrics())
+        monkeypatch.setattr(pages, "_size", 2 * MIB)
+        await pages.start()
+        async with asyncio.timeout(5):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.01)
+        await pages.stop()
+
+    asyncio.run(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["The heap stays in small pages: smaps"]
+
+
 def test_where_the_kernel_has_none_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         pages = HugePages(Metrics())

@@ -20,7 +20,7 @@ import logging
 import re
 import resource
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,7 @@ class HugePages:
         self._size = page_size()
         self._resident = 0
         self._bytes = 0
+        self._ended = threading.Event()
         self._task: asyncio.Task[None] | None = None
         metrics.gauge(
             "plexus.memory.huge_pages",
@@ -82,6 +83,7 @@ class HugePages:
 
     async def stop(self) -> None:
         if self._task is not None:
+            self._ended.set()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -106,17 +108,23 @@ class HugePages:
         if mapping.huge >= len(mapping.whole(self._size)) * self._size:
             return
         for address in mapping.whole(self._size):
+            if self._ended.wait(PAUSE_SECONDS):
+                return
             _advise(address, self._size, _MADV_COLLAPSE)
-            time.sleep(PAUSE_SECONDS)
 
     async def _run(self) -> None:
         pause = FIRST_SECONDS
         while True:
             await asyncio.sleep(on_the_beat(pause))
             pause = LOOK_SECONDS
-            if resident_bytes() >= self._resident + GROWN_BYTES:
+            if resident_bytes() < self._resident + GROWN_BYTES:
+                continue
+            try:
                 await asyncio.to_thread(self.ask)
-                logger.info("%d MiB are in huge pages", self._bytes >> 20)
+            except OSError as error:
+                logger.warning("The heap stays in small pages: %s", error)
+                return
+            logger.info("%d MiB are in huge pages", self._bytes >> 20)
 
 
 def page_size(kernel: Path = _KERNEL) -> int:
