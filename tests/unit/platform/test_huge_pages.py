@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,11 @@ from plexus.platform.huge_pages import HugePages, Mapping, page_size
 from plexus.platform.telemetry.metrics import Metrics
 
 MIB = 1 << 20
+MAKES_THEM_AT_ONCE = (
+    page_size() > 0
+    and "[madvise]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    and tuple(map(int, platform.release().split(".")[:2])) >= (6, 1)
+)
 
 
 @pytest.fixture
@@ -44,13 +50,18 @@ def test_a_process_has_its_heap_in_huge_pages_and_finds_it_unchanged() -> None:
         from plexus.platform.telemetry.metrics import Metrics
 
         threading.Thread(target=threading.Event().wait, daemon=True).start()
+        stacks = {
+            (one.start, one.end)
+            for one in mappings()
+            if one.end - one.start >= 8 << 20 and one.resident < 1 << 20
+        }
         kept = [{"number": number, "name": str(number)} for number in range(100_000)]
         before = sum(mapping.huge for mapping in mappings())
         pages = HugePages(Metrics())
         after = pages.ask()
         assert kept == [{"number": number, "name": str(number)} for number in range(100_000)]
-        stacks = [one for one in mappings() if one.end - one.start >= 8 << 20 and one.resident < 1 << 20]
-        print(before, after, len(stacks), sum(one.huge for one in stacks))
+        still = [one for one in mappings() if (one.start, one.end) in stacks]
+        print(before, after, len(still), sum(one.huge for one in still))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -61,9 +72,8 @@ def test_a_process_has_its_heap_in_huge_pages_and_finds_it_unchanged() -> None:
     )
     assert done.returncode == 0, done.stderr
     before, after, stacks, in_stacks = map(int, done.stdout.split())
-    assert before == 0
     # 100,000 dictionaries are some 40 MiB.
-    assert after >= 16 * MIB if page_size() else after == 0
+    assert after >= before + 16 * MIB if MAKES_THEM_AT_ONCE else after >= before
     assert stacks >= 1
     assert in_stacks == 0, "a thread's stack is left as it is"
 
@@ -122,7 +132,7 @@ def test_a_kernel_that_does_not_tell_is_told_of_once(
         await pages.stop()
 
     asyncio.run(scenario())
-    assert [record.getMessage() for record in caplog.records] == ["The heap stays in small pages: smaps"]
+    assert [record.getMessage() for record in caplog.records] == ["The heap stays in small pages"]
 
 
 def test_where_the_kernel_has_none_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:

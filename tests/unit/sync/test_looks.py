@@ -45,10 +45,13 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_soon")
-def test_polls_that_come_one_after_the_other_are_looked_after_together() -> None:
+def test_polls_that_come_one_after_the_other_are_looked_after_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario() -> None:
         asked = Asked()
         looks = looks_at(asked)
+        monkeypatch.setattr(own_writes, "EARLY_SECONDS", 3600)
         owns = [held(looks, "@a:x"), held(looks, "@b:x")]
         looks.go_along()
         await asyncio.sleep(0)
@@ -77,6 +80,7 @@ def test_a_message_takes_a_look_along_that_is_nearly_due(monkeypatch: pytest.Mon
             while not own.seen:
                 await asyncio.sleep(0.01)
         assert asked.users == [{"@a:x"}]
+        monkeypatch.setattr(own_writes, "EARLY_SECONDS", 3600)
         held(looks, "@b:x")
         looks.go_along()
         await asyncio.sleep(0.01)

@@ -1,8 +1,8 @@
 """What a process needs for every request, in huge pages.
 
 A request of a quiet server runs from cold caches, and not only its data are cold: so are the tables by which
-addresses are found, an entry for every 4 KiB. Python's objects lie in the order in which they were made, the
-few hundred that a message needs on some 2,500 such pages. In pages of 2 MiB these are 30 entries
+addresses are found, an entry for every 4 KiB. Python's objects lie in the order in which they were made, and
+those that a message needs on some 2,500 such pages. In pages of 2 MiB these are 30 entries
 (`docs/decisions/0053-huge-pages.md` has the figures).
 
 The kernel does it for memory that asks (``madvise``), which Python never does. So the process asks for its
@@ -89,16 +89,16 @@ class HugePages:
             self._task = None
 
     def ask(self) -> int:
-        """Ask for all of the heap; returns how many bytes of it are in huge pages now. Takes 5 ms for each
-        huge page that is made, without the interpreter's lock: call it in a thread.
+        """Ask for all of the heap; returns how many bytes of it are in huge pages now. Takes some
+        10 ms for each huge page that is made, most of it asleep: call it in a thread.
         """
-        self._resident = resident_bytes()
         if not self._size:
             return 0
         for mapping in mappings():
             # A thread's stack is eight megabytes of which some kilobytes are used: it stays as it is.
-            if mapping.whole(self._size) and 2 * mapping.resident >= mapping.end - mapping.start:
+            if mapping.whole(self._size) and 4 * mapping.resident >= 3 * (mapping.end - mapping.start):
                 self._ask_for(mapping)
+        self._resident = resident_bytes()
         self._bytes = sum(mapping.huge for mapping in mappings())
         return self._bytes
 
@@ -117,12 +117,12 @@ class HugePages:
         while True:
             await asyncio.sleep(on_the_beat(pause))
             pause = LOOK_SECONDS
-            if resident_bytes() < self._resident + GROWN_BYTES:
-                continue
             try:
+                if resident_bytes() < self._resident + GROWN_BYTES:
+                    continue
                 await asyncio.to_thread(self.ask)
-            except OSError as error:
-                logger.warning("The heap stays in small pages: %s", error)
+            except Exception:
+                logger.exception("The heap stays in small pages")
                 return
             logger.info("%d MiB are in huge pages", self._bytes >> 20)
 
@@ -147,7 +147,7 @@ def mappings() -> Iterator[Mapping]:
     """The heap of this process, in stretches."""
     found: re.Match[str] | None = None
     sizes: dict[str, int] = {}
-    for line in [*(_SELF / "smaps").read_text().splitlines(), "0-0 ---p 0 0 0"]:
+    for line in [*(_SELF / "smaps").read_text(errors="replace").splitlines(), "0-0 ---p 0 0 0"]:
         if head := _MAPPING.match(line):
             if found is not None and _is_heap(found):
                 start, end = int(found[1], 16), int(found[2], 16)

@@ -18,7 +18,7 @@ from plexus.sync.replica.polls import Poll
 GATHER_SECONDS = 0.1
 """From the first poll that is to be looked after to the look. Mostly Kafka has brought all long before."""
 EARLY_SECONDS = 0.075
-"""After so long the look goes along with a message that has woken the process: two wakings less."""
+"""After so long the look goes along with whoever is woken: two wakings of the process less."""
 
 
 class OwnWrites:
@@ -54,8 +54,8 @@ class Looks:
             self._timer = loop.call_later(GATHER_SECONDS, self._begin)
 
     def go_along(self) -> None:
-        """A message is here, and answers are about to be made: what is nearly due is asked for now, and found
-        while they are.
+        """Somebody was woken and answers are about to be made: what is nearly due is asked for now, and
+        mostly found while they are.
         """
         if self._timer is not None and asyncio.get_running_loop().time() >= self._began + EARLY_SECONDS:
             self._timer.cancel()
