@@ -22,7 +22,6 @@ from plexus.platform.lanes import Heads
 from plexus.platform.marks import TTL_SECONDS, MemoryMarks
 from plexus.platform.redis import RedisMarks
 from plexus.platform.settings import KafkaSettings, RedisSettings
-from plexus.sync import own_writes
 
 from tests.integration.sync.building import Building, SyncPerson, open_building
 from tests.integration.sync.test_sync import ids, joined
@@ -198,39 +197,6 @@ async def test_polls_that_come_back_together_ask_redis_once(
         for poll in polls:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
-
-
-async def test_a_look_goes_along_with_a_message_that_wakes_somebody(
-    database: TestDatabase, tmp_path: Path, own_redis: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(own_writes, "GATHER_SECONDS", 3600)
-    monkeypatch.setattr(own_writes, "EARLY_SECONDS", 3600)
-    async with two(database, tmp_path, own_redis, "along") as both:
-        bob = await both.there.person("bob-of-along")
-        bobs_room = await bob.create_room()
-        bobs_since = (await bob.sync())["next_batch"]
-        since = (await both.alice_there.sync(both.since, timeout=0))["next_batch"]
-        alices = asyncio.create_task(both.alice_there.sync(since, timeout=20_000))
-        bobs = asyncio.create_task(bob.sync(bobs_since, timeout=20_000))
-        async with asyncio.timeout(5):
-            while both.there.replicas[0].sync.replica.held < 2:
-                await asyncio.sleep(0.01)
-        asked: list[str] = []
-        marks = both.there.platform.marks
-        get_many = marks.get_many
-
-        async def look(user_ids: Collection[str]) -> object:
-            asked.extend(user_ids)
-            return await get_many(user_ids)
-
-        monkeypatch.setattr(marks, "get_many", look)
-        monkeypatch.setattr(own_writes, "EARLY_SECONDS", 0)
-        await bob.send(bobs_room, "for bob alone")
-        assert bobs_room in (await asyncio.wait_for(bobs, 5))["rooms"]["join"]
-        assert both.alice.user_id in asked
-        assert not alices.done()
-        alices.cancel()
-        await asyncio.wait([alices])
 
 
 async def test_without_marks_the_other_replica_is_behind(database: TestDatabase, tmp_path: Path) -> None:

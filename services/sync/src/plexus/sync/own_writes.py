@@ -17,8 +17,6 @@ from plexus.sync.replica.polls import Poll
 
 GATHER_SECONDS = 0.1
 """From the first poll that is to be looked after to the look. Mostly Kafka has brought all long before."""
-EARLY_SECONDS = 0.075
-"""After so long the look goes along with whoever is woken: two wakings of the process less."""
 
 
 class OwnWrites:
@@ -41,7 +39,6 @@ class Looks:
         self._replica = replica
         self._waiting: list[OwnWrites] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._began = 0.0
         self._looking: set[asyncio.Task[None]] = set()
 
     def put_off(self, own: OwnWrites, poll: Poll) -> None:
@@ -49,17 +46,7 @@ class Looks:
         own.put_off, own.poll = True, poll
         self._waiting.append(own)
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._began = loop.time()
-            self._timer = loop.call_later(GATHER_SECONDS, self._begin)
-
-    def go_along(self) -> None:
-        """Somebody was woken and answers are about to be made: what is nearly due is asked for now, and
-        mostly found while they are.
-        """
-        if self._timer is not None and asyncio.get_running_loop().time() >= self._began + EARLY_SECONDS:
-            self._timer.cancel()
-            self._begin()
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._begin)
 
     async def stop(self) -> None:
         if self._timer is not None:

@@ -267,7 +267,6 @@ class SyncService:
                 if not own.seen:
                     self._looks.put_off(own, poll)
                 await self.hold(view, poll, deadline)
-                self._looks.go_along()
                 if poll.superseded:
                     deadline = 0
         return None
