@@ -68,7 +68,3 @@ def mendable(error: Exception) -> str | None:
         BackupError,
     )
     return str(error) if isinstance(error, told) else None
-
-
-if __name__ == "__main__":
-    app()

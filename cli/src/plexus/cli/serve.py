@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from plexus.cli.init import become_init_if_first
 from plexus.cli.up import allow_many_connections, without_collecting
 from plexus.platform.settings import SettingsError, load_settings
 
@@ -23,7 +22,6 @@ def serve(
     ] = None,
 ) -> None:
     """Start these services over the PostgreSQL, Kafka and Redis of the settings. SIGTERM drains and stops."""
-    become_init_if_first()
     settings = load_settings(config)
     if settings.embedded:
         raise SettingsError(

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from plexus.cli.data_folder import begin_folder, open_folder
-from plexus.cli.init import become_init_if_first
 from plexus.cli.options import DEFAULT_DATA, Data, Port
 from plexus.cli.progress import say, step
 from plexus.cli.terminal import for_a_terminal, overrides
@@ -31,7 +30,6 @@ def up(
     ] = None,
 ) -> None:
     """Start Plexus: five services and their PostgreSQL, state in one folder. Ctrl-C or SIGTERM stops it."""
-    become_init_if_first()
     say("Plexus")
     given = overrides(port=port, addresses=address, internal_port=internal_port, server_name=server_name)
     settings = for_a_terminal(open_folder(data, overrides=given))

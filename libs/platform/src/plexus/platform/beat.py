@@ -2,7 +2,11 @@
 
 Waking a process that sleeps costs several times what it then does, for its caches are cold. A dozen loops
 that look at something once a second, each at a moment of its own, wake it a dozen times; on the beat they
-wake it once. Processes have beats of their own, so that replicas do not all ask at the same moment.
+wake it once, all of them in one turn of the event loop, so that what they ask PostgreSQL goes out together.
+Processes have beats of their own, so that replicas do not all ask at the same moment.
+
+Beats lie on whole milliseconds of the monotonic clock: an event loop counts in those, so two loops that sleep
+until one beat are woken in different turns if either's pause has a fraction of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import time
 
 BEAT_SECONDS = 0.5
 """Every second beat is that of what takes a second or longer."""
-_EARLY_SECONDS = 0.05
-_PHASE = random.random() * 2 * BEAT_SECONDS
+_BEAT_MS = 500
+_EARLY_MS = 50
+_PHASE_MS = random.randrange(2 * _BEAT_MS)
 
 
 def on_the_beat(seconds: float) -> float:
@@ -21,10 +26,26 @@ def on_the_beat(seconds: float) -> float:
 
     Less than a beat stays as it is.
     """
+    return seconds if seconds < BEAT_SECONDS else until(next_beat(seconds))
+
+
+def next_beat(seconds: float, *, every: int = 1) -> float:
+    """The same as a moment of the monotonic clock. Of beats that are a second apart ``every`` may say that
+    only every so many count, the same for all.
+    """
     if seconds < BEAT_SECONDS:
-        return seconds
-    beat = BEAT_SECONDS if seconds < 2 * BEAT_SECONDS else 2 * BEAT_SECONDS
-    now = time.monotonic()
-    pause = (now + seconds - _PHASE) // beat * beat + _PHASE - now
+        return time.monotonic() + seconds
+    beat = _BEAT_MS if seconds < 2 * BEAT_SECONDS else 2 * _BEAT_MS * every
+    now = _now_ms()
+    at = (now + round(seconds * 1000) - _PHASE_MS) // beat * beat + _PHASE_MS
     # Whoever woke a little before a beat has had it.
-    return pause if pause > _EARLY_SECONDS else pause + beat
+    return (at if at > now + _EARLY_MS else at + beat) / 1000
+
+
+def until(moment: float) -> float:
+    """How long to sleep until a moment of the monotonic clock: the same turn for all who wait for it."""
+    return max(0, round(moment * 1000) - _now_ms()) / 1000
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)

@@ -8,20 +8,23 @@ the row, so the lease cannot change hands until the transaction has ended.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from plexus.platform.ports import Lease, LeaseLost
 from plexus.platform.postgres import Database, WriteSession
 
+# In one order for all processes, so that two of them wait for one another and do not deadlock.
 _ACQUIRE = """
 INSERT INTO platform.lease AS held (name, holder, epoch, expires)
-VALUES (%s, %s, 1, clock_timestamp() + %s * interval '1 millisecond')
+SELECT name, holder, 1, clock_timestamp() + ttl_ms * interval '1 millisecond'
+  FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS asked (name, holder, ttl_ms) ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder,
     expires = excluded.expires,
     epoch = held.epoch
           + CASE WHEN held.holder = excluded.holder AND held.expires > clock_timestamp() THEN 0 ELSE 1 END
 WHERE held.expires <= clock_timestamp() OR held.holder = excluded.holder
-RETURNING epoch
+RETURNING name, epoch
 """
 
 _RENEW = """
@@ -40,14 +43,30 @@ _FENCE = "SELECT epoch = %s AND expires > clock_timestamp() FROM platform.lease 
 
 
 class LeasedRows:
-    """The `Leadership` of both topologies, unless the settings ask for Leases of Kubernetes."""
+    """The `Leadership` of both topologies, unless the settings ask for Leases of Kubernetes. What is acquired
+    in one turn of the event loop is one statement, since workers of a process prolong theirs on one beat.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._asked: dict[str, tuple[str, int]] = {}
+        self._epochs: asyncio.Task[Mapping[str, int]] | None = None
+        """Of those of `_asked` that are given; None once these are under way."""
 
     async def acquire(self, name: str, holder: str, *, ttl_ms: int) -> Lease | None:
-        rows = await self._db.call(_ACQUIRE, (name, holder, ttl_ms))
-        return Lease(name, holder, int(rows[0][0])) if rows else None
+        if self._epochs is None or name in self._asked:
+            self._asked = {}
+            self._epochs = asyncio.create_task(self._acquire(self._asked))
+        self._asked[name] = (holder, ttl_ms)
+        # Who is cancelled leaves the others their leases.
+        epoch = (await asyncio.shield(self._epochs)).get(name)
+        return None if epoch is None else Lease(name, holder, epoch)
+
+    async def _acquire(self, asked: Mapping[str, tuple[str, int]]) -> Mapping[str, int]:
+        if asked is self._asked:
+            self._epochs = None
+        holders, ttls = zip(*asked.values(), strict=True)
+        return dict(await self._db.call(_ACQUIRE, (list(asked), list(holders), list(ttls)), together=True))
 
     async def renew(self, lease: Lease, *, ttl_ms: int) -> None:
         if not await self._db.call(_RENEW, (ttl_ms, lease.name, lease.holder, lease.epoch)):

@@ -35,10 +35,9 @@ class RoomTaskStore(UserStore):
 
     async def _lanes_with_free_tasks(self, now: int) -> list[int]:
         # There is hardly ever one, and somebody looks every few seconds: one query, and not one a lane.
-        async with self.read() as session:
-            rows = await session.fetch(
-                "SELECT DISTINCT lane FROM users.room_task WHERE lease_until <= %s", (now,)
-            )
+        rows = await self.db.call(
+            "SELECT DISTINCT lane FROM users.room_task WHERE lease_until <= %s", (now,), together=True
+        )
         return [lane for (lane,) in rows]
 
     async def renew_room_task(self, task: RoomTask, lease_ms: int = 60_000) -> bool:

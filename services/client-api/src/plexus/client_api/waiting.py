@@ -33,5 +33,5 @@ class Waiting:
         return await self._shared.get()
 
     async def _read(self) -> Work:
-        [(delayed_in, pushes)] = await self._db.call(_WAITING, (self._clock.now_ms(),))
+        [(delayed_in, pushes)] = await self._db.call(_WAITING, (self._clock.now_ms(),), together=True)
         return Work(delayed_in, pushes)

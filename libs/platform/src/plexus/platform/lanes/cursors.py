@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from plexus.platform.beat import on_the_beat
+from plexus.platform.beat import next_beat, on_the_beat, until
 from plexus.platform.lanes.brought import Brought
 from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import Subscription
@@ -267,13 +267,14 @@ class LaneWorker:
                     self._forget()
                     await leadership.idle(self._name_of_lease, LEASE_SECONDS / 3)
                     continue
-                until = time.monotonic() + LEASE_SECONDS / 3
-                while time.monotonic() < until:
+                # All workers of a process at the same time, in one statement.
+                renewal = next_beat(LEASE_SECONDS / 3, every=round(LEASE_SECONDS / 3))
+                while time.monotonic() < renewal:
                     if not await self.round(look=time.monotonic() >= self._next_look):
                         # Some facts gather, and then it is time as soon as there are any: for all workers of
                         # a process in the same turn, since what comes wakes each of them.
                         await asyncio.sleep(on_the_beat(self._pause))
-                        await self._brought.wait(self._next_look - time.monotonic())
+                        await self._brought.wait(until(self._next_look))
                 pause = 0
             except Unavailable as error:
                 log.warning("worker %s waits: %s", self.name, error)
@@ -290,9 +291,10 @@ class LaneWorker:
 
     async def _look(self) -> bool:
         """Look at the heads. False if another generation has begun: the cursors are to be read again."""
-        # Not those of the beat before: what came right after them would be seen after two.
-        heads = await self._platform.log.heads(max_age=min(0.6 * LOOK_EVERY, 2 * self._every))
-        self._next_look = time.monotonic() + on_the_beat(LOOK_EVERY)
+        # As of this beat or later: what came right after the one before would be seen after two.
+        age = time.monotonic() - self._next_look if self._next_look else 0.0
+        heads = await self._platform.log.heads(max_age=min(age, 0.6 * LOOK_EVERY))
+        self._next_look = next_beat(LOOK_EVERY)
         if heads.generation != self._generation:
             await self._change_generation(heads)
             return False

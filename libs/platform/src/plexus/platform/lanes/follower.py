@@ -32,7 +32,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from plexus.platform.beat import on_the_beat
+from plexus.platform.beat import next_beat, until
 from plexus.platform.lanes.facts import Fact, Group, Heads
 from plexus.platform.lanes.fanout import LaneFanout, Subscription
 from plexus.platform.lanes.log import LaneLog
@@ -307,7 +307,7 @@ class Follower:
     # --- the task's side: holes, polls, generations ---
 
     async def _run(self) -> None:
-        next_poll = time.monotonic() + on_the_beat(self._idle_poll)
+        next_poll = next_beat(self._idle_poll)
         while not self._stopping:
             try:
                 await self._release()
@@ -316,7 +316,7 @@ class Follower:
                     await self._poll()
                     now = time.monotonic()
                     is_lagging = now < self._lagging_until
-                    next_poll = now + (self._busy_poll if is_lagging else on_the_beat(self._idle_poll))
+                    next_poll = now + self._busy_poll if is_lagging else next_beat(self._idle_poll)
                 due = self._order.due(now - self._hole_wait)
                 if due:
                     if await self._read(due):
@@ -324,7 +324,7 @@ class Follower:
                     continue
                 since = self._order.behind_since()
                 deadline = next_poll if since is None else min(next_poll, since + self._hole_wait)
-                await self._sleep(deadline - time.monotonic())
+                await self._sleep(until(deadline))
             except Unavailable as error:
                 log.warning("follower %s: %s", self.name, error)
                 next_poll = time.monotonic() + self._busy_poll

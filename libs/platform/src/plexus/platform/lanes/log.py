@@ -239,7 +239,7 @@ class LaneLog:
     async def _heads_of_primary(self) -> Heads:
         began = time.monotonic()
         # As a call, which costs our CPU half as much as a session: every process reads them once a second.
-        rows = await self._db.call(_HEADS)
+        rows = await self._db.call(_HEADS, together=True)
         return self._take_heads(began, rows[0] if rows else None)
 
     async def heads_of_replica(self) -> Heads:

@@ -119,7 +119,7 @@ class Database:
     ) -> None:
         await self.close()
 
-    async def call(self, sql: LiteralString, params: Params = None) -> list[Row]:
+    async def call(self, sql: LiteralString, params: Params = None, *, together: bool = False) -> list[Row]:
         """One statement, which is one transaction, on a writer connection; its rows.
 
         The way to write while holding a lane: no client round trip lies between the first lock and the
@@ -127,16 +127,19 @@ class Database:
         (``%s::smallint``). `StoreUnavailable` without ``sqlstate`` leaves the outcome unknown. A caller that
         is cancelled does not stop the statement. What was refused because a generation has ended is
         repeated in the new one.
+
+        ``together``: those of one turn of the event loop go to one connection, and wake one backend of
+        PostgreSQL. For what a process looks at every now and then, not for what somebody waits for.
         """
         try:
-            return await self._call(sql, params)
+            return await self._call(sql, params, together=together)
         except psycopg.Error as error:
             await self.renew(error)
-            return await _once_more(self._call(sql, params))
+            return await _once_more(self._call(sql, params, together=together))
 
-    async def _call(self, sql: LiteralString, params: Params) -> list[Row]:
+    async def _call(self, sql: LiteralString, params: Params, *, together: bool) -> list[Row]:
         if self._pipelined is not None:
-            return await self._pipelined.call(sql, params)
+            return await self._pipelined.call(sql, params, together=together)
         connection = await self.writers.acquire()
         try:
             cursor = await connection.execute(sql, params, prepare=self._prepare_call, binary=True)

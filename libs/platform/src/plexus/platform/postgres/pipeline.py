@@ -5,7 +5,8 @@ flushed like any other. What is called in one turn of the event loop goes out in
 answers are read as they come, by one reader that stays registered.
 
 Calls on a connection are executed in order, so one that waits for a lock holds up those behind it. Hence
-several connections, each call on the one with the least under way, and a short ``lock_timeout``.
+several connections, each call on the one with the least under way, and a short ``lock_timeout``. Calls that
+only look are no trouble to one another: those of one turn may go together, and wake one backend.
 
 Through a pooler each call waits for the answer to the one before it on its connection: a pooler that sees the
 answer while it has but a part of the next call gives the connection to PostgreSQL to somebody else, and the
@@ -62,6 +63,8 @@ class PipelinedCalls:
         self._most = most_under_way
         self._lines: list[_Line] = []
         self._opening: asyncio.Task[_Line] | None = None
+        self._together: _Line | None = None
+        """Where the last call went that goes together with others."""
 
     async def open(self) -> None:
         """Make all connections: opened one by one when busy, the first calls would stand behind
@@ -70,11 +73,17 @@ class PipelinedCalls:
         while len(self._lines) < self._pool.size:
             await self._open()
 
-    async def call(self, sql: str, params: Params) -> list[Row]:
+    async def call(self, sql: str, params: Params, *, together: bool = False) -> list[Row]:
         """Execute one statement with ``%s`` or ``%(name)s`` parameters; its rows. A caller that goes away
-        does not stop it.
+        does not stop it. ``together``: on the connection of the last such call, if that is of this turn.
         """
-        return await (await self._choose()).call(sql, params)
+        if not together:
+            line = await self._choose()
+        elif self._together is not None and self._together.is_flushing and not self._together.closed:
+            line = self._together
+        else:
+            line = self._together = await self._choose()
+        return await line.call(sql, params)
 
     async def _choose(self) -> _Line:
         """The connection with the least under way."""
@@ -172,7 +181,7 @@ class _Line:
         self._transformer = Transformer(connection)
         self._prepared: dict[_Form, bytes] = {}
         self._names = count()
-        self._is_flushing = False
+        self.is_flushing = False
         self._broken = select.poll()
         self._broken.register(self._socket, 0)  # errors and hang-ups alone
         self._pgconn.nonblocking = 1
@@ -226,8 +235,8 @@ class _Line:
         else:
             self._pgconn.send_query_prepared(name, call.values, call.formats, Format.BINARY)
         self._pgconn.pipeline_sync()
-        if not self._is_flushing:
-            self._is_flushing = True
+        if not self.is_flushing:
+            self.is_flushing = True
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
@@ -244,12 +253,12 @@ class _Line:
         return values, tuple(transformer.types or ()), transformer.formats
 
     def _flush(self) -> None:
-        self._is_flushing = False
+        self.is_flushing = False
         if self.closed:
             return
         try:
             if self._pgconn.flush():
-                self._is_flushing = True
+                self.is_flushing = True
                 self._loop.add_writer(self._socket, self._flush_rest)
         except psycopg.OperationalError as error:
             self._fail(error)

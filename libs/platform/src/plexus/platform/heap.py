@@ -1,0 +1,33 @@
+"""A server's heap in one piece, so that it can be in huge pages (decision 0053).
+
+Python takes memory for its objects from the system in arenas of a mebibyte. Linux puts each where there is
+room, and while a program is loaded that is between one library and the next: two thirds of what a process has
+after its start lie in stretches too small or too crooked for a huge page. Arenas that are taken before anything
+is loaded lie side by side, and what is loaded then goes into them. An arena goes back to the system when
+nothing is left in it, so a few small objects stay in each.
+
+It imports nothing: what is imported before has its own arenas already.
+"""
+
+from __future__ import annotations
+
+_BLOCK = 512
+"""The largest that Python keeps in arenas, in bytes."""
+_HEADER = 33
+"""Of a `bytes` object, with the zero at its end."""
+_BLOCKS_OF_AN_ARENA = 1_953
+"""31 in a pool of 16 KiB, and 63 pools if the arena does not begin where a pool does."""
+_KEPT_OF_AN_ARENA = 2
+
+_kept: list[bytes | None] = []
+
+
+def take_at_once(mib: int) -> None:
+    """Take so much now, for what this process will make later. What it needs beyond comes in single arenas.
+    Takes 1 ms for each MiB.
+    """
+    # Of its full length from the beginning: one that grows would lie between the arenas.
+    blocks: list[bytes | None] = [None] * (mib * _BLOCKS_OF_AN_ARENA)
+    for at in range(len(blocks)):
+        blocks[at] = bytes(_BLOCK - _HEADER)
+    _kept.extend(blocks[:: _BLOCKS_OF_AN_ARENA // _KEPT_OF_AN_ARENA])
