@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plexus.platform.leadership import LeasedRows, fence
@@ -93,6 +94,46 @@ async def test_of_many_who_ask_at_once_one_gets_it(leadership: Leadership) -> No
         *(leadership.acquire("race", f"h{number}", ttl_ms=60_000) for number in range(8))
     )
     assert len([lease for lease in found if lease is not None]) == 1
+
+
+async def test_what_is_asked_for_at_once_is_given_each_by_itself(leadership: Leadership) -> None:
+    taken = await leadership.acquire("at-once-1", "b", ttl_ms=60_000)
+    assert taken is not None
+    asked = [(f"at-once-{number}", "a") for number in range(4)] + [("at-once-1", "b"), ("at-once-2", "b")]
+    found = await asyncio.gather(*(leadership.acquire(*who, ttl_ms=60_000) for who in asked))
+    assert [lease is not None for lease in found] == [True, False, True, True, True, False]
+    assert found[4] == taken
+    for lease, (name, holder) in zip(found, asked, strict=True):
+        if lease is not None:
+            assert (lease.name, lease.holder) == (name, holder)
+            await leadership.check(lease)
+
+
+async def test_who_goes_away_leaves_the_others_their_leases(leadership: Leadership) -> None:
+    first = asyncio.create_task(leadership.acquire("gone", "a", ttl_ms=60_000))
+    second = asyncio.create_task(leadership.acquire("stayed", "a", ttl_ms=60_000))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second is not None
+
+
+async def test_rows_asked_for_in_one_turn_are_one_statement(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    call = db.call
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return await call(*args, **kwargs)
+
+    monkeypatch.setattr(db, "call", counted)
+    rows = LeasedRows(db)
+    names = [f"one statement {number}" for number in range(5)]
+    found = await asyncio.gather(*(rows.acquire(name, "a", ttl_ms=60_000) for name in names))
+    assert [lease.name for lease in found if lease is not None] == names
+    assert calls == 1
 
 
 async def test_a_fenced_transaction_keeps_the_lease_until_it_ends(

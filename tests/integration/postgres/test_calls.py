@@ -140,6 +140,34 @@ async def test_a_call_that_waits_does_not_hold_up_those_on_other_connections(dat
         await slow
 
 
+async def test_calls_that_go_together_wake_one_backend(database: TestDatabase) -> None:
+    pid = "SELECT pg_backend_pid()"
+    async with Database(database.writer, writers=1, readers=1, callers=4, most_waiting=50) as several:
+        apart = await asyncio.gather(*(several.call(pid) for _ in range(4)))
+        assert len({row for [row] in apart}) == 4
+        together = await asyncio.gather(*(several.call(pid, together=True) for _ in range(4)))
+        assert len({row for [row] in together}) == 1
+
+        slow = asyncio.create_task(several.call("SELECT pg_sleep(2)", together=True))
+        await asyncio.sleep(0.05)
+        # Of another turn: it does not wait for what somebody else has begun.
+        async with asyncio.timeout(1):
+            await several.call(pid, together=True)
+            assert not slow.done()
+        slow.cancel()
+
+
+async def test_one_of_those_that_go_together_fails_alone(one: Database) -> None:
+    good, bad, after = await asyncio.gather(
+        one.call("SELECT 1", together=True),
+        one.call("SELECT 1 / %s", (0,), together=True),
+        one.call("SELECT 2", together=True),
+        return_exceptions=True,
+    )
+    assert (good, after) == ([(1,)], [(2,)])
+    assert isinstance(bad, psycopg.errors.DivisionByZero)
+
+
 async def test_more_statements_than_are_kept_prepared(one: Database) -> None:
     for number in range(250):
         assert await one.call("SELECT %s /* " + str(number) + " */", (number,)) == [(number,)]

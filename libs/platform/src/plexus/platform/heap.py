@@ -3,8 +3,8 @@
 Python takes memory for its objects from the system in arenas of a mebibyte. Linux puts each where there is
 room, and while a program is loaded that is between one library and the next: two thirds of what a process has
 after its start lie in stretches too small or too crooked for a huge page. Arenas that are taken before all
-that lie side by side, and what is loaded then goes into them. An arena goes back to the system when nothing is
-left in it, so a few small objects stay in each.
+that lie side by side, and what is loaded then goes into them. An arena goes back to the system when nothing
+is left in it, so a few small objects stay in each.
 
 It imports nothing: what is imported before has its own arenas already.
 """

@@ -1,8 +1,8 @@
 """Many one-statement transactions on few connections, without waiting for one before the next is sent.
 
 Each call is one prepared statement and a Sync after it, so it is a transaction of its own and its commit is
-flushed like any other. What is called in one turn of the event loop goes out in one write to the socket, and
-answers are read as they come, by one reader that stays registered.
+flushed like any other. libpq writes it to the socket with that Sync; what the socket does not take is written
+when it does. Answers are read as they come, by one reader that stays registered.
 
 Calls on a connection are executed in order, so one that waits for a lock holds up those behind it. Hence
 several connections, each call on the one with the least under way, and a short ``lock_timeout``. Calls that
@@ -182,6 +182,7 @@ class _Line:
         self._prepared: dict[_Form, bytes] = {}
         self._names = count()
         self.is_flushing = False
+        """What was put last is of this turn, or the socket has not taken it."""
         self._broken = select.poll()
         self._broken.register(self._socket, 0)  # errors and hang-ups alone
         self._pgconn.nonblocking = 1
