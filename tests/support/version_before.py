@@ -12,6 +12,7 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
+_COMMAND = "from plexus.cli.main import app; app()"
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = ROOT / "tests" / "version-before"
 
@@ -42,7 +43,7 @@ def command(folder: Path) -> Path:
     sources = ":".join(str(path) for path in sorted(folder.glob("*/src")) + sorted(folder.glob("*/*/src")))
     script = folder / "plexus"
     script.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{sources}" exec "{sys.executable}" -m plexus.cli.main "$@"\n',
+        f'#!/bin/sh\nPYTHONPATH="{sources}" exec "{sys.executable}" -c "{_COMMAND}" "$@"\n',
         encoding="utf-8",
     )
     script.chmod(0o755)

@@ -157,15 +157,31 @@ async def test_calls_that_go_together_wake_one_backend(database: TestDatabase) -
         slow.cancel()
 
 
-async def test_one_of_those_that_go_together_fails_alone(one: Database) -> None:
-    good, bad, after = await asyncio.gather(
-        one.call("SELECT 1", together=True),
-        one.call("SELECT 1 / %s", (0,), together=True),
-        one.call("SELECT 2", together=True),
-        return_exceptions=True,
-    )
-    assert (good, after) == ([(1,)], [(2,)])
-    assert isinstance(bad, psycopg.errors.DivisionByZero)
+async def test_what_goes_together_does_not_go_behind_a_call_that_does_not(database: TestDatabase) -> None:
+    async with Database(database.writer, writers=1, readers=1, callers=2, most_waiting=50) as several:
+        await several.call("SELECT 1", together=True)
+        slow = asyncio.create_task(several.call("SELECT pg_sleep(2)"))
+        looks = [asyncio.create_task(several.call("SELECT 1", together=True)) for _ in range(3)]
+        async with asyncio.timeout(1):
+            assert await asyncio.gather(*looks) == [[(1,)]] * 3
+        assert not slow.done()
+        slow.cancel()
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_one_of_those_that_go_together_fails_alone(database: TestDatabase, prepared: bool) -> None:
+    pid = "SELECT pg_backend_pid()"
+    async with Database(
+        database.writer, writers=1, readers=1, callers=3, most_waiting=50, prepared=prepared
+    ) as several:
+        good, bad, after = await asyncio.gather(
+            several.call(pid, together=True),
+            several.call("SELECT 1 / %s", (0,), together=True),
+            several.call(pid, together=True),
+            return_exceptions=True,
+        )
+        assert good == after
+        assert isinstance(bad, psycopg.errors.DivisionByZero)
 
 
 async def test_more_statements_than_are_kept_prepared(one: Database) -> None:

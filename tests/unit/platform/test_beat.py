@@ -1,4 +1,4 @@
-"""`on_the_beat`."""
+"""The beat: when it is, and that all who wait for it wake in one turn."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_third_beat_is_the_same_for_all(monkeypatch: pytest.MonkeyPatch) -
     moments = set()
     for _ in range(60):
         now += 0.1
-        moments.add(round(next_beat(3.0, every=3) * 1000))
+        moments.add(round(next_beat(3.0, aligned=True) * 1000))
     first = min(moments)
     assert moments == {first, first + 3000, first + 6000} or moments == {first, first + 3000}
 

@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from plexus.platform.heap import page_size
 
 MIB = 1 << 20
 PROGRAM = """
@@ -42,7 +43,7 @@ def sizes(taken: int) -> list[int]:
     return [int(word) for word in ran.stdout.split()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="by /proc")
+@pytest.mark.skipif(not page_size(), reason="nothing is taken where there are no huge pages")
 def test_what_is_taken_at_once_lies_together_and_stays() -> None:
     before, got, full, left = sizes(24)
     assert before < 8 * MIB
@@ -52,7 +53,7 @@ def test_what_is_taken_at_once_lies_together_and_stays() -> None:
     assert left >= 22 * MIB, "what is free of it is still ours"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="by /proc")
+@pytest.mark.skipif(not page_size(), reason="nothing is taken where there are no huge pages")
 def test_objects_go_where_memory_was_taken() -> None:
     """A process that has taken enough takes nothing more for them."""
     _, got, full, _ = sizes(24)

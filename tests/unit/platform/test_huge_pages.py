@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from plexus.platform import huge_pages
-from plexus.platform.huge_pages import HugePages, Mapping, page_size
+from plexus.platform.heap import page_size
+from plexus.platform.huge_pages import HugePages, Mapping
 from plexus.platform.telemetry.metrics import Metrics
 
 MIB = 1 << 20

@@ -11,14 +11,14 @@ until one beat are woken in different turns if either's pause has a fraction of 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 
 BEAT_SECONDS = 0.5
 """Every second beat is that of what takes a second or longer."""
-_BEAT_MS = 500
 _EARLY_MS = 50
-_PHASE_MS = random.randrange(2 * _BEAT_MS)
+_PHASE_MS = random.randrange(1000)
 
 
 def on_the_beat(seconds: float) -> float:
@@ -29,13 +29,13 @@ def on_the_beat(seconds: float) -> float:
     return seconds if seconds < BEAT_SECONDS else until(next_beat(seconds))
 
 
-def next_beat(seconds: float, *, every: int = 1) -> float:
-    """The same as a moment of the monotonic clock. Of beats that are a second apart ``every`` may say that
-    only every so many count, the same for all.
+def next_beat(seconds: float, *, aligned: bool = False) -> float:
+    """The beat at which `on_the_beat` ends, as a moment of the monotonic clock. ``aligned``: the same one for
+    all who ask with the same whole number of seconds, whenever they do.
     """
     if seconds < BEAT_SECONDS:
         return time.monotonic() + seconds
-    beat = _BEAT_MS if seconds < 2 * BEAT_SECONDS else 2 * _BEAT_MS * every
+    beat = round(BEAT_SECONDS * 1000) if seconds < 1 else 1000 * (int(seconds) if aligned else 1)
     now = _now_ms()
     at = (now + round(seconds * 1000) - _PHASE_MS) // beat * beat + _PHASE_MS
     # Whoever woke a little before a beat has had it.
@@ -44,7 +44,8 @@ def next_beat(seconds: float, *, every: int = 1) -> float:
 
 def until(moment: float) -> float:
     """How long to sleep until a moment of the monotonic clock: the same turn for all who wait for it."""
-    return max(0, round(moment * 1000) - _now_ms()) / 1000
+    # A beat is a whole number of milliseconds but for the last bits of a float.
+    return max(0, math.ceil(moment * 1000 - 0.001) - _now_ms()) / 1000
 
 
 def _now_ms() -> int:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from plexus.platform.beat import on_the_beat
+from plexus.platform.heap import page_size
 from plexus.platform.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ GROWN_BYTES: Final = 16 << 20
 PAUSE_SECONDS: Final = 0.005
 """Between two huge pages: while one is made, who touches new memory waits."""
 
-_KERNEL: Final = Path("/sys/kernel/mm/transparent_hugepage")
 _SELF: Final = Path("/proc/self")
 _MADV_HUGEPAGE: Final = 14
 _MADV_COLLAPSE: Final = 25
@@ -125,16 +125,6 @@ class HugePages:
                 logger.exception("The heap stays in small pages")
                 return
             logger.info("%d MiB are in huge pages", self._bytes >> 20)
-
-
-def page_size(kernel: Path = _KERNEL) -> int:
-    """Of a huge page that the kernel makes for who asks, in bytes; 0 if it makes none."""
-    try:
-        if "[never]" in (kernel / "enabled").read_text():
-            return 0
-        return int((kernel / "hpage_pmd_size").read_text())
-    except OSError:
-        return 0
 
 
 def resident_bytes() -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from plexus.platform.beat import on_the_beat
 from plexus.platform.ports import Lease, LeaseLost
 from plexus.platform.postgres import Database, WriteSession
 
@@ -42,6 +44,14 @@ _CHECK = "SELECT epoch = %s AND expires > clock_timestamp() FROM platform.lease 
 _FENCE = "SELECT epoch = %s AND expires > clock_timestamp() FROM platform.lease WHERE name = %s FOR SHARE"
 
 
+@dataclass(slots=True)
+class _Asked:
+    name: str
+    holder: str
+    ttl_ms: int
+    epoch: asyncio.Future[int | None]
+
+
 class LeasedRows:
     """The `Leadership` of both topologies, unless the settings ask for Leases of Kubernetes. What is acquired
     in one turn of the event loop is one statement, since workers of a process prolong theirs on one beat.
@@ -49,24 +59,38 @@ class LeasedRows:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._asked: dict[str, tuple[str, int]] = {}
-        self._epochs: asyncio.Task[Mapping[str, int]] | None = None
-        """Of those of `_asked` that are given; None once these are under way."""
+        self._asked: dict[str, _Asked] = {}
+        self._acquiring: set[asyncio.Task[None]] = set()
 
     async def acquire(self, name: str, holder: str, *, ttl_ms: int) -> Lease | None:
-        if self._epochs is None or name in self._asked:
+        if not self._asked or name in self._asked:
+            # A statement of its own for who asks for what another of this process has just asked for.
             self._asked = {}
-            self._epochs = asyncio.create_task(self._acquire(self._asked))
-        self._asked[name] = (holder, ttl_ms)
-        # Who is cancelled leaves the others their leases.
-        epoch = (await asyncio.shield(self._epochs)).get(name)
+            task = asyncio.create_task(self._acquire(self._asked))
+            self._acquiring.add(task)
+            task.add_done_callback(self._acquiring.discard)
+        asked = _Asked(name, holder, ttl_ms, asyncio.get_running_loop().create_future())
+        self._asked[name] = asked
+        epoch = await asked.epoch
         return None if epoch is None else Lease(name, holder, epoch)
 
-    async def _acquire(self, asked: Mapping[str, tuple[str, int]]) -> Mapping[str, int]:
-        if asked is self._asked:
-            self._epochs = None
-        holders, ttls = zip(*asked.values(), strict=True)
-        return dict(await self._db.call(_ACQUIRE, (list(asked), list(holders), list(ttls)), together=True))
+    async def _acquire(self, by_name: Mapping[str, _Asked]) -> None:
+        if by_name is self._asked:
+            self._asked = {}
+        asked = list(by_name.values())
+        params = ([one.name for one in asked], [one.holder for one in asked], [one.ttl_ms for one in asked])
+        try:
+            epochs: dict[str, int] = dict(await self._db.call(_ACQUIRE, params))
+        except Exception as error:  # noqa: BLE001 - for who asked
+            if len(asked) > 1:
+                # One row that is locked is not to cost a process all its leases.
+                await asyncio.gather(*(self._acquire({one.name: one}) for one in asked))
+            elif not asked[0].epoch.done():
+                asked[0].epoch.set_exception(error)
+            return
+        for one in asked:
+            if not one.epoch.done():
+                one.epoch.set_result(epochs.get(one.name))
 
     async def renew(self, lease: Lease, *, ttl_ms: int) -> None:
         if not await self._db.call(_RENEW, (ttl_ms, lease.name, lease.holder, lease.epoch)):
@@ -77,7 +101,7 @@ class LeasedRows:
 
     async def idle(self, name: str, seconds: float) -> None:
         # Nobody tells when a row is given back.
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(on_the_beat(seconds))
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -111,8 +111,7 @@ async def find(ground: Ground, refs: Refs, old_room_id: str) -> Replacement | No
 async def due(ground: Ground, refs: Refs, limit: int = 10) -> list[Replacement]:
     """Upgrades that nobody works on, the caller's for `LEASE_MS`."""
     now = ground.clock.now_ms()
-    asked = {"now": now, "until": now + LEASE_MS, "limit": limit}
-    rows = await ground.db.call(_DUE, asked, together=True)
+    rows = await ground.db.call(_DUE, {"now": now, "until": now + LEASE_MS, "limit": limit})
     found = [await _existing(ground, refs, Replacement(*row[:4]), row[4]) for row in rows]
     return [replacement for replacement in found if replacement is not None]
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 9.0
-"""The lease is renewed at a third of it."""
+"""The lease is renewed after a third of it, by all workers of a process on the same beat."""
 MOST_FACTS = 1000
 """In one round, of all lanes."""
 LOOK_EVERY = 1.0
@@ -268,7 +268,7 @@ class LaneWorker:
                     await leadership.idle(self._name_of_lease, LEASE_SECONDS / 3)
                     continue
                 # All workers of a process at the same time, in one statement.
-                renewal = next_beat(LEASE_SECONDS / 3, every=round(LEASE_SECONDS / 3))
+                renewal = next_beat(LEASE_SECONDS / 3, aligned=True)
                 while time.monotonic() < renewal:
                     if not await self.round(look=time.monotonic() >= self._next_look):
                         # Some facts gather, and then it is time as soon as there are any: for all workers of
@@ -291,7 +291,7 @@ class LaneWorker:
 
     async def _look(self) -> bool:
         """Look at the heads. False if another generation has begun: the cursors are to be read again."""
-        # As of this beat or later: what came right after the one before would be seen after two.
+        # As of this beat: of those of the one before, what came right after it would be seen after two.
         age = time.monotonic() - self._next_look if self._next_look else 0.0
         heads = await self._platform.log.heads(max_age=min(age, 0.6 * LOOK_EVERY))
         self._next_look = next_beat(LOOK_EVERY)

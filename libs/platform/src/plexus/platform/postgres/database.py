@@ -129,7 +129,7 @@ class Database:
         repeated in the new one.
 
         ``together``: those of one turn of the event loop go to one connection, and wake one backend of
-        PostgreSQL. For what a process looks at every now and then, not for what somebody waits for.
+        PostgreSQL. For what only looks: what waits, for a lock or a commit, holds up the others.
         """
         try:
             return await self._call(sql, params, together=together)

@@ -64,7 +64,7 @@ class PipelinedCalls:
         self._lines: list[_Line] = []
         self._opening: asyncio.Task[_Line] | None = None
         self._together: _Line | None = None
-        """Where the last call went that goes together with others."""
+        """Where calls go that go together, for the turn in which the first of them was made and the next."""
 
     async def open(self) -> None:
         """Make all connections: opened one by one when busy, the first calls would stand behind
@@ -75,15 +75,22 @@ class PipelinedCalls:
 
     async def call(self, sql: str, params: Params, *, together: bool = False) -> list[Row]:
         """Execute one statement with ``%s`` or ``%(name)s`` parameters; its rows. A caller that goes away
-        does not stop it. ``together``: on the connection of the last such call, if that is of this turn.
+        does not stop it. ``together``: on the connection of others that say so in this turn.
         """
         if not together:
-            line = await self._choose()
-        elif self._together is not None and self._together.is_flushing and not self._together.closed:
-            line = self._together
-        else:
+            return await (await self._choose()).call(sql, params)
+        line = self._together
+        if line is None or line.closed:
             line = self._together = await self._choose()
+            loop = asyncio.get_running_loop()
+            # Who asks by way of a task of its own does so one turn later.
+            loop.call_soon(loop.call_soon, self._end_together)
+        else:
+            self._pool.stats.acquired += 1
         return await line.call(sql, params)
+
+    def _end_together(self) -> None:
+        self._together = None
 
     async def _choose(self) -> _Line:
         """The connection with the least under way."""
@@ -181,8 +188,7 @@ class _Line:
         self._transformer = Transformer(connection)
         self._prepared: dict[_Form, bytes] = {}
         self._names = count()
-        self.is_flushing = False
-        """What was put last is of this turn, or the socket has not taken it."""
+        self._is_flushing = False
         self._broken = select.poll()
         self._broken.register(self._socket, 0)  # errors and hang-ups alone
         self._pgconn.nonblocking = 1
@@ -236,8 +242,8 @@ class _Line:
         else:
             self._pgconn.send_query_prepared(name, call.values, call.formats, Format.BINARY)
         self._pgconn.pipeline_sync()
-        if not self.is_flushing:
-            self.is_flushing = True
+        if not self._is_flushing:
+            self._is_flushing = True
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
@@ -254,12 +260,12 @@ class _Line:
         return values, tuple(transformer.types or ()), transformer.formats
 
     def _flush(self) -> None:
-        self.is_flushing = False
+        self._is_flushing = False
         if self.closed:
             return
         try:
             if self._pgconn.flush():
-                self.is_flushing = True
+                self._is_flushing = True
                 self._loop.add_writer(self._socket, self._flush_rest)
         except psycopg.OperationalError as error:
             self._fail(error)

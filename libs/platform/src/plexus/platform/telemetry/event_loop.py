@@ -8,7 +8,7 @@
    restarts after three failures in a row, ten seconds apart, forgives one stall and not a series.
 
 A process that was stopped as a whole (SIGSTOP, a frozen machine) has not stalled: the thread stood still too,
-so it looks once more, after a fifth of that time, whether the loop has gone on as well.
+so when it has slept for too long it counts from then on.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ HEARTBEAT_SECONDS = 1.0
 this one was; it makes a stall known a second later at most."""
 SHOWN_SECONDS = 15.0
 
-_LOOKS_AGAIN = 0.2
-"""Of the time that makes a stall: after how much of it the thread looks again."""
+_LOOKS = 5
+"""How often the thread looks within the time that makes a stall, once it has reason to."""
 
 
 class LoopWatch:
@@ -88,18 +88,26 @@ class LoopWatch:
         self._handle = loop.call_at(self._due, self._beat)
 
     def _watch(self) -> None:
-        again = pause = self._stall_seconds * _LOOKS_AGAIN
-        seen, silent = -1, 0
+        again = pause = self._stall_seconds / _LOOKS
+        seen, silent, slept = -1, 0, time.monotonic()
         while not self._ended.wait(pause):
-            left = self._expected + self._stall_seconds - time.monotonic()
+            now = time.monotonic()
+            overslept, slept = now > slept + pause + again, now
+            left = self._expected + self._stall_seconds - again - now
             if self._beats != seen or left > 0:
-                # No earlier: a thread that wakes costs about as much as the beat does.
+                # Not earlier: a thread that wakes costs about as much as the beat does.
                 seen, silent, pause = self._beats, 0, max(left, again)
                 continue
-            silent, pause = silent + 1, again
-            if silent >= 2:
-                self._stalled_until = time.monotonic() + SHOWN_SECONDS
-            if silent == 2:
+            pause = again
+            if overslept:
+                silent = 1
+            elif silent == 0:
+                silent = _LOOKS - 1  # it has been silent for all of the last pause
+            else:
+                silent += 1
+            if silent >= _LOOKS:
+                self._stalled_until = now + SHOWN_SECONDS
+            if silent == _LOOKS:
                 self._stalls.add()
                 frame = sys._current_frames().get(self._loop_thread)
                 where = "".join(traceback.format_stack(frame)) if frame is not None else "(no such thread)"
