@@ -291,7 +291,7 @@ class LaneWorker:
 
     async def _look(self) -> bool:
         """Look at the heads. False if another generation has begun: the cursors are to be read again."""
-        # As of this beat: of those of the one before, what came right after it would be seen after two.
+        # As of this beat: the heads of the one before show only at the next what came right after them.
         age = time.monotonic() - self._next_look if self._next_look else 0.0
         heads = await self._platform.log.heads(max_age=min(age, 0.6 * LOOK_EVERY))
         self._next_look = next_beat(LOOK_EVERY)
