@@ -79,8 +79,8 @@ def plot(results: Mapping[str, Any], target: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 
-    figure, axes = plt.subplots(3, 3, figsize=(20, 14), layout="constrained")
-    (latency, sending, delivering), (following, hops, scaling), (syncing, compared, held) = axes
+    figure, axes = plt.subplots(2, 5, figsize=(32, 11), layout="constrained")
+    (latency, sending, delivering, following, hops), (scaling, syncing, compared, held, turns) = axes
     if "fanout" in results:
         _plot_fanout(latency, delivering, results["fanout"])
     if "send_one_room" in results:
@@ -93,6 +93,8 @@ def plot(results: Mapping[str, Any], target: Path) -> None:
         following.set(title="nobody syncs: percent of a core", xlabel="facts a second (sync: two replicas)")
     if "replicas" in results:
         replicas_report.plot(scaling, syncing, compared, held, results["replicas"])
+    if "turns" in results:
+        replicas_report.plot_in_turn(turns, results["turns"])
     if results.get("hops"):
         _plot_hops(hops, results["hops"])
     for unused in (place for place in figure.axes if not place.has_data()):

@@ -11,6 +11,9 @@ from tests.load.figures import cost, plot_stacked, table
 Found = Mapping[str, Mapping[str, Any]]
 """By the number of replicas: what `replicas.loads` returned."""
 
+FoundInTurn = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
+"""By load and number of replicas: what `replicas.in_turn` returned of each turn."""
+
 AIM = 1.15
 """Of the CPU of one replica."""
 OPERATIONS = {"deliveries": "delivery", "syncs": "sync"}
@@ -66,16 +69,13 @@ def _group(found: Found, group: str) -> str:
     return table([*header, "p50 ms", "p99 ms", "harness %", "others %"], rows)
 
 
-def in_turn(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> str:
+def in_turn(found: FoundInTurn) -> str:
     """The medians of what `replicas.in_turn` returned; multiples are of one replica in the same turn."""
     rows = []
     for load, by_count in found.items():
-        spent = {
-            count: [cost(figures, "delivery")["everything"] for figures in turns]
-            for count, turns in by_count.items()
-        }
+        spent = _spent(by_count)
         for count, turns in by_count.items():
-            multiples = [of_all / of_one for of_all, of_one in zip(spent[count], spent["1"], strict=True)]
+            multiples = _of_one(spent)[count]
             sync = median(sum(each_replica(figures, "delivery")) for figures in turns)
             row = [f"{load}, {count} sync", f"{sync:.3g}", f"{median(spent[count]):.3g}"]
             row += [f"{median(multiples):.2f}", f"{min(multiples):.2f} to {max(multiples):.2f}"]
@@ -83,6 +83,37 @@ def in_turn(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) ->
             rows.append([*row, f"{max(figures['other_cpu_pct'] for figures in turns):.0f}"])
     header = ["in turn, CPU ms a delivery", "all sync", "everything", "of one's", "least and most"]
     return table([*header, "p50 ms", "p99 ms", "others %, most"], rows)
+
+
+def _spent(by_count: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, list[float]]:
+    """By number of replicas, of each turn: CPU milliseconds a delivery of everything."""
+    return {
+        count: [cost(figures, "delivery")["everything"] for figures in turns]
+        for count, turns in by_count.items()
+    }
+
+
+def _of_one(spent: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """The same as multiples of one replica in the same turn."""
+    return {
+        count: [of_all / of_one for of_all, of_one in zip(each, spent["1"], strict=True)]
+        for count, each in spent.items()
+    }
+
+
+def plot_in_turn(axes: Any, found: FoundInTurn) -> None:
+    """Of each load and number of replicas each turn as a dot, and their median as a bar."""
+    names: list[str] = []
+    for load, by_count in found.items():
+        for count, multiples in _of_one(_spent(by_count)).items():
+            axes.barh(len(names), median(multiples), color="lightsteelblue")
+            axes.plot(multiples, [len(names)] * len(multiples), ".", color="black", alpha=0.6)
+            names.append(f"{load}, {count} sync")
+    axes.axvline(AIM, color="black", linestyle="--", linewidth=1, label="the aim")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(title="in turn: CPU a delivery, as a multiple of one replica's")
+    axes.legend(fontsize="small")
 
 
 def _multiple(of_one: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.load import replicas_report
 
@@ -54,6 +55,12 @@ def test_a_turn_is_compared_with_one_replica_in_the_same_turn() -> None:
 
     # In the second turn the machine is half as fast, for both.
     found = {"a room": {"1": [turn(0.1), turn(0.3), turn(0.1)], "2": [turn(0.12), turn(0.34), turn(0.14)]}}
+    axes = Figure().subplots()
+    replicas_report.plot_in_turn(axes, found)
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([1.0, 1.1])
+    assert list(axes.lines[1].get_xdata()) == pytest.approx([1.1, 1.1, 1.2])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a room, 1 sync", "a room, 2 sync"]
+
     one, two = (line.split() for line in replicas_report.in_turn(found).splitlines()[1:])
     assert one[4:9] == ["0.1", "0.2", "1.00", "1.00", "to"]
     assert two[4:10] == ["0.14", "0.24", "1.10", "1.10", "to", "1.20"]
