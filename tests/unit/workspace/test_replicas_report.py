@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -55,7 +57,7 @@ def test_a_turn_is_compared_with_one_replica_in_the_same_turn() -> None:
 
     # In the second turn the machine is half as fast, for both.
     found = {"a room": {"1": [turn(0.1), turn(0.3), turn(0.1)], "2": [turn(0.12), turn(0.34), turn(0.14)]}}
-    axes = Figure().subplots()
+    axes: Any = Figure().subplots()
     replicas_report.plot_in_turn(axes, found)
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([1.0, 1.1])
     assert list(axes.lines[1].get_xdata()) == pytest.approx([1.1, 1.1, 1.2])
