@@ -536,12 +536,13 @@ async def test_the_scope_of_an_extension(alice: SyncPerson, bob: SyncPerson) -> 
     algorithm = {"algorithm": "m.megolm.v1.aes-sha2"}
     await alice.set_state(rooms["secret"], "m.room.encryption", algorithm)
     await alice.send(rooms["plain"], "the newest that is not encrypted")
+    shown = {**LITTLE, "timeline_limit": 2}
     asked: Json = {
         "lists": {
-            kind: {**LITTLE, "range": [0, 0], "filters": {"is_encrypted": kind == "secret"}}
+            kind: {**shown, "range": [0, 0], "filters": {"is_encrypted": kind == "secret"}}
             for kind in ("secret", "plain")
         },
-        "room_subscriptions": {rooms["by name"]: LITTLE},
+        "room_subscriptions": {rooms["by name"]: shown},
     }
     everything = {"secret", "plain", "by name"}
     scopes: list[tuple[Json, set[str]]] = [

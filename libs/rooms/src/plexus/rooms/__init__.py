@@ -44,7 +44,7 @@ What is not here: HTTP, power levels of a new room (the client API's presets), w
 
 from plexus.rooms.body import events_of, events_of_facts, ref_in
 from plexus.rooms.bundles import Bundle, Parent
-from plexus.rooms.cards import Card
+from plexus.rooms.cards import Card, Outside
 from plexus.rooms.erasure import Withheld, embeds, is_last_word
 from plexus.rooms.errors import ReplacementClaimed, UnknownPredecessors
 from plexus.rooms.membership import member_of
@@ -103,6 +103,7 @@ __all__ = [
     "Noted",
     "Notification",
     "NotifyingEvent",
+    "Outside",
     "Parent",
     "Place",
     "PublishedRoom",

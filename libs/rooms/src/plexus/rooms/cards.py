@@ -1,20 +1,25 @@
 """What a list of rooms needs to know of each: how active it is, and by what it is filtered.
 
-As of now, and not of a cut: a list that is a moment ahead is put right by the next look.
+As of now, and not of a cut: a list that is a moment ahead is put right by the next look. Of a room that
+somebody is not in it is as of the last they may see: in which lists a room is tells what these know of it.
 
-MSC4186, "Lists".
+MSC4186, "Lists"; "the server MUST NOT send any room information down that the user does not have permission
+to see".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from plexus.rooms.ground import Ground
+from plexus.rooms.heads import HeadReader
 from plexus.rooms.packing import int4, int8
-from plexus.rooms.values import RoomRef
+from plexus.rooms.state import StateKey, StateReader
+from plexus.rooms.stored import StoredEvent
+from plexus.rooms.values import RoomRef, Wanted
 
 # Of a room that the user is not in, what counts is the event by which they came to be so.
 _CARDS = """
@@ -35,6 +40,8 @@ SELECT q.i - 1, r.head_position, coalesce(own.origin_server_ts, r.active_ts),
                         AND s.state_key = '' LIMIT 1) AS encrypted ON true
 """
 
+_TOLD = Wanted(types=frozenset({"m.room.create", "m.room.name", "m.room.encryption"}))
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -51,27 +58,67 @@ class Card:
     encrypted: bool
 
 
-async def read_cards(ground: Ground, rooms: Sequence[tuple[RoomRef, int | None]]) -> dict[RoomRef, Card]:
-    """The cards of these rooms. One query. A number is that of the user's own member event, for a room they
-    are not in: then its times are the room's.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Somebody who is not in a room: the number of their member event, which is when it is to them, and the
+    ordinal of the last event whose state they may see.
     """
-    if not rooms:
-        return {}
-    async with ground.db.read() as session:
-        rows = await session.fetch(
-            _CARDS,
-            (
-                int4([ref.lane for ref, _ in rooms]),
-                int4([ref.room for ref, _ in rooms]),
-                int8([own for _, own in rooms]),
-            ),
-        )
-    return {
-        rooms[i][0]: Card(
-            position, active, bump, _text_in(created, "type"), _text_in(called, "name"), encrypted
-        )
-        for i, position, active, bump, created, called, encrypted in rows
-    }
+
+    num: int
+    until: int
+
+
+class CardReader:
+    def __init__(self, ground: Ground, heads: HeadReader, states: StateReader) -> None:
+        self._ground = ground
+        self._heads = heads
+        self._states = states
+
+    async def cards(self, rooms: Sequence[tuple[RoomRef, Outside | None]]) -> dict[RoomRef, Card]:
+        """The cards of these rooms to somebody who is in them, or outside. One query, more for the latter."""
+        if not rooms:
+            return {}
+        async with self._ground.db.read() as session:
+            rows = await session.fetch(
+                _CARDS,
+                (
+                    int4([ref.lane for ref, _ in rooms]),
+                    int4([ref.room for ref, _ in rooms]),
+                    int8([None if outside is None else outside.num for _, outside in rooms]),
+                ),
+            )
+        cards = {
+            rooms[i][0]: Card(
+                position, active, bump, _text_in(created, "type"), _text_in(called, "name"), encrypted
+            )
+            for i, position, active, bump, created, called, encrypted in rows
+        }
+        seen = {ref: outside.until for ref, outside in rooms if outside is not None and ref in cards}
+        for ref, state in (await self._seen(seen)).items():
+            cards[ref] = replace(
+                cards[ref],
+                type=_content(state, "m.room.create", "type"),
+                name=_content(state, "m.room.name", "name"),
+                encrypted=("m.room.encryption", "") in state,
+            )
+        return cards
+
+    async def _seen(self, until: Mapping[RoomRef, int]) -> dict[RoomRef, Mapping[StateKey, StoredEvent]]:
+        """What the cards tell of the states after some ordinals."""
+        if not until:
+            return {}
+        snapshots = await self._heads.snapshots_upto(list(until.items()))
+        found = [
+            (ref, 0 if snapshot is None else snapshot) for ref, snapshot in zip(until, snapshots, strict=True)
+        ]
+        states = await self._states.states([(ref, snapshot, _TOLD) for ref, snapshot in found])
+        return {ref: state for (ref, _), state in zip(found, states, strict=True)}
+
+
+def _content(state: Mapping[StateKey, StoredEvent], type_: str, key: str) -> str | None:
+    event = state.get((type_, ""))
+    value = None if event is None else event.content.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _text_in(raw: bytes | None, key: str) -> str | None:

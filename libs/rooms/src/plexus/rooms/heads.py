@@ -74,7 +74,7 @@ class HeadReader:
         if not beyond:
             return heads
         ordinals = await self.ordinals_at([(ref, cut[ref.lane]) for ref in beyond])
-        snapshots = await self._snapshots_upto(
+        snapshots = await self.snapshots_upto(
             [(ref, ordinal or 0) for ref, ordinal in zip(beyond, ordinals, strict=True)]
         )
         for ref, ordinal, snapshot in zip(beyond, ordinals, snapshots, strict=True):
@@ -113,9 +113,10 @@ class HeadReader:
             if row is not None:
                 return int(row[0])
         before = place.ordinal if place.sub >= 0 else place.ordinal - 1
-        return (await self._snapshots_upto([(ref, before)]))[0]
+        return (await self.snapshots_upto([(ref, before)]))[0]
 
-    async def _snapshots_upto(self, places: Sequence[tuple[RoomRef, int]]) -> list[int | None]:
+    async def snapshots_upto(self, places: Sequence[tuple[RoomRef, int]]) -> list[int | None]:
+        """For each room its state after the last event up to an ordinal; None if there is none."""
         async with self._ground.db.read() as session:
             rows = await session.fetch(
                 _SNAPSHOTS,

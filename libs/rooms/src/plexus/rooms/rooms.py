@@ -13,7 +13,7 @@ from plexus.rooms import directory, replacements
 from plexus.rooms.bundles import Bundle, Parent, read_bundles
 from plexus.rooms.by_time import event_by_time
 from plexus.rooms.by_type import events_in, events_of_lane
-from plexus.rooms.cards import Card, read_cards
+from plexus.rooms.cards import Card, CardReader, Outside
 from plexus.rooms.creation import Events
 from plexus.rooms.erasure import (
     ErasedUsers,
@@ -92,6 +92,7 @@ class Rooms:
         self._events = EventReader(ground, self._erasure)
         self._heads = HeadReader(ground)
         self._states = StateReader(ground, self._events)
+        self._cards = CardReader(ground, self._heads, self._states)
         self._in_force = InForce(ground, state_cache_bytes)
         self._members = MembershipReader(ground)
         self._stretches = Stretches(ground, self._events, self._states, timeline_cache_bytes)
@@ -211,11 +212,11 @@ class Rooms:
         """
         return await self._heads.heads(refs, cut)
 
-    async def cards(self, rooms: Sequence[tuple[RoomRef, int | None]]) -> dict[RoomRef, Card]:
-        """What a list of rooms needs to know of each, as of now; see `Card`. With a room goes the number of
-        the user's member event if they are not in it. One query.
+    async def cards(self, rooms: Sequence[tuple[RoomRef, Outside | None]]) -> dict[RoomRef, Card]:
+        """What a list of rooms needs to know of each, as of now; see `Card`. With a room goes where the user
+        stands if they are not in it. One query, and four for all of the latter.
         """
-        return await read_cards(self._ground, rooms)
+        return await self._cards.cards(rooms)
 
     async def ordinal_at(self, ref: RoomRef, position: int) -> int | None:
         """The ordinal of the last live event whose fact is at or before ``position``, 0 if there is none;

@@ -103,6 +103,19 @@ class Viewer:
         return ends[-1] if ends else None
 
     @property
+    def came_at(self) -> int | None:
+        """The ordinal of the event with which the user last came in; None if they never did."""
+        joined = [interval for interval in self.memberships if interval.membership == "join"]
+        if not joined:
+            return None
+        came = joined[-1].start
+        for earlier in reversed(joined[:-1]):
+            if earlier.end != came:
+                break
+            came = earlier.start
+        return came
+
+    @property
     def may_read(self) -> bool:
         """Whether anything at all may be visible: members, those who were, and anybody where the room is or
         was world-readable.

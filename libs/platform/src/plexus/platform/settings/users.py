@@ -279,7 +279,8 @@ class SyncSettings(Section):
         default=64, description="Memory for them, for one process; others are read again."
     )
     connections_per_user: Positive = Field(
-        default=50, description="Connections of sliding sync of one user; one more ends the oldest."
+        default=50,
+        description="Connections of sliding sync of one user; one more ends that used longest ago.",
     )
     sliding_response_mb: Positive = Field(
         default=16,

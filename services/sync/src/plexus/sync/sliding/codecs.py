@@ -30,6 +30,8 @@ from plexus.sync.streams.devices import MESSAGES
 
 MOST_LISTS = 100
 MOST_SUBSCRIPTIONS = 100
+MOST_SUBSCRIPTIONS_UNSTABLE = 1_000
+"""Clients of that form subscribe to what is on the screen, and some keep what was."""
 MOST_ELEMENTS = 200
 MOST_RANGES = 10
 MOST_NAMES = 1_000
@@ -120,7 +122,7 @@ def _parse_unstable(query: Mapping[str, str], body: dict[str, Any], user_id: str
         subscriptions={
             room_id: _unstable_room(config, user_id)
             for room_id, config in _entries(
-                _object(body, "room_subscriptions"), MOST_SUBSCRIPTIONS, "room_subscriptions"
+                _object(body, "room_subscriptions"), MOST_SUBSCRIPTIONS_UNSTABLE, "room_subscriptions"
             )
         },
         extensions=_extensions(_object(body, "extensions")),

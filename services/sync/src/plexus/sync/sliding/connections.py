@@ -7,6 +7,8 @@ does of each extension and the rooms out of its scope.
 
 A state of a connection is immutable; an answer that changes it makes another one, whose number stands in the
 token. The one before stays until the client comes back with the newer token, because the answer may be lost.
+So do the states that other answers to the same token have made: the client may have read any of them. A
+request that was given up changes nothing for who has gone on; its state is forgotten, or never written.
 
 MSC4186, "Connections".
 """
@@ -30,18 +32,24 @@ Held = Mapping[str, Mapping[str, int]]
 LIVE = -1
 _ROOM_BYTES = 250
 _HELD_BYTES = 100
-UNUSED_MS = 30 * 24 * 3600 * 1000
-"""A connection whose state has not changed for so long is forgotten when its user opens another one."""
+_DAY_MS = 24 * 3600 * 1000
+UNUSED_MS = 30 * _DAY_MS
+"""A connection that was not used for so long is forgotten when its user opens another one. That it is in use
+is written once a day, if its state does not change.
+"""
+BESIDE = 3
+"""Other states that follow the same one: what a client does that gives up requests again and again."""
 
 _SELECT = """
-SELECT rooms FROM sync.connection
+SELECT rooms, created_ts FROM sync.connection
  WHERE lane = %s::smallint AND user_id = %s AND device_id = %s AND conn_id = %s AND state = %s
 """
 
 _SAVE = (
-    "SELECT sync.save_connection(%s::smallint, %s, %s, %s, %s::bigint, %s::bigint, %s::bigint, %s,"
-    " %s::integer, %s::bigint)"
+    "SELECT sync.save_state(%s::smallint, %s, %s, %s, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s,"
+    " %s::integer, %s::integer, %s::bigint)"
 )
+_USE = "SELECT sync.use_connection(%s::smallint, %s, %s, %s, %s::bigint)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,9 @@ class ConnectionKey:
 
 @dataclass(slots=True)
 class Connection:
-    """One state of a connection; without one it is about to begin. Of the rooms ``direct`` the client was
-    told that they are direct chats. ``held`` are by extension the rooms of which it has held something back,
-    with the position up to which each was told.
+    """One state of a connection; without one it is about to begin, with a request that came in at
+    ``began_ms``. Of the rooms ``direct`` the client was told that they are direct chats. ``held`` are by
+    extension the rooms of which it has held something back, with the position up to which each was told.
     """
 
     key: ConnectionKey
@@ -74,6 +82,7 @@ class Connection:
     rooms: Mapping[str, SentRoom] = field(default_factory=dict)
     direct: frozenset[str] = frozenset()
     held: Held = field(default_factory=dict)
+    began_ms: int = 0
 
     @property
     def size(self) -> int:
@@ -94,13 +103,14 @@ class Connection:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is kept of a connection: its newest states, at most two as in the database, and the members that
-    its client has been sent lazily.
+    """What is kept of a connection: two of its newest states, and the members that its client has been sent
+    lazily. ``used_ms`` is when it was last written that it is in use.
     """
 
     states: dict[int, Connection] = field(default_factory=dict)
     members: SentMembers = field(default_factory=SentMembers)
     weighed: int = 0
+    used_ms: int = 0
 
     @property
     def size(self) -> int:
@@ -127,17 +137,25 @@ class Connections:
     async def get(self, key: ConnectionKey, state: int) -> Connection:
         """`UnknownPos` if this user's device has no such connection in this state."""
         kept = self._kept.get(key)
-        known = {} if kept is None else kept.states
-        if state in known:
-            return known[state]
+        if kept is None or state not in kept.states:
+            kept = await self._read(key, state)
+        now = self._clock.now_ms()
+        if now - kept.used_ms > _DAY_MS:
+            kept.used_ms = now
+            await self._db.call(_USE, (key.lane, key.user_id, key.device_id, key.conn_id, now))
+        return kept.states[state]
+
+    async def _read(self, key: ConnectionKey, state: int) -> _Kept:
         async with self._db.read(primary=True) as session:
             row = await session.one(_SELECT, (key.lane, key.user_id, key.device_id, key.conn_id, state))
         if row is None:
             raise UnknownPos
-        connection = Connection(key, state, *_unpack(row[0]))
-        newest = list(known.values())[-1:]
-        self._keep(key, *newest, connection)
-        return connection
+        data, used_ms = row
+        known = self._kept.get(key)
+        newest = [] if known is None else list(known.states.values())[-1:]
+        kept = self._keep(key, *newest, Connection(key, state, *_unpack(data)))
+        kept.used_ms = max(kept.used_ms, used_ms)
+        return kept
 
     async def save(
         self,
@@ -146,12 +164,14 @@ class Connections:
         direct: frozenset[str] = frozenset(),
         held: Held | None = None,
     ) -> Connection:
-        """The state that follows ``before``: the same if nothing of it has changed."""
+        """The state that follows ``before``: the same if nothing of it has changed. `UnknownPos` if the
+        client has gone on with the answer to another request.
+        """
         after = Connection(before.key, secrets.randbits(62), rooms, direct, held or {})
         if before.state is not None and after.says(before):
             return before
         key, now = before.key, self._clock.now_ms()
-        await self._db.call(
+        [(saved,)] = await self._db.call(
             _SAVE,
             (
                 key.lane,
@@ -160,13 +180,17 @@ class Connections:
                 key.conn_id,
                 before.state,
                 after.state,
+                before.began_ms,
                 now,
                 _pack(after),
+                BESIDE,
                 self._per_user,
                 now - UNUSED_MS,
             ),
         )
-        self._keep(key, *([] if before.state is None else [before]), after)
+        if not saved:
+            raise UnknownPos
+        self._keep(key, *([] if before.state is None else [before]), after).used_ms = now
         return after
 
     def _keep(self, key: ConnectionKey, *states: Connection) -> _Kept:

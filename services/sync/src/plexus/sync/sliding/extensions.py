@@ -81,12 +81,13 @@ class ExtensionStreams:
         answer: Answer,
         picked: Picked,
         subscribed: Collection[str],
-        initial: Collection[str],
+        initial: Mapping[str, frozenset[str]],
         sent: Collection[str],
         held: Mapping[str, Mapping[str, int]],
     ) -> Extra:
-        """``answer`` is a fresh one; ``initial`` are the rooms told anew with it, ``sent`` those that the
-        connection has been sent, these included; ``held`` is what was held back before.
+        """``answer`` is a fresh one; ``initial`` are the rooms told anew with it, with the events in their
+        timelines, ``sent`` those that the connection has been sent, these included; ``held`` is what was held
+        back before.
         """
 
         def reach(name: str, scope: Scope) -> Reach:
@@ -207,8 +208,11 @@ class ExtensionStreams:
         ]
 
     async def _add_receipts(
-        self, extra: Extra, answer: Answer, reach: Reach, initial: Collection[str]
+        self, extra: Extra, answer: Answer, reach: Reach, initial: Mapping[str, frozenset[str]]
     ) -> None:
+        """Of a room told anew the receipts of the events that are shown, and the user's own: "it is
+        unacceptable to send them all" (MSC3960).
+        """
         answer.ephemeral.clear()
         since, within = answer.since, reach.within
         if since is not None and not answer.cut.same_place(since):
@@ -237,9 +241,9 @@ class ExtensionStreams:
         else:
             reach.hold({}, initial)
         rooms = {
-            room_id: {"type": "m.receipt", "content": _merged(events)}
+            room_id: {"type": "m.receipt", "content": content}
             for room_id, events in answer.ephemeral.items()
-            if room_id in within
+            if room_id in within and (content := _merged(events, initial.get(room_id), answer.user_id))
         }
         extra.tells |= bool(rooms)
         extra.sections["receipts"] = {"rooms": rooms} if rooms else {}
@@ -285,12 +289,17 @@ def _event(row: AccountData) -> dict[str, Any]:
     return {"type": row.type, "content": Fragment(row.content)}
 
 
-def _merged(events: Iterable[bytes]) -> dict[str, Any]:
-    """One content of several events: a room has one here, and one a thread in /v3/sync."""
+def _merged(events: Iterable[bytes], shown: frozenset[str] | None, user_id: str) -> dict[str, Any]:
+    """One content of several events: a room has one here, and one a thread in /v3/sync. Of events that are
+    not ``shown`` (None: all are) only the user's own receipts.
+    """
     content: dict[str, Any] = {}
     for event in events:
         for event_id, types in orjson.loads(event)["content"].items():
-            kinds = content.setdefault(event_id, {})
             for kind, users in types.items():
-                kinds.setdefault(kind, {}).update(users)
+                told = users
+                if shown is not None and event_id not in shown:
+                    told = {user: said for user, said in users.items() if user == user_id}
+                if told:
+                    content.setdefault(event_id, {}).setdefault(kind, {}).update(told)
     return content

@@ -12,7 +12,7 @@ import orjson
 from plexus.rooms import Rooms, Wanted
 from plexus.sync.sliding.models import RoomConfig, RoomFilters, SlidingRequest
 from plexus.sync.sliding.table import Entry, Table
-from plexus.users import Users
+from plexus.users import ContactRules, Users
 
 SHOWN = frozenset({"join", "invite", "knock"})
 
@@ -47,20 +47,22 @@ class Picker:
         direct: frozenset[str],
         unread: frozenset[str],
         user_id: str,
+        rules: ContactRules,
     ) -> Picked:
         """``sent`` are the rooms that the connection has been sent, ``direct`` the direct chats, ``unread``
-        those with something to read, if a list asks for it.
+        those with something to read, if a list asks for it. ``rules`` say whose invites are not there.
         """
         listed = [
             entry
             for entry in table.ordered
-            if entry.membership.membership in SHOWN or entry.removed or entry.room_id in sent
+            if (entry.membership.membership in SHOWN or entry.removed or entry.room_id in sent)
+            and not _is_unwelcome(entry, rules)
         ]
         picked = Picked({}, {})
         # What the user looks at comes first, if not all has room in the answer.
         for room_id, room in request.subscriptions.items():
             subscribed = table.entries.get(room_id)
-            if subscribed is not None:
+            if subscribed is not None and not _is_unwelcome(subscribed, rules):
                 _add(picked, subscribed, room)
         tags = await self._tags(user_id, request)
         for name, config in request.lists.items():
@@ -132,8 +134,16 @@ class Picker:
             state_key
             for state in states
             for (_, state_key), event in state.items()
-            if event.content.get("via")
+            if isinstance(via := event.content.get("via"), list) and via
         )
+
+
+def _is_unwelcome(entry: Entry, rules: ContactRules) -> bool:
+    """Whether it is an invite of somebody whom the user ignores, or they want none. "Ignoring Users", "Invite
+    permission".
+    """
+    invited = entry.membership.membership == "invite"
+    return invited and (rules.blocks_invites or entry.inviter in rules.ignored)
 
 
 _EVERYTHING = RoomFilters()

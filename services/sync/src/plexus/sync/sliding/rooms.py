@@ -80,12 +80,12 @@ class Asked:
 @dataclass(slots=True)
 class Told:
     """The results so far. ``sent`` is with which config the client has each of these rooms from now on,
-    ``initial`` those told anew, ``size`` the bytes of the events.
+    ``initial`` those told anew with the events in their timelines, ``size`` the bytes of the events.
     """
 
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent: dict[str, RoomConfig] = field(default_factory=dict)
-    initial: set[str] = field(default_factory=set)
+    initial: dict[str, frozenset[str]] = field(default_factory=dict)
     members: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     size: int = 0
 
@@ -134,6 +134,11 @@ class _Draft:
     def may_be_redacted(self) -> bool:
         """Whether an event may have lost its content since the client was told."""
         return self.line.limited or any(event.type == "m.room.redaction" for event in self.line.events)
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether the client is to know that the room has no name: it had one, or may have had."""
+        return ("m.room.name", "") in self.naming and not _content(self, "m.room.name").get("name")
 
     @property
     def tells_something(self) -> bool:
@@ -191,7 +196,7 @@ class RoomResults:
 
     def _position(self, asked: Asked, match: Match, sent: SentRoom | None) -> int | None:
         """The position up to which the client has the room; None if it is to be told anew: not known, or the
-        user came into it since, or was told of an invite that they declined.
+        user came into it since, or their membership has changed since they left.
         """
         if sent is None or asked.since is None:
             return None
@@ -260,6 +265,9 @@ class RoomResults:
             upto = heads[ref].ordinal
             if membership.membership != "join":
                 upto = match.entry.left_at or 0
+                if after is not None:
+                    # Who came in and left since has it from before they came.
+                    after = min(after, upto) if after >= (match.entry.came_at or 0) else None
             config, told = match.config, None if sent is None or after is None else sent.config
             expands = told is not None and config.timeline_limit > told.timeline_limit
             more = None if told is None else _more(config, told)
@@ -300,6 +308,7 @@ class RoomResults:
         for draft in drafts:
             draft.bundles = bundles.get(draft.work.ref, {})
         await self._read_states(drafts)
+        await self._add_own(asked, drafts)
         await self._withhold(asked, drafts)
         await self._read_changes(drafts)
         redacted = [
@@ -345,6 +354,18 @@ class RoomResults:
             draft.naming |= next(states)
         for draft, config in more:
             draft.state |= _of(config, next(states))
+
+    async def _add_own(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
+        """Who was banned or unbanned after they had left, or declined another invite, is told so by their
+        member event alone: the rest is of when they left. The accepted form says it besides.
+        """
+        for draft in drafts:
+            entry, own = draft.match.entry, ("m.room.member", asked.user_id)
+            if entry.left_at in (None, entry.membership.ordinal) or not draft.is_initial:
+                continue
+            if not asked.codec.is_stable or draft.match.config.wants(*own):
+                for event in await self._invited.own_event(entry.membership, asked.user_id):
+                    draft.state[own] = event
 
     async def _withhold(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
         """What erased users say of themselves in their member events is not for who came later. What changes
@@ -416,7 +437,9 @@ class RoomResults:
     async def _finish(self, asked: Asked, told: Told, drafts: Sequence[_Draft]) -> None:
         told.sent |= {draft.work.ref.room_id: _knows(draft) for draft in drafts}
         drafts = [draft for draft in drafts if draft.tells_something]
-        summaries = await self._summaries([draft for draft in drafts if draft.is_initial or draft.moved])
+        summaries = await self._summaries(
+            [draft for draft in drafts if draft.is_initial or draft.moved or draft.is_nameless]
+        )
         # Once: by the time they are read the client may have something else, if it asks again meanwhile.
         lazily = [self._lazy(asked, draft) for draft in drafts]
         needed = [
@@ -436,7 +459,7 @@ class RoomResults:
             if lazy:
                 told.members.append((room_id, lazy))
             if draft.is_initial:
-                told.initial.add(room_id)
+                told.initial[room_id] = frozenset(event.event_id for event in draft.line.events)
 
     async def _withhold_members(self, asked: Asked, members: Sequence[dict[str, StoredEvent | None]]) -> None:
         """The same of who comes with what they have sent, and of who stands for a room without a name."""
@@ -454,13 +477,16 @@ class RoomResults:
 
     def _lazy(self, asked: Asked, draft: _Draft) -> frozenset[str]:
         """The users whose member events come with what they have sent."""
+        # "Clients must flush any 'membership' cache when `limited` is true", whatever else they ask for.
+        anew = draft.is_initial or draft.limited
+        if anew:
+            asked.members.forget(draft.work.ref.room_id)
         if not draft.match.config.lazy:
             return frozenset()
         users = {event.sender for event in draft.line.events}
         users |= {event.state_key for event in draft.line.events if event.is_member and event.state_key}
         users -= {key for kind, key in draft.state if kind == "m.room.member"}
-        if draft.is_initial or draft.line.limited:
-            asked.members.forget(draft.work.ref.room_id)
+        if anew:
             return frozenset(users)
         return asked.members.unknown(draft.work.ref.room_id, users)
 

@@ -20,6 +20,7 @@ from plexus.platform.http import Requester
 from plexus.platform.lanes import decode_pos, encode_pos
 from plexus.protocol.errors import InvalidParam, UnknownPos
 from plexus.rooms import Rooms
+from plexus.sync.admission import Place
 from plexus.sync.fragments.timeline import Timelines
 from plexus.sync.replica import Cut, UserView
 from plexus.sync.replica.polls import Poll
@@ -62,18 +63,20 @@ class SlidingService:
 
     async def answer(self, authenticate: Authenticate, request: SlidingRequest, codec: Codec) -> bytes:
         """The response, JSON. `UnknownPos` for a connection that is not known."""
+        began_ms = self._sync.now_ms()
         requester = await authenticate()
         self._sync.note_presence(requester, request.set_presence, request.timeout)
         await self._sync.reach_writes(requester.user_id)
         key = ConnectionKey(requester.lane, requester.user_id, requester.device_id or "", request.conn_id)
         if request.pos is None:
-            place = self._sync.admission.place(
+            admission = self._sync.admission.place(
                 requester.user_id, requester.device_id, f"sliding {request.conn_id}"
             )
-            async with place:
-                return await self._run(authenticate, requester, request, codec, Connection(key), None)
+            async with admission as place:
+                begins = Connection(key, began_ms=began_ms)
+                return await self._run(authenticate, requester, request, codec, begins, None, place)
         connection, since = await self._resume(key, request.pos)
-        return await self._run(authenticate, requester, request, codec, connection, since)
+        return await self._run(authenticate, requester, request, codec, connection, since, None)
 
     async def _resume(self, key: ConnectionKey, pos: str) -> tuple[Connection, Cut]:
         try:
@@ -95,6 +98,7 @@ class SlidingService:
         codec: Codec,
         connection: Connection,
         since: Cut | None,
+        place: Place | None,
     ) -> bytes:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.timeout
@@ -120,7 +124,9 @@ class SlidingService:
                 direct = await self._direct(view)
                 answer = self._answer(requester, request, view, since, cut)
                 unread = await self._unread(answer) if request.by_unread else frozenset()
-                picked = await self._picker.pick(request, table, sent, direct, unread, requester.user_id)
+                picked = await self._picker.pick(
+                    request, table, sent, direct, unread, requester.user_id, answer.rules
+                )
                 told = Told()
                 asked = Asked(
                     user_id=requester.user_id,
@@ -128,7 +134,7 @@ class SlidingService:
                     since=since,
                     cut=cut,
                     now_ms=self._sync.now_ms(),
-                    ignored=(view.rules or NO_RULES).ignored,
+                    ignored=answer.rules.ignored,
                     direct=direct,
                     members=members,
                     codec=codec,
@@ -162,8 +168,12 @@ class SlidingService:
             if self._sync.replica.is_abreast(cut, view):
                 poll = Poll(requester.device_id, loop.create_future(), kind, arrival)
                 await self._sync.hold(view, poll, deadline)
-                if poll.superseded:
-                    deadline = 0
+                if poll.superseded and request.pos is not None:
+                    # Nothing is told and nothing changes: who reads it is where they were.
+                    return _json(request.pos, picked, told, extra)
+        if place is not None:
+            # Of a newer request that begins this connection the client may have the answer already.
+            place.check()
         if not codec.is_stable:
             await self._add_counts(answer, told)
         connection = await self._connections.save(

@@ -9,12 +9,12 @@ MSC4186, "Lists" and "Activity ordering".
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from plexus.platform.lanes import RoomFact
-from plexus.rooms import Card, RoomRef, Rooms
+from plexus.rooms import Card, Outside, RoomRef, Rooms
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.views import Membership
 
@@ -23,14 +23,17 @@ _KEPT_CARDS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A room of the user. For one who has left, ``left_at`` is the ordinal of the event with which they last
-    stopped being joined, None if they never were; ``removed`` says that somebody else brought it about.
+    """A room of the user. For one who has left, ``came_at`` and ``left_at`` are the ordinals of the events
+    between which they were last joined, None if they never were; ``removed`` says that somebody else brought
+    it about. ``inviter`` is who invited them, if they are invited.
     """
 
     membership: Membership
     card: Card
+    came_at: int | None = None
     left_at: int | None = None
     removed: bool = False
+    inviter: str | None = None
 
     @property
     def room_id(self) -> str:
@@ -99,29 +102,42 @@ class Tables:
         return _ordered(cut, entries.values())
 
     async def _entries(self, view: UserView, memberships: Sequence[Membership]) -> list[Entry]:
-        cards = await self._read(memberships)
-        gone = [m for m in memberships if m.membership in ("leave", "ban")]
-        if not gone:
-            return [Entry(m, cards[m.ref]) for m in memberships if m.ref in cards]
-        eyes = await self._rooms.viewers([m.ref for m in gone], view.user_id)
-        rows = await self._rooms.rooms_of(view.user_id, frozenset({"leave", "ban"}))
-        by_others = {row.ref for row in rows if row.sender != view.user_id}
-        left = {m.ref: eyes[m.ref].left_at for m in gone if m.ref in eyes and eyes[m.ref].has_joined}
+        gone = [m.ref for m in memberships if m.membership in ("leave", "ban")]
+        eyes = await self._rooms.viewers(gone, view.user_id) if gone else {}
+        eyes = {ref: viewer for ref, viewer in eyes.items() if viewer.has_joined}
+        senders: dict[RoomRef, str] = {}
+        if gone or any(m.membership == "invite" for m in memberships):
+            rows = await self._rooms.rooms_of(view.user_id, frozenset({"leave", "ban", "invite"}))
+            senders = {row.ref: row.sender for row in rows}
+        left = {ref: viewer.left_at for ref, viewer in eyes.items()}
+        cards = await self._read(memberships, left)
         return [
-            Entry(m, cards[m.ref], left.get(m.ref), m.ref in by_others and m.ref in left)
+            Entry(
+                m,
+                cards[m.ref],
+                came_at=eyes[m.ref].came_at if m.ref in eyes else None,
+                left_at=left.get(m.ref),
+                removed=m.ref in left and senders.get(m.ref, view.user_id) != view.user_id,
+                inviter=senders.get(m.ref) if m.membership == "invite" else None,
+            )
             for m in memberships
             if m.ref in cards
         ]
 
-    async def _read(self, memberships: Sequence[Membership]) -> dict[RoomRef, Card]:
+    async def _read(
+        self, memberships: Sequence[Membership], left: Mapping[RoomRef, int | None]
+    ) -> dict[RoomRef, Card]:
         found: dict[RoomRef, Card] = {}
-        wanted: list[tuple[RoomRef, int | None]] = []
+        wanted: list[tuple[RoomRef, Outside | None]] = []
         newest: dict[RoomRef, tuple[int, str, int]] = {}
         generation = self._replica.generation
         for membership in memberships:
             ref = membership.ref
             if membership.membership != "join":
-                wanted.append((ref, membership.ordinal))
+                until = left.get(ref)
+                wanted.append(
+                    (ref, Outside(membership.ordinal, membership.ordinal if until is None else until))
+                )
                 continue
             subject = self._replica.rooms.subjects.get(ref.room_id)
             if subject is not None:
