@@ -158,6 +158,10 @@ async def test_what_became_of_who_had_left(alice: SyncPerson, bob: SyncPerson, a
         assert event["content"] == newest
         assert "Merger" not in str(room)
     assert stable_third["rooms"][room_id]["membership"] == expected
+    # More wishes do not bring back what was when they left.
+    wider = {"all": {**MINE, "required_state": [["*", "*"]], "ranges": [[0, 9]]}}
+    fourth = await slide_unstable(bob, third["pos"], conn_id="u", lists=wider)
+    assert own(fourth["rooms"][room_id], bob) == expected
 
 
 async def test_invites_that_are_not_wanted_are_not_there(

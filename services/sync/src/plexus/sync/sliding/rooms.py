@@ -361,9 +361,9 @@ class RoomResults:
         """
         for draft in drafts:
             entry, own = draft.match.entry, ("m.room.member", asked.user_id)
-            if entry.left_at in (None, entry.membership.ordinal) or not draft.is_initial:
+            if entry.left_at in (None, entry.membership.ordinal):
                 continue
-            if not asked.codec.is_stable or draft.match.config.wants(*own):
+            if own in draft.state or (draft.is_initial and not asked.codec.is_stable):
                 for event in await self._invited.own_event(entry.membership, asked.user_id):
                     draft.state[own] = event
 
