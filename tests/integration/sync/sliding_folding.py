@@ -160,6 +160,11 @@ class SlidingFold:
         for name in ("membership", "name", "joined_count", "invited_count"):
             if name in told:
                 room.facts[name] = told[name]
+        if "heroes" in told:
+            room.facts["heroes"] = sorted((hero["user_id"], hero.get("displayname")) for hero in told["heroes"])
+        if told.get("name"):
+            # Nobody has to stand for a room that has a name.
+            room.facts.pop("heroes", None)
         if "is_dm" in told:
             room.facts["is_dm"] = told["is_dm"] or None
         for event in told.get("stripped_state", ()):
