@@ -113,8 +113,13 @@ class Fold:
         after = "state_after" in section
         if after and "state" in section:
             self.complaints.append(f"{room_id} has state and state_after")
+        told: set[Key] = set()
         for event in section.get("state_after" if after else "state", {}).get("events", ()):
-            room.state[event["type"], event["state_key"]] = event["event_id"]
+            key = (event["type"], event["state_key"])
+            if key in told:
+                self.complaints.append(f"{key} twice in the state of {room_id}")
+            told.add(key)
+            room.state[key] = event["event_id"]
         for event in timeline["events"]:
             event_id = event["event_id"]
             if event_id in room.timeline:

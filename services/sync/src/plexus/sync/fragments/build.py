@@ -265,16 +265,16 @@ class Builder:
             for event in (draft.state | draft.kept_out).values()
             if _in_state(shape.state, event)
         ]
+        told = [*draft.state, *draft.kept_out]
         if work.state_after and line.is_whole and not work.is_full:
-            state += [
-                event.state_json(now_ms)
-                for event in _newest_of_each(line.events)
-                if shape.in_state(event, room_id)
-            ]
+            newest = _newest_of_each(line.events)
+            state += [event.state_json(now_ms) for event in newest.values() if shape.in_state(event, room_id)]
+            told += newest
         came, went = ((), ()) if work.is_full else _moves(draft)
-        told = (*draft.state, *draft.kept_out)
         encrypts = draft.encrypts or _ENCRYPTION in told or any(e.key == _ENCRYPTION for e in line.events)
-        covered = {state_key for type_, state_key in told if type_ == "m.room.member"}
+        covered: frozenset[str] = frozenset()
+        if shape.lazy:
+            covered = frozenset(key for type_, key in told if type_ == "m.room.member")
         return Fragment(
             ref=work.ref,
             events=line.events,
@@ -284,7 +284,8 @@ class Builder:
             state_after=work.state_after,
             snapshot=line.end if work.state_after else line.start,
             memberships=line.memberships,
-            lazy=frozenset(e.sender for e in line.events) - covered if shape.lazy else frozenset(),
+            lazy=frozenset(e.sender for e in line.events) if shape.lazy else frozenset(),
+            covered=covered,
             is_full=work.is_full,
             summary=summaries.get(work.ref) if draft.tells_members else None,
             joined=frozenset(came),
@@ -328,9 +329,9 @@ def _in_state(wanted: EventFilter, event: StoredEvent) -> bool:
     return wanted.is_everything or wanted.matches(event.type, event.sender, event.room_id, event.content)
 
 
-def _newest_of_each(events: Iterable[SyncEvent]) -> Iterable[SyncEvent]:
-    """The state events, without those that a later one replaces."""
-    return {event.key: event for event in events if event.key is not None}.values()
+def _newest_of_each(events: Iterable[SyncEvent]) -> dict[tuple[str, str], SyncEvent]:
+    """The state events by key, without those that a later one replaces."""
+    return {event.key: event for event in events if event.key is not None}
 
 
 def _moves(draft: _Draft) -> tuple[set[str], set[str]]:

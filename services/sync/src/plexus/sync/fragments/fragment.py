@@ -42,12 +42,13 @@ class Fragment:
     ``memberships`` are the viewer's at each event of the timeline if it was made for one viewer, None if it
     is for those who were joined throughout. ``state`` are the events of the state section, ``lazy`` the users
     whose member events belong to it unless the device has them, as of ``snapshot``, and ``members`` those
-    loaded so far. ``joined`` and ``left`` are the users who came and went, and ``encrypts`` says that the
-    room has become encrypted. ``bundles`` are told with the events of these ordinals. ``last_words`` are the
-    member events in it, by user, that are withheld from who came later if their senders are erased; ``gone``
-    those who leave in its timeline. ``embedding`` are events of its state, if it is full, that tell what
-    others have said, and ``embedded`` whose words are told so, with the ordinal since which a member must
-    have been there to have heard them. ``pdus`` are there if they are to be shown instead.
+    loaded so far; of the users who are ``covered`` it has the right ones already. ``joined`` and ``left`` are
+    the users who came and went, and ``encrypts`` says that the room has become encrypted. ``bundles`` are
+    told with the events of these ordinals. ``last_words`` are the member events in it, by user, that are
+    withheld from who came later if their senders are erased; ``gone`` those who leave in its timeline.
+    ``embedding`` are events of its state, if it is full, that tell what others have said, and ``embedded``
+    whose words are told so, with the ordinal since which a member must have been there to have heard them.
+    ``pdus`` are there if they are to be shown instead.
     """
 
     ref: RoomRef
@@ -59,6 +60,7 @@ class Fragment:
     snapshot: int
     memberships: Sequence[str] | None = None
     lazy: frozenset[str] = frozenset()
+    covered: frozenset[str] = frozenset()
     is_full: bool = False
     summary: RoomSummary | None = None
     joined: frozenset[str] = frozenset()

@@ -340,6 +340,9 @@ class RoomStream:
                     sent.forget(fragment.ref.room_id)
             if fragment.summary is not None:
                 users = users.union(fragment.summary.heroes(answer.user_id, HEROES))
+            if fragment.covered:
+                # At the start of the timeline theirs may have been an older one.
+                users = users - fragment.covered
             if users and sent is not None and not fragment.is_full:
                 users = sent.unknown(fragment.ref.room_id, users)
             needed.append(users)

@@ -1,0 +1,117 @@
+"""What ``state`` holds beside the timeline: one event per key, so that both together give what is in force,
+and of a gap all that has changed in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.integration.sync.building import Building, SyncPerson
+from tests.integration.sync.test_sync import ids, joined
+from tests.support.http import Json
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MEMBER = "m.room.member"
+MESSAGES: Json = {"types": ["m.room.message"]}
+LAZY: Json = {"lazy_load_members": True}
+
+
+def told(section: Json, part: str = "state") -> list[tuple[str, str, Any]]:
+    """(type, state key, content) of the state section, in its order."""
+    events = section.get(part, {}).get("events", ())
+    return [(event["type"], event["state_key"], event["content"]) for event in events]
+
+
+def members(section: Json, part: str = "state") -> list[tuple[str, str]]:
+    """(user, membership) of the member events in it, sorted."""
+    return sorted(
+        (key, content["membership"]) for kind, key, content in told(section, part) if kind == MEMBER
+    )
+
+
+def folded(section: Json) -> dict[tuple[str, str], Any]:
+    """What a client takes for the room's state: that before the timeline, and what changes in it."""
+    events = [*section.get("state", {}).get("events", ()), *section["timeline"]["events"]]
+    return {(event["type"], event["state_key"]): event["content"] for event in events if "state_key" in event}
+
+
+async def in_force(person: SyncPerson, room_id: str) -> dict[tuple[str, str], Any]:
+    events = (await person.get(f"{person.room(room_id)}/state")).ok()
+    return {(event["type"], event["state_key"]): event["content"] for event in events}
+
+
+async def rename(person: SyncPerson, room_id: str, name: str) -> str:
+    content: Json = {"membership": "join", "displayname": name}
+    return await person.set_state(room_id, MEMBER, content, person.user_id)
+
+
+def wanting(state: Mapping[str, Any], timeline: Mapping[str, Any]) -> Json:
+    return {"room": {"state": dict(state), "timeline": dict(timeline)}}
+
+
+# --- lazily loaded members
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_member_who_is_loaded_lazily_is_told_once_and_as_they_are_now(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson, after: bool
+) -> None:
+    """Bob is a hero, and carol speaks: when the timeline begins he is invited only, and she has another name,
+    of which nothing is shown in the timeline.
+    """
+    way: dict[str, Any] = {"filter": wanting(LAZY, MESSAGES)}
+    part = "state_after" if after else "state"
+    if after:
+        way["use_state_after"] = "true"
+    room_id = await alice.create_room(preset="public_chat")
+    await carol.join(room_id)
+    await alice.hear()
+    since = await alice.now()
+    assert await alice.act(room_id, "invite", bob.user_id) == 200
+    await carol.send(room_id, "welcome")
+    await bob.join(room_id)
+    renamed = await rename(carol, room_id, "Caroline")
+    for person in (alice, bob):
+        await person.hear()
+        for replica in (building.replicas[0], await building.replica()):
+            for token in (since, None) if person is alice else (None,):
+                section = joined(await person.at(replica).sync(token, **way), room_id)
+                others = {alice.user_id} if token is None else set()
+                assert members(section, part) == sorted(
+                    (user, "join") for user in {bob.user_id, carol.user_id} | others
+                )
+                assert renamed in ids(section, part)
+
+
+async def test_a_member_event_that_changes_in_a_timeline_kept_whole_is_told_once(
+    alice: SyncPerson, bob: SyncPerson
+) -> None:
+    way: dict[str, Any] = {"filter": wanting(LAZY, {}), "use_state_after": "true"}
+    room_id = await alice.create_room(preset="public_chat")
+    since = await alice.now()
+    await bob.join(room_id)
+    renamed = await rename(bob, room_id, "Bobby")
+    await alice.hear()
+    section = joined(await alice.sync(since, **way), room_id)
+    assert section["timeline"]["limited"] is False
+    assert ids(section, "state_after") == [renamed]
+
+
+async def test_a_name_that_changed_out_of_a_newcomers_sight_is_told_once(
+    alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    for number in range(6):
+        await alice.send(room_id, str(number))
+    await alice.set_state(room_id, "m.room.history_visibility", {"history_visibility": "joined"})
+    renamed = await rename(bob, room_id, "Bobby")
+    await carol.join(room_id)
+    await carol.hear()
+    section = joined(await carol.sync(filter=wanting(LAZY, {"limit": 8})), room_id)
+    assert members(section) == sorted((person.user_id, "join") for person in (alice, bob))
+    assert renamed in ids(section, "state")
