@@ -247,6 +247,7 @@ WAYS: list[dict[str, Any]] = [
     {"use_state_after": "true"},
     {"filter": {"room": {"timeline": {"limit": 2}}}},
     {"filter": {"room": {"timeline": {"types": ["m.room.message", "m.room.topic"], "limit": 3}}}},
+    {"filter": {"room": {"timeline": {"not_senders": [DAN], "limit": 6}}}},
 ]
 
 

@@ -115,3 +115,79 @@ async def test_a_name_that_changed_out_of_a_newcomers_sight_is_told_once(
     section = joined(await carol.sync(filter=wanting(LAZY, {"limit": 8})), room_id)
     assert members(section) == sorted((person.user_id, "join") for person in (alice, bob))
     assert renamed in ids(section, "state")
+
+
+# --- what is kept out of the timeline
+
+
+@pytest.mark.parametrize("by", ["not_senders", "senders", "contains_url"])
+async def test_what_a_filter_keeps_out_is_not_undone_by_an_older_event_that_it_shows(
+    building: Building, alice: SyncPerson, bob: SyncPerson, by: str
+) -> None:
+    room_id = await alice.create_room(
+        preset="public_chat", power_level_content_override={"state_default": 0, "events": {}}
+    )
+    await bob.join(room_id)
+    timeline: Json = {"not_senders": [bob.user_id], "senders": [alice.user_id], "contains_url": True}
+    since = await bob.now()
+    await alice.set_state(room_id, "m.room.avatar", {"url": "mxc://example.org/older"})
+    await bob.set_state(room_id, "m.room.avatar", {})
+    shown = {"url": "mxc://example.org/message", "body": "see", "msgtype": "m.image"}
+    (await alice.put(f"{alice.room(room_id)}/send/m.room.message/see", shown)).ok()
+    await bob.hear()
+    current = await in_force(bob, room_id)
+    sections = []
+    # From the tail, and from the database.
+    for replica in (building.replicas[0], await building.replica()):
+        for token in (since, None):
+            way: dict[str, Any] = {"filter": wanting({}, {by: timeline[by]})}
+            section = joined(await bob.at(replica).sync(token, **way), room_id)
+            sections.append([ids(section), section["timeline"]["limited"], section["timeline"]["prev_batch"]])
+            got = folded(section)
+            assert got["m.room.avatar", ""] == {}
+            assert token is not None or got == current
+            [message] = section["timeline"]["events"]
+            assert message["content"]["body"] == "see"
+    assert sections[0] == sections[2]
+    # Where nothing newer is kept out, nothing is left out for it.
+    since = await bob.now()
+    avatar = await alice.set_state(room_id, "m.room.avatar", {"url": "mxc://example.org/newest"})
+    await bob.set_state(room_id, "m.room.topic", {"topic": "another key"})
+    await bob.hear()
+    section = joined(await bob.sync(since, filter=wanting({}, {by: timeline[by]})), room_id)
+    assert ids(section) == [avatar] and section["timeline"]["limited"] is False
+    assert told(section) == [("m.room.topic", "", {"topic": "another key"})]
+
+
+async def test_what_a_newcomer_may_not_see_is_not_undone_by_older_events_that_they_may(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """Bob's leaving and the second name are hidden from carol, his joining and the first name are not."""
+    room_id = await alice.create_room(preset="public_chat", name="First")
+    await bob.join(room_id)
+    seen = await bob.send(room_id, "seen")
+    closed = await alice.set_state(room_id, "m.room.history_visibility", {"history_visibility": "joined"})
+    await alice.set_state(room_id, "m.room.name", {"name": "Second"})
+    assert await bob.act(room_id, "leave") == 200
+    since = await carol.now()
+    await carol.join(room_id)
+    after = await alice.send(room_id, "after")
+    await carol.hear()
+    current = await in_force(carol, room_id)
+    for replica in (building.replicas[0], await building.replica()):
+        for token in (since, None):
+            section = joined(await carol.at(replica).sync(token), room_id)
+            assert folded(section) == current
+            events = section["timeline"]["events"]
+            assert [events[0]["event_id"], events[1]["event_id"], events[-1]["event_id"]] == [
+                seen,
+                closed,
+                after,
+            ]
+            assert [event["unsigned"]["membership"] for event in events] == ["leave", "leave", "join", "join"]
+            assert section["timeline"]["limited"] is True
+    page = await carol.get(
+        f"{carol.room(room_id)}/messages", **{"from": section["timeline"]["prev_batch"], "dir": "b"}, limit=1
+    )
+    [before] = page.ok()["chunk"]
+    assert (before["type"], before["state_key"]) == (MEMBER, bob.user_id)

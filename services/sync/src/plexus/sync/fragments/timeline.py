@@ -48,7 +48,7 @@ class Timeline:
     ``start`` and ``end`` are those around the timeline. ``is_whole`` says that every event of the range is in
     ``events`` and that each builds on the one before, so that these events are all that changed the state.
     ``moves`` are member events that were left out. ``may_mislead`` says that state events in it may have lost
-    their force since: the room has forked.
+    their force since: the room has forked, or newer ones of the same key are kept out.
     """
 
     events: list[SyncEvent]
@@ -88,14 +88,17 @@ class Timelines:
         timelines = [line for line in found if line is not None]
         for work, line in zip(works, timelines, strict=True):
             line.limited |= work.begins_anew
-            if line.may_mislead and not work.state_after:
-                await self._leave_out_misleading(work, line)
         viewer = next((work.viewer for work in works if work.viewer is not None), None)
+        eyes: Mapping[RoomRef, Viewer] = {}
         if viewer is not None:
             eyes = await self._rooms.viewers([w.ref for w in works if w.viewer is not None], viewer)
             for work, line in zip(works, timelines, strict=True):
                 if work.viewer is not None:
                     _only_visible(eyes[work.ref], line)
+        for work, line in zip(works, timelines, strict=True):
+            if line.may_mislead and not work.state_after:
+                await self._leave_out_misleading(work, line)
+        if viewer is not None:
             await self._withhold(
                 eyes, [line for work, line in zip(works, timelines, strict=True) if work.viewer is not None]
             )
@@ -143,7 +146,7 @@ class Timelines:
             and not limited
             and _is_linear(events),
             moves=moves,
-            may_mislead=any(event.is_beside for event in everything),
+            may_mislead=any(event.is_beside for event in everything) or _hides_newer(events, everything),
         )
 
     def _events(self, fact: TailFact) -> Sequence[SyncEvent]:
@@ -220,8 +223,8 @@ class Timelines:
 
     async def _leave_out_misleading(self, work: Work, line: Timeline) -> None:
         """A client takes the state events of a timeline for what is in force. Where a resolution has decided
-        for another one, the timeline begins after it: the state before it is told as ``state``, and what was
-        left out is there to be asked for.
+        for another one, or a newer one is kept out, the timeline begins after it: the state before it is told
+        as ``state``, and what was left out is there to be asked for.
 
         With ``use_state_after`` clients do not do so.
         """
@@ -241,6 +244,8 @@ class Timelines:
         last_left_out = line.events[first - 1]
         line.moves += [event for event in line.events[:first] if event.is_member]
         line.events = line.events[first:]
+        if line.memberships is not None:
+            line.memberships = line.memberships[first:]
         line.limited = True
         line.is_whole = False
         line.start = last_left_out.room_after
@@ -285,15 +290,25 @@ def _only_visible(eyes: Viewer, line: Timeline) -> None:
     """Take out what the viewer may not see."""
     seen = visible_to(eyes, line.events)
     if len(seen) < len(line.events):
+        everything, line.events = line.events, [event for event, _ in seen]
         line.is_whole = False
         line.limited = True
-        line.events = [event for event, _ in seen]
+        line.may_mislead |= _hides_newer(line.events, everything)
         if line.events:
             line.start = line.events[0].room_before
             line.prev_batch = Place(line.events[0].ordinal).before
         else:
             line.start = line.end
     line.memberships = [membership for _, membership in seen]
+
+
+def _hides_newer(shown: Sequence[SyncEvent], everything: Sequence[SyncEvent]) -> bool:
+    """Whether a state event is shown, and a newer one of its key is not."""
+    if len(shown) == len(everything):
+        return False
+    newest = {event.key: event for event in everything if event.key is not None}
+    last = {event.key: event for event in shown if event.key is not None}
+    return any(newest[key] is not event for key, event in last.items())
 
 
 def _is_linear(events: Sequence[SyncEvent]) -> bool:
