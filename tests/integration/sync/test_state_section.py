@@ -191,3 +191,32 @@ async def test_what_a_newcomer_may_not_see_is_not_undone_by_older_events_that_th
     )
     [before] = page.ok()["chunk"]
     assert (before["type"], before["state_key"]) == (MEMBER, bob.user_id)
+
+
+# --- gaps
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_room_that_was_left_and_joined_again_has_a_gap(
+    building: Building, alice: SyncPerson, bob: SyncPerson, whole: bool
+) -> None:
+    """Whether or not the full state is asked for, also where the user was not told yet that they had left."""
+    way: dict[str, Any] = {"full_state": "true"} if whole else {}
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    staying = await bob.now()
+    assert await bob.act(room_id, "leave") == 200
+    away = await bob.now()
+    for number in range(3):
+        await alice.send(room_id, f"gap {number}")
+    await bob.join(room_id)
+    last = await alice.send(room_id, "after")
+    await bob.hear()
+    answer = await bob.sync()
+    for replica in (building.replicas[0], await building.replica()):
+        for since in (staying, away):
+            section = joined(await bob.at(replica).sync(since, **way), room_id)
+            assert ids(section) == ids(joined(answer, room_id)) and ids(section)[-1] == last
+            assert section["timeline"]["limited"] is True
+    later = await bob.sync(answer["next_batch"], full_state="true")
+    assert joined(later, room_id)["timeline"]["limited"] is False

@@ -93,18 +93,18 @@ class RoomStream:
             batch = joined[start : start + BATCH]
             heads = await self._rooms.heads([membership.ref for membership in batch], answer.cut.rooms)
             afters = await self._afters(batch, since)
-            works = [
-                Work(
-                    ref=membership.ref,
-                    after=after or 0,
-                    upto=heads[membership.ref].ordinal,
-                    shape=answer.filter.shape,
-                    state_after=answer.state_after,
-                    is_full=True,
-                )
-                for membership, after in zip(batch, afters, strict=True)
-                if membership.ref in heads
-            ]
+            works = []
+            for membership, after in zip(batch, afters, strict=True):
+                ref = membership.ref
+                if ref not in heads:
+                    continue
+                upto = heads[ref].ordinal
+                if since is not None and (after is None or membership.position > since.rooms[ref.lane]):
+                    works.append(_anew(answer, ref, upto))
+                else:
+                    works.append(
+                        Work(ref, after or 0, upto, answer.filter.shape, answer.state_after, is_full=True)
+                    )
             await self.add(answer, works, answer.joined)
             yield
         if since is not None:
@@ -152,15 +152,7 @@ class RoomStream:
             return None
         if membership.position > since.rooms[ref.lane]:
             answer.newly_joined.append(ref)
-            return Work(
-                ref,
-                0,
-                facts[-1][HI],
-                answer.filter.shape,
-                answer.state_after,
-                is_full=True,
-                begins_anew=True,
-            )
+            return _anew(answer, ref, facts[-1][HI])
         return Work(
             ref, facts[0][LO] - 1, facts[-1][HI], answer.filter.shape, answer.state_after, facts=facts
         )
@@ -184,19 +176,11 @@ class RoomStream:
             is_new = membership.position > since.rooms[ref.lane]
             if is_new:
                 answer.newly_joined.append(ref)
-            works.append(
-                Work(
-                    ref,
-                    0 if is_new or after is None else after,
-                    heads[ref].ordinal,
-                    answer.filter.shape,
-                    answer.state_after,
-                    # Where the client stands is not known any more when the facts are gone: all state, and
-                    # the newest of the timeline.
-                    is_full=is_new or after is None,
-                    begins_anew=is_new or after is None,
-                )
-            )
+            upto = heads[ref].ordinal
+            if is_new or after is None:
+                works.append(_anew(answer, ref, upto))
+            else:
+                works.append(Work(ref, after, upto, answer.filter.shape, answer.state_after))
         return works
 
     async def _afters(self, memberships: Sequence[Membership], since: Cut | None) -> Sequence[int | None]:
@@ -347,6 +331,13 @@ class RoomStream:
                 users = sent.unknown(fragment.ref.room_id, users)
             needed.append(users)
         return needed
+
+
+def _anew(answer: Answer, ref: RoomRef, upto: int) -> Work:
+    """A room that the user has come into, or of which it is not known any more where the client stands since
+    the facts are gone: all state, and the newest of the timeline.
+    """
+    return Work(ref, 0, upto, answer.filter.shape, answer.state_after, is_full=True, begins_anew=True)
 
 
 def _key(work: Work) -> tuple[str, object] | None:
