@@ -220,3 +220,63 @@ async def test_a_room_that_was_left_and_joined_again_has_a_gap(
             assert section["timeline"]["limited"] is True
     later = await bob.sync(answer["next_batch"], full_state="true")
     assert joined(later, room_id)["timeline"]["limited"] is False
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_who_is_back_is_told_how_members_have_changed_meanwhile(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson, after: bool
+) -> None:
+    """ "The server MUST return membership events for events in the gap", also with lazy-loading."""
+    part = "state_after" if after else "state"
+    way: dict[str, Any] = {"filter": wanting(LAZY, {"limit": 2})}
+    if after:
+        way["use_state_after"] = "true"
+    room_id = await alice.create_room(preset="public_chat")
+    for person in (bob, carol):
+        await person.join(room_id)
+    await bob.hear()
+    since = await bob.now()
+    assert await alice.act(room_id, "kick", bob.user_id) == 200
+    assert await carol.act(room_id, "leave") == 200
+    away = await bob.now()
+    await bob.join(room_id)
+    for number in range(3):
+        await alice.send(room_id, str(number))
+    await bob.hear()
+    here = [(person.user_id, "join") for person in (alice, bob)]
+    for replica in (building.replicas[0], await building.replica()):
+        for full in ({}, {"full_state": "true"}):
+            section = joined(await bob.at(replica).sync(since, **way, **full), room_id)
+            assert section["timeline"]["limited"] is True
+            assert members(section, part) == sorted([*here, (carol.user_id, "leave")])
+            # Of what has changed before they had the room, and was over then, there is nothing to tell.
+            assert members(joined(await bob.at(replica).sync(away, **way, **full), room_id), part) == sorted(
+                here
+            )
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_the_full_state_tells_a_lazy_device_which_members_have_changed(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson, after: bool
+) -> None:
+    part = "state_after" if after else "state"
+    room_id = await alice.create_room(preset="public_chat")
+    for person in (bob, carol):
+        await person.join(room_id)
+    await bob.hear()
+    since = await bob.now()
+    assert await alice.act(room_id, "kick", carol.user_id) == 200
+    for number in range(2):
+        await alice.send(room_id, str(number))
+    await bob.hear()
+    changed = (carol.user_id, "leave")
+    for limit, is_gap in ((2, True), (20, False)):
+        way: dict[str, Any] = {"filter": wanting(LAZY, {"limit": limit}), "full_state": "true"}
+        if after:
+            way["use_state_after"] = "true"
+        section = joined(await bob.sync(since, **way), room_id)
+        assert section["timeline"]["limited"] is is_gap
+        # What the timeline shows is the state after it, but not before.
+        assert (changed in members(section, part)) is (after or is_gap)
+        lean: Json = wanting(LAZY | {"types": ["m.room.name"]}, {"limit": limit})
+        assert members(joined(await bob.sync(since, **way | {"filter": lean}), room_id), part) == []

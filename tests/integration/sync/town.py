@@ -100,10 +100,8 @@ class Town(Acts):
     # --- how they sync
 
     async def look(self, index: int, replica: Replica, timeout: int = 0) -> None:
-        """One user syncs on; now and then they want the whole state besides. Not those who load members
-        lazily: they would have to forget the members they know, as nobody tells which have changed.
-        """
-        whole = self.rng.random() < 0.05 and not timeout and not lazy(self.ways[index])
+        """One user syncs on; now and then they want the whole state besides."""
+        whole = self.rng.random() < 0.05 and not timeout
         more = {"full_state": "true"} if whole else {}
         more["set_presence"] = self.rng.choice(["offline", "offline", "unavailable", "online"])
         await self._sync(index, replica, timeout=timeout, **more)

@@ -61,6 +61,11 @@ class Shape:
         """Whether every event of a room is wanted in its timeline."""
         return self.timeline.is_everything and not self.ignored
 
+    @property
+    def loads_members(self) -> bool:
+        """Whether member events are wanted where they are needed only."""
+        return self.lazy and self.state.matches_type("m.room.member")
+
     def in_timeline(self, event: SyncEvent, room_id: str) -> bool:
         if event.state_key is None and event.sender in self.ignored:
             return False

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from plexus.platform.clock import Clock
 from plexus.protocol.filters import EventFilter
 from plexus.rooms import (
+    Place,
     RoomRef,
     Rooms,
     RoomSummary,
@@ -41,6 +42,7 @@ from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 from plexus.sync.replica.bodies import membership_of
 
 _MOVES = Wanted(types=frozenset({"m.room.member", "m.room.encryption"}))
+_MEMBERS = Wanted(types=frozenset({"m.room.member"}))
 _ENCRYPTION = ("m.room.encryption", "")
 
 
@@ -180,7 +182,9 @@ class Builder:
                 fragment.size += sum(map(len, fragment.pdus.values()))
 
     async def _read_states(self, drafts: Sequence[_Draft]) -> None:
-        """Fill ``state`` of each draft with as many queries as there are kinds of questions, not rooms."""
+        """Fill ``state`` of each draft with as many queries as there are kinds of questions, not rooms,
+        besides those that tell where lazy-loading clients stand.
+        """
         full: list[tuple[_Draft, tuple[RoomRef, int, Wanted]]] = []
         changed: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
         kept_out: list[tuple[_Draft, tuple[RoomRef, int, int, Wanted]]] = []
@@ -190,6 +194,9 @@ class Builder:
             at = line.end if work.state_after else line.start
             if line.before is None:
                 full.append((draft, (work.ref, at, _wanted(work.shape, full=True))))
+                told = await self._told_upto(draft)
+                if told is not None:
+                    changed.append((draft, (work.ref, told, at, _MEMBERS)))
             elif line.before != at and not (work.state_after and line.is_whole):
                 changed.append((draft, (work.ref, line.before, at, _wanted(work.shape))))
             if not work.state_after and not line.is_whole and line.start != line.end:
@@ -205,7 +212,7 @@ class Builder:
         if changed:
             diffs = await self._rooms.snapshot_diffs([question for _, question in changed])
             for (draft, _), diff in zip(changed, diffs, strict=True):
-                draft.state = {key: event for key, event in diff.items() if event is not None}
+                draft.state |= {key: event for key, event in diff.items() if event is not None}
         if kept_out:
             diffs = await self._rooms.snapshot_diffs([question for _, question in kept_out])
             for (draft, _), diff in zip(kept_out, diffs, strict=True):
@@ -236,6 +243,17 @@ class Builder:
         ]
         if redacted:
             await self._rooms.decorate(redacted)
+
+    async def _told_upto(self, draft: _Draft) -> int | None:
+        """The snapshot of the state that a lazy-loading client has of a room that is told with the whole
+        state, if members that have changed since may be missing: those of a gap are told "regardless as to
+        whether or not they are redundant".
+        """
+        work = draft.work
+        is_abreast = work.stands == work.upto or (draft.timeline.is_whole and not work.state_after)
+        if work.stands is None or is_abreast or not work.shape.loads_members:
+            return None
+        return await self._rooms.snapshot_at(work.ref, Place(work.stands))
 
     async def _withhold(self, drafts: Sequence[_Draft]) -> None:
         """What erased users say of themselves in their member events is not for a viewer who came later."""

@@ -27,7 +27,8 @@ class Work:
     ``is_full``: with the whole state, not only what changed. ``viewer``: for this user only, who was not
     joined throughout; ``is_left``: who is not in the room any more, and is told no summary of it. ``facts``:
     the facts of the range if the tail holds all of them. ``begins_anew``: the client may have some of these
-    events already, so the timeline does not continue what it has (``limited``).
+    events already, so the timeline does not continue what it has (``limited``). ``stands``: the ordinal up to
+    which the client has a room that is told with the whole state, if it is known to have it.
     """
 
     ref: RoomRef
@@ -38,6 +39,7 @@ class Work:
     is_full: bool = False
     viewer: str | None = None
     begins_anew: bool = False
+    stands: int | None = None
     facts: Sequence[TailFact] | None = None
     is_left: bool = False
 

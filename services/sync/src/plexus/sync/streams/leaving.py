@@ -33,6 +33,11 @@ class Leaving:
     members_at: int | None = None
 
 
+def was_joined(eyes: Viewer, ordinal: int) -> bool:
+    """Whether the user was in the room after the event of an ordinal."""
+    return any(one.membership == "join" and one.start <= ordinal < one.end for one in eyes.memberships)
+
+
 def archived(eyes: Viewer, ordinal: int) -> Leaving:
     """For an initial sync; ``ordinal`` is that of the membership now."""
     last = _last_join(eyes, ordinal)

@@ -30,7 +30,7 @@ from plexus.sync.replica import Cut, Replica
 from plexus.sync.replica.tail import HI, KIND, LO, TailFact
 from plexus.sync.replica.views import Membership, holds_at
 from plexus.sync.streams.context import Answer
-from plexus.sync.streams.leaving import Leaving, archived, left
+from plexus.sync.streams.leaving import Leaving, archived, left, was_joined
 
 BATCH = 40
 """Rooms that are read together beyond the tail: what is in memory at a time."""
@@ -64,6 +64,8 @@ class RoomStream:
                     self._plan(answer, membership, since, works)
                 else:
                     beyond.append(membership)
+        if answer.newly_joined:
+            await self._keep_returns(answer, works)
         for start in range(0, len(works), BATCH):
             if start:
                 # What the tail has is made without waiting: others are not to wait for all of it.
@@ -71,6 +73,7 @@ class RoomStream:
             await self.add(answer, works[start : start + BATCH], answer.joined)
         for start in range(0, len(beyond), BATCH):
             batch = await self._works_beyond(answer, beyond[start : start + BATCH], since)
+            await self._keep_returns(answer, batch)
             await self.add(answer, batch, answer.joined)
         await self._add_left(answer, since)
 
@@ -100,11 +103,20 @@ class RoomStream:
                     continue
                 upto = heads[ref].ordinal
                 if since is not None and (after is None or membership.position > since.rooms[ref.lane]):
-                    works.append(_anew(answer, ref, upto))
+                    works.append(_anew(answer, ref, upto, after))
                 else:
                     works.append(
-                        Work(ref, after or 0, upto, answer.filter.shape, answer.state_after, is_full=True)
+                        Work(
+                            ref,
+                            after or 0,
+                            upto,
+                            answer.filter.shape,
+                            answer.state_after,
+                            is_full=True,
+                            stands=after,
+                        )
                     )
+            await self._keep_returns(answer, works)
             await self.add(answer, works, answer.joined)
             yield
         if since is not None:
@@ -152,7 +164,7 @@ class RoomStream:
             return None
         if membership.position > since.rooms[ref.lane]:
             answer.newly_joined.append(ref)
-            return _anew(answer, ref, facts[-1][HI])
+            return _anew(answer, ref, facts[-1][HI], facts[0][LO] - 1)
         return Work(
             ref, facts[0][LO] - 1, facts[-1][HI], answer.filter.shape, answer.state_after, facts=facts
         )
@@ -178,10 +190,20 @@ class RoomStream:
                 answer.newly_joined.append(ref)
             upto = heads[ref].ordinal
             if is_new or after is None:
-                works.append(_anew(answer, ref, upto))
+                works.append(_anew(answer, ref, upto, after))
             else:
                 works.append(Work(ref, after, upto, answer.filter.shape, answer.state_after))
         return works
+
+    async def _keep_returns(self, answer: Answer, works: Sequence[Work]) -> None:
+        """Forget where the client stands in rooms told anew, except those that the user was in there."""
+        anew = [work for work in works if work.begins_anew and work.stands]
+        if not anew:
+            return
+        eyes = await self._rooms.viewers([work.ref for work in anew], answer.user_id)
+        for work in anew:
+            if work.stands is not None and not was_joined(eyes[work.ref], work.stands):
+                work.stands = None
 
     async def _afters(self, memberships: Sequence[Membership], since: Cut | None) -> Sequence[int | None]:
         """The ordinals up to which a client with this token has the rooms; None where that is not known."""
@@ -310,7 +332,7 @@ class RoomStream:
     ) -> list[frozenset[str]]:
         """The users whose member events each section needs besides."""
         shape = answer.filter.shape
-        if not shape.lazy or not shape.state.matches_type("m.room.member"):
+        if not shape.loads_members:
             return [frozenset()] * len(works)
         sent = None
         if answer.device_id is not None and not shape.redundant:
@@ -333,11 +355,20 @@ class RoomStream:
         return needed
 
 
-def _anew(answer: Answer, ref: RoomRef, upto: int) -> Work:
+def _anew(answer: Answer, ref: RoomRef, upto: int, stands: int | None) -> Work:
     """A room that the user has come into, or of which it is not known any more where the client stands since
     the facts are gone: all state, and the newest of the timeline.
     """
-    return Work(ref, 0, upto, answer.filter.shape, answer.state_after, is_full=True, begins_anew=True)
+    return Work(
+        ref,
+        0,
+        upto,
+        answer.filter.shape,
+        answer.state_after,
+        is_full=True,
+        begins_anew=True,
+        stands=stands,
+    )
 
 
 def _key(work: Work) -> tuple[str, object] | None:
@@ -345,5 +376,5 @@ def _key(work: Work) -> tuple[str, object] | None:
         return None
     return (
         work.ref.room_id,
-        (work.after, work.upto, work.shape, work.state_after, work.is_full, work.begins_anew),
+        (work.after, work.upto, work.shape, work.state_after, work.is_full, work.begins_anew, work.stands),
     )
