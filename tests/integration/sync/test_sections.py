@@ -278,3 +278,73 @@ async def test_who_is_removed_and_then_banned_sees_nothing_of_what_was_in_betwee
         f"{bob.room(room_id)}/messages", **{"from": room["timeline"]["prev_batch"], "dir": "b", "limit": 2}
     )
     assert [event["event_id"] for event in page.ok()["chunk"]][-1] == last
+
+
+@pytest.mark.parametrize("then", ["invite", "knock"])
+async def test_who_is_removed_and_then_invited_is_told_with_whom_no_room_is_shared_now(
+    building: Building, alice: SyncPerson, bob: SyncPerson, then: str
+) -> None:
+    """Both sides are: who goes, and who stays."""
+    room_id = await alice.create_room(
+        initial_state=[
+            ENCRYPTION,
+            {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}},
+        ],
+        invite=[bob.user_id],
+    )
+    await bob.join(room_id)
+    await alice.hear()
+    lean: Json = {"not_types": ["m.room.member"]}
+    filters: list[Json] = [
+        {},
+        {"room": {"timeline": {"limit": 1}}},
+        {"room": {"timeline": lean, "state": lean}},
+    ]
+    gone, stays = await bob.now(), await alice.now()
+    assert await alice.act(room_id, "kick", bob.user_id) == 200
+    if then == "invite":
+        assert await alice.act(room_id, "invite", bob.user_id) == 200
+    else:
+        (await bob.post(f"{V3}/knock/{seg(room_id)}")).ok()
+    await alice.send(room_id, "after")
+    for person, since, other in ((bob, gone, alice), (alice, stays, bob)):
+        await person.hear()
+        for replica in (building.replicas[0], await building.replica()):
+            for wanted in filters:
+                answer = await person.at(replica).sync(since, filter=wanted)
+                assert answer["device_lists"] == {"changed": [], "left": [other.user_id]}
+            assert answer["rooms"].keys() == ({"join", then} if person is bob else {"join"})
+            whole = await person.at(replica).sync(since, full_state="true")
+            assert whole["device_lists"] == answer["device_lists"]
+        assert "device_lists" not in await person.sync(answer["next_batch"])
+
+
+async def test_who_was_never_there_is_not_told_as_gone_when_they_are_invited(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await alice.create_room(initial_state=[ENCRYPTION])
+    since, invited = await alice.now(), await bob.now()
+    assert await alice.act(room_id, "invite", bob.user_id) == 200
+    await alice.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        answer = await alice.at(replica).sync(since)
+        assert summary(answer, room_id) == ([bob.user_id], 1, 1) and "device_lists" not in answer
+        answer = await bob.at(replica).sync(invited)
+        assert room_id in answer["rooms"]["invite"] and "device_lists" not in answer
+
+
+async def test_who_is_back_is_told_who_has_gone_meanwhile(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat", initial_state=[ENCRYPTION])
+    for person in (bob, carol):
+        await person.join(room_id)
+    await bob.hear()
+    since = await bob.now()
+    assert await bob.act(room_id, "leave") == 200
+    assert await carol.act(room_id, "leave") == 200
+    await bob.join(room_id)
+    await bob.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        answer = await bob.at(replica).sync(since)
+        assert answer["device_lists"] == {"changed": [alice.user_id], "left": [carol.user_id]}

@@ -11,6 +11,7 @@ LEFT = [(1, 5, "join"), (5, NOW, "leave")]
 BANNED = [(1, 5, "join"), (5, 8, "leave"), (8, NOW, "ban")]
 DECLINED = [(5, 8, "invite"), (8, NOW, "leave")]
 BACK_AND_GONE = [(1, 3, "join"), (3, 6, "leave"), (6, 9, "join"), (9, NOW, "leave")]
+INVITED = [*BACK_AND_GONE[:3], (9, 10, "leave"), (10, NOW, "invite")]
 
 
 def eyes(intervals: list[tuple[int, int, str]], forgotten: bool = False) -> Viewer:
@@ -31,6 +32,9 @@ def eyes(intervals: list[tuple[int, int, str]], forgotten: bool = False) -> View
         (DECLINED, 8, None, Leaving(7, 8)),
         (BACK_AND_GONE, 9, 7, Leaving(7, 9, members_at=9)),
         (BACK_AND_GONE, 9, 2, Leaving(None, 9, has_gap=True, members_at=9)),
+        (INVITED, 10, 7, Leaving(9, 10, has_gap=True, members_at=7)),
+        (INVITED, 10, 2, Leaving(9, 10, has_gap=True, members_at=2)),
+        (INVITED, 10, 4, Leaving(9, 10)),
     ],
 )
 def test_what_is_told_since_a_token(

@@ -36,7 +36,7 @@ from plexus.sync.events import SyncEvent, embedded_in
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.federation_form import pdus_of, read_pdus
 from plexus.sync.fragments.fragment import HEROES, Fragment
-from plexus.sync.fragments.members import MemberEvents
+from plexus.sync.fragments.members import MemberEvents, Question
 from plexus.sync.fragments.relations import Bundles, read_bundles
 from plexus.sync.fragments.timeline import Timeline, Timelines, Work, visible_to
 from plexus.sync.replica.bodies import membership_of
@@ -49,15 +49,18 @@ _ENCRYPTION = ("m.room.encryption", "")
 @dataclass(slots=True)
 class _Draft:
     """A fragment in the making. ``state`` is what was read for the state section: how it was before the
-    timeline (or after it); ``kept_out`` what changed within the timeline and is not shown there. ``moved``
-    has the users whose member event has changed, for a filter that shows none; None if they are seen in the
-    rest. ``encrypts`` says that the room has become encrypted, whatever the filter shows.
+    timeline (or after it); ``kept_out`` what changed within the timeline and is not shown there. ``came`` and
+    ``went`` are the users who did, unless the section is full. ``moved`` has the users whose member event has
+    changed, for a filter that shows none; None if they are seen in the rest. ``encrypts`` says that the room
+    has become encrypted, whatever the filter shows.
     """
 
     work: Work
     timeline: Timeline
     state: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
     kept_out: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
+    came: set[str] = field(default_factory=set)
+    went: set[str] = field(default_factory=set)
     moved: dict[str, str] | None = None
     encrypts: bool = False
 
@@ -105,6 +108,7 @@ class Builder:
         drafts = [_Draft(work, timeline) for work, timeline in zip(works, timelines, strict=True)]
         await self._read_states(drafts)
         await self._withhold([draft for draft in drafts if draft.work.viewer is not None])
+        await self._read_moves([draft for draft in drafts if not draft.work.is_full])
         bundles = await read_bundles(self._rooms, [(draft.work, draft.timeline) for draft in drafts])
         summaries = await self._summaries([draft for draft in drafts if draft.tells_members])
         fragments = [self._finish(draft, summaries, bundles) for draft in drafts]
@@ -255,6 +259,23 @@ class Builder:
             return None
         return await self._rooms.snapshot_at(work.ref, Place(work.stands))
 
+    async def _read_moves(self, drafts: Sequence[_Draft]) -> None:
+        """Note who came and who went. Who is invited now, or knocks, went if they were there before."""
+        asked: list[tuple[_Draft, Question]] = []
+        for draft in drafts:
+            newest = _newest_memberships(draft)
+            if not newest:
+                continue
+            draft.came = {user for user, membership in newest.items() if membership == "join"}
+            draft.went = {user for user, membership in newest.items() if membership in ("leave", "ban")}
+            unsure = frozenset(newest.keys() - draft.came - draft.went)
+            if unsure and draft.timeline.before is not None:
+                asked.append((draft, (draft.work.ref, draft.timeline.before, unsure)))
+        if asked:
+            found = await self._members.read([question for _, question in asked])
+            for (draft, _), before in zip(asked, found, strict=True):
+                draft.went |= {user for user, event in before.items() if membership_of(event) == "join"}
+
     async def _withhold(self, drafts: Sequence[_Draft]) -> None:
         """What erased users say of themselves in their member events is not for a viewer who came later."""
         own = [event for draft in drafts for event in (*draft.last_words.values(), *draft.embedding)]
@@ -288,7 +309,6 @@ class Builder:
             newest = _newest_of_each(line.events)
             state += [event.state_json(now_ms) for event in newest.values() if shape.in_state(event, room_id)]
             told += newest
-        came, went = ((), ()) if work.is_full else _moves(draft)
         encrypts = draft.encrypts or _ENCRYPTION in told or any(e.key == _ENCRYPTION for e in line.events)
         covered: frozenset[str] = frozenset()
         if shape.lazy:
@@ -306,8 +326,8 @@ class Builder:
             covered=covered,
             is_full=work.is_full,
             summary=summaries.get(work.ref) if draft.tells_members else None,
-            joined=frozenset(came),
-            left=frozenset(went),
+            joined=frozenset(draft.came),
+            left=frozenset(draft.went),
             encrypts=encrypts and not work.is_full,
             event_fields=shape.event_fields,
             bundles=bundles.get(work.ref, {}),
@@ -352,17 +372,15 @@ def _newest_of_each(events: Iterable[SyncEvent]) -> dict[tuple[str, str], SyncEv
     return {event.key: event for event in events if event.key is not None}
 
 
-def _moves(draft: _Draft) -> tuple[set[str], set[str]]:
-    """Who came and who went, by what is newest of each."""
+def _newest_memberships(draft: _Draft) -> dict[str, str]:
+    """What those whose member event has changed are now."""
     newest = dict(draft.moved or {})
     if draft.moved is None:
         newest |= _memberships(draft.timeline.moves)
         newest |= _memberships_in(draft.state)
         newest |= _memberships(draft.timeline.events)
         newest |= _memberships_in(draft.kept_out)
-    came = {user for user, membership in newest.items() if membership == "join"}
-    went = {user for user, membership in newest.items() if membership in ("leave", "ban")}
-    return came, went
+    return newest
 
 
 def _memberships(events: Iterable[SyncEvent]) -> dict[str, str]:

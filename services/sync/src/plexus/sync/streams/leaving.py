@@ -50,12 +50,11 @@ def left(eyes: Viewer, ordinal: int, stands: int | None) -> Leaving:
     if last is None:
         return Leaving(ordinal - 1, ordinal)
     start, end = last
-    was_in = stands is not None and start <= stands < end
     if end == ordinal:
-        if was_in:
+        if stands is not None and start <= stands < end:
             return Leaving(stands, ordinal, members_at=ordinal)
         return Leaving(None, ordinal, has_gap=True, members_at=ordinal)
-    if was_in or stands is None:
+    if stands is None or was_joined(eyes, stands):
         return Leaving(ordinal - 1, ordinal, has_gap=True, members_at=end if stands is None else stands)
     return Leaving(ordinal - 1, ordinal)
 

@@ -65,7 +65,7 @@ class RoomStream:
                 else:
                     beyond.append(membership)
         if answer.newly_joined:
-            await self._keep_returns(answer, works)
+            await self._note_returns(answer, works)
         for start in range(0, len(works), BATCH):
             if start:
                 # What the tail has is made without waiting: others are not to wait for all of it.
@@ -73,7 +73,7 @@ class RoomStream:
             await self.add(answer, works[start : start + BATCH], answer.joined)
         for start in range(0, len(beyond), BATCH):
             batch = await self._works_beyond(answer, beyond[start : start + BATCH], since)
-            await self._keep_returns(answer, batch)
+            await self._note_returns(answer, batch)
             await self.add(answer, batch, answer.joined)
         await self._add_left(answer, since)
 
@@ -195,6 +195,11 @@ class RoomStream:
                 works.append(Work(ref, after, upto, answer.filter.shape, answer.state_after))
         return works
 
+    async def _note_returns(self, answer: Answer, works: Sequence[Work]) -> None:
+        """Note that who has left a room and come back may not share it any more with all they did before."""
+        await self._keep_returns(answer, works)
+        answer.newly_left += [(work.ref, work.stands) for work in works if work.stands]
+
     async def _keep_returns(self, answer: Answer, works: Sequence[Work]) -> None:
         """Forget where the client stands in rooms told anew, except those that the user was in there."""
         anew = [work for work in works if work.begins_anew and work.stands]
@@ -212,19 +217,23 @@ class RoomStream:
         return await self._rooms.ordinals_at([(m.ref, since.rooms[m.ref.lane]) for m in memberships])
 
     async def _add_left(self, answer: Answer, since: Cut) -> None:
-        """Add the rooms that the user has left, or was removed from, since a cut."""
+        """Add the rooms that the user has left, or was removed from, since a cut. Of those that they have
+        been invited to since, or knock at, only that they have left them.
+        """
         for membership in tuple(answer.view.others_since(since)):
             ref = membership.ref
-            if membership.membership not in ("leave", "ban"):
-                continue
             if membership.position <= since.rooms[ref.lane] or not holds_at(answer.cut, membership):
                 continue
             if not answer.filter.wants_room(ref.room_id):
                 continue
+            is_out = membership.membership in ("leave", "ban")
             eyes = (await self._rooms.viewers([ref], answer.user_id))[ref]
+            if not (is_out or eyes.has_joined):
+                continue
             stands = await self._rooms.ordinal_at(ref, since.rooms[ref.lane])
             told = left(eyes, membership.ordinal, stands)
-            await self.add(answer, [self._left_work(answer, ref, told)], answer.left)
+            if is_out:
+                await self.add(answer, [self._left_work(answer, ref, told)], answer.left)
             if told.members_at is not None:
                 answer.newly_left.append((ref, told.members_at))
 
