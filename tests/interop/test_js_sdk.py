@@ -22,6 +22,7 @@ STEPS = [
     "join",
     "send and receive",
     "paginate backwards",
+    "the state of a room with more than its timeline shows",
     "redact",
     "account data",
     "profile",

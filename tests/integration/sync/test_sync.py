@@ -145,6 +145,65 @@ async def test_state_before_and_after_the_timeline(alice: SyncPerson, bob: SyncP
     assert room["state_after"] == {"events": []}
 
 
+UNSTABLE = "org.matrix.msc4222."
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], ["state"]),
+        (["use_state_after"], ["state_after"]),
+        ([UNSTABLE + "use_state_after"], [UNSTABLE + "state_after"]),
+        (["use_state_after", UNSTABLE + "use_state_after"], ["state_after", UNSTABLE + "state_after"]),
+    ],
+)
+async def test_the_state_after_has_the_name_that_goes_with_how_it_was_asked_for(
+    alice: SyncPerson, bob: SyncPerson, carol: SyncPerson, asked: list[str], told: list[str]
+) -> None:
+    room_id = await alice.create_room(preset="public_chat", name="Tea")
+    await bob.join(room_id)
+    for number in range(12):
+        sent = await alice.send(room_id, str(number))
+    await carol.join(room_id)
+    assert await carol.act(room_id, "leave") == 200
+    query: Json = dict.fromkeys(asked, "true")
+    query["filter"] = {
+        "room": {
+            "state": {"lazy_load_members": True},
+            "timeline": {"limit": 5},
+            "ephemeral": {"types": ["m.receipt"]},
+            "include_leave": True,
+        }
+    }
+
+    def names(section: Json) -> list[str]:
+        return [name for name in section if name.endswith(("state", "state_after"))]
+
+    await bob.hear()
+    await carol.hear()
+    answer = await bob.sync(**query)
+    room = joined(answer, room_id)
+    assert names(room) == told
+    for name in told:
+        found = state(room, name)
+        assert found["m.room.name", ""] == {"name": "Tea"}
+        assert {("m.room.create", ""), ("m.room.power_levels", "")} <= found.keys()
+    assert names((await carol.sync(**query))["rooms"]["leave"][room_id]) == told
+    # "Required if use_state_after was set to true [...], even if it is empty."
+    empty: Json = {name: {"events": []} for name in told} if asked else {}
+    base = f"{V3}/user/{seg(bob.user_id)}/rooms/{seg(room_id)}/account_data"
+    (await bob.put(f"{base}/org.example.room", {"b": 2})).ok()
+    answer = await bob.sync(answer["next_batch"], **query)
+    data = {"events": [{"type": "org.example.room", "content": {"b": 2}}]}
+    assert joined(answer, room_id) == empty | {"account_data": data}
+    (await alice.post(f"{alice.room(room_id)}/receipt/m.read/{seg(sent)}", {})).ok()
+    await bob.hear()
+    room = joined(await bob.sync(answer["next_batch"], **query), room_id)
+    # Counts that may have changed are told, for all that is known after a loss on the way.
+    room.pop("unread_notifications", None)
+    assert room.pop("ephemeral")["events"] and room == empty
+
+
 async def test_an_invite_shows_the_room_stripped_and_is_told_once(alice: SyncPerson, bob: SyncPerson) -> None:
     since = (await bob.sync())["next_batch"]
     waiting = asyncio.create_task(bob.sync(since, timeout=20_000))

@@ -76,6 +76,23 @@ assert.deepEqual(lines.reverse(), ["Can you hear me, Bob? äöü 🙂", ...bodie
 assert.equal(seen.at(-1).type, "m.room.create", "the way back ends where the room began");
 done("paginate backwards");
 
+// A timeline of five of the lines: what the room is must come as its state.
+const tablet = await login(bobId);
+await start(tablet, { initialSyncLimit: 5, lazyLoadMembers: true });
+const there = tablet.getRoom(roomId);
+assert.deepEqual(there.getLiveTimeline().getEvents().map((e) => e.getContent().body), bodies.slice(-5));
+assert.equal(there.name, "The foundation");
+assert.equal(there.getVersion(), roomVersion);
+const stateThere = there.currentState;
+assert.equal(stateThere.getStateEvents("m.room.create", "").getContent().room_version, roomVersion);
+assert.deepEqual(
+    stateThere.getStateEvents("m.room.power_levels", "").getContent(),
+    await alice.getStateEvent(roomId, "m.room.power_levels", ""),
+);
+assert.deepEqual(there.getJoinedMembers().map((member) => member.userId).sort(), [aliceId, bobId].sort());
+tablet.stopClient();
+done("the state of a room with more than its timeline shows");
+
 const redacted = next(bob, sdk.RoomEvent.Redaction, (e, room) => room.roomId === roomId);
 const { event_id: redactionId } = await alice.redactEvent(roomId, messageId, undefined, { reason: "said too loud" });
 await redacted;

@@ -11,6 +11,7 @@ from plexus.rooms import Place, RoomSummary, TimelineToken
 from plexus.sync.events import SyncEvent
 from plexus.sync.filters import Shape
 from plexus.sync.fragments.fragment import Fragment
+from plexus.sync.models import STATE, STATE_AFTER
 
 from tests.unit.sync.events import REF, member, stored
 
@@ -25,16 +26,19 @@ def fragment(**changes: Any) -> Fragment:
         "limited": True,
         "prev_batch": TimelineToken(Place(4).before),
         "state": [b'{"type":"m.room.name"}'],
-        "state_after": False,
         "snapshot": 1,
     }
     return Fragment(**(base | changes))
 
 
 def section(
-    made: Fragment, viewer: str = BOB, device: str | None = "OTHER", lazy: frozenset[str] = NOBODY
+    made: Fragment,
+    viewer: str = BOB,
+    device: str | None = "OTHER",
+    lazy: frozenset[str] = NOBODY,
+    keys: tuple[bytes, ...] = STATE,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(made.render(viewer, device, lazy, 3_000) + b"}")
+    found: dict[str, Any] = orjson.loads(made.render(viewer, device, lazy, 3_000, keys) + b"}")
     return found
 
 
@@ -72,10 +76,21 @@ def test_a_section_has_timeline_and_state() -> None:
 
 
 def test_state_after_is_there_even_if_empty_and_state_is_not() -> None:
-    found = section(fragment(state=[], state_after=True))
+    found = section(fragment(state=[]), keys=STATE_AFTER)
     assert found["state_after"] == {"events": []}
     assert "state" not in found
     assert "state" not in section(fragment(state=[]))
+
+
+def test_one_fragment_has_its_state_by_the_name_that_each_wants() -> None:
+    shared = fragment()
+    unstable = b"org.matrix.msc4222.state_after"
+    both = (*STATE_AFTER, unstable)
+    for keys in (STATE_AFTER, (unstable,), both, STATE_AFTER):
+        found = section(shared, keys=keys)
+        names = {name: value for name, value in found.items() if "state" in name}
+        assert names == {key.decode(): {"events": [{"type": "m.room.name"}]} for key in keys}
+    assert shared.render(BOB, None, NOBODY, 3_000, both) is shared.render(ALICE, None, NOBODY, 3_000, both)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +110,9 @@ def test_only_the_device_that_sent_an_event_sees_its_transaction_id(
 
 def test_members_share_the_same_bytes() -> None:
     shared = fragment()
-    first = shared.render(BOB, "A", NOBODY, 3_000)
-    assert shared.render("@carol:example.org", None, NOBODY, 3_200) is first
-    aged = orjson.loads(shared.render(BOB, "A", NOBODY, 60_000) + b"}")
+    first = shared.render(BOB, "A", NOBODY, 3_000, STATE)
+    assert shared.render("@carol:example.org", None, NOBODY, 3_200, STATE) is first
+    aged = orjson.loads(shared.render(BOB, "A", NOBODY, 60_000, STATE) + b"}")
     assert aged["timeline"]["events"][0]["unsigned"]["age"] == 59_000
 
 

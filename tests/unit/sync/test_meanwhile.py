@@ -20,6 +20,7 @@ from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.cache import RoomCache
 from plexus.sync.fragments.fragment import Fragment
 from plexus.sync.fragments.timeline import Work
+from plexus.sync.models import STATE
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.views import Membership
 from plexus.sync.service import SyncService
@@ -47,7 +48,7 @@ def view_in(*refs: RoomRef) -> UserView:
 
 def answer_for(view: UserView, *, to_device: int = 0) -> Answer:
     everything = SyncFilter(Filter(), Shape(Filter()))
-    return Answer(view, "PHONE", CUT, CUT, everything, False, 0, to_device)
+    return Answer(view, "PHONE", CUT, CUT, everything, STATE, 0, to_device)
 
 
 async def test_who_is_ignored_stays_so_while_account_data_change() -> None:
@@ -140,7 +141,7 @@ async def test_an_inbox_is_not_empty_because_an_older_look_found_nothing() -> No
 
 
 def fragment(work: Work) -> Fragment:
-    return Fragment(work.ref, [], False, TimelineToken(Place(1)), [], False, 1)
+    return Fragment(work.ref, [], False, TimelineToken(Place(1)), [], 1)
 
 
 async def test_a_section_made_before_a_redaction_is_not_kept() -> None:

@@ -12,7 +12,7 @@ from plexus.platform.lanes import SyncToken
 from plexus.protocol.errors import BadJson, InvalidParam
 from plexus.sync.answer import CHUNK, Response, Sender
 from plexus.sync.filters import FilterCache
-from plexus.sync.models import SyncRequest
+from plexus.sync.models import STATE, STATE_AFTER, SyncRequest
 from plexus.sync.replica import Cut, UserView
 from plexus.sync.streams.context import Answer
 
@@ -25,11 +25,11 @@ async def nothing_stored(user_id: str, filter_id: str) -> bytes | None:
 async def answer() -> Answer:
     cut = Cut(7, (1, 2), (3,))
     view = UserView("@alice:example.org", 0)
-    return Answer(view, "D", None, cut, await FilterCache(nothing_stored).get("", None), False, 0, 0)
+    return Answer(view, "D", None, cut, await FilterCache(nothing_stored).get("", None), STATE, 0, 0)
 
 
 def test_a_query_without_anything_is_an_initial_sync_that_does_not_wait() -> None:
-    assert SyncRequest.parse({}, 60) == SyncRequest(None, None, 0, False, False, "online")
+    assert SyncRequest.parse({}, 60) == SyncRequest(None, None, 0, False, STATE, "online")
 
 
 def test_a_timeout_is_in_milliseconds_and_bounded() -> None:
@@ -52,6 +52,25 @@ def test_a_timeout_is_in_milliseconds_and_bounded() -> None:
 def test_a_query_that_is_not_as_the_spec_has_it_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(InvalidParam):
         SyncRequest.parse(query, 60)
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ({}, STATE),
+        ({"use_state_after": "false", "org.matrix.msc4222.use_state_after": "false"}, STATE),
+        ({"use_state_after": "true"}, STATE_AFTER),
+        ({"org.matrix.msc4222.use_state_after": "true"}, (b"org.matrix.msc4222.state_after",)),
+        (
+            {"use_state_after": "true", "org.matrix.msc4222.use_state_after": "true"},
+            (b"state_after", b"org.matrix.msc4222.state_after"),
+        ),
+    ],
+)
+def test_the_state_has_the_name_in_whose_form_it_was_asked_for(
+    query: dict[str, str], keys: tuple[bytes, ...]
+) -> None:
+    assert SyncRequest.parse(query, 60).state_keys == keys
 
 
 async def test_a_filter_is_parsed_once_and_shared_by_what_it_shapes() -> None:
@@ -147,6 +166,25 @@ def test_an_empty_response_is_small(answer: Answer) -> None:
     response.open(answer)
     response.close(answer)
     assert orjson.loads(response.take()) == {"next_batch": answer.cut.token(0), "rooms": {"join": {}}}
+
+
+@pytest.mark.parametrize("keys", [(b"state_after",), (b"x.state_after",), (b"state_after", b"x.state_after")])
+async def test_the_state_after_is_there_in_every_room_even_if_empty(
+    answer: Answer, keys: tuple[bytes, ...]
+) -> None:
+    answer.state_keys = keys
+    answer.room_account_data = {"!a:x": [b"{}"]}
+    answer.ephemeral = {"!b:x": [b"{}"]}
+    answer.unread = {"!c:x": b'"unread_notifications":{}'}
+    response = Response()
+    response.open(answer)
+    response.close(answer)
+    empty: dict[str, Any] = {key.decode(): {"events": []} for key in keys}
+    assert orjson.loads(response.take())["rooms"]["join"] == {
+        "!a:x": empty | {"account_data": {"events": [{}]}},
+        "!b:x": empty | {"ephemeral": {"events": [{}]}},
+        "!c:x": empty | {"unread_notifications": {}},
+    }
 
 
 async def nothing_more() -> Any:

@@ -92,8 +92,10 @@ class Response(Pieces):
             )
             for room_id, section in answer.left.items()
         }
+        # "Required if use_state_after was set to true [...], even if it is empty."
+        nothing = [b'"%b":{"events":[]}' % key for key in answer.state_keys] if answer.state_after else []
         for room_id in {**answer.room_account_data, **answer.ephemeral, **answer.unread}:
-            sections = [
+            sections = nothing + [
                 b'"%b":{"events":[%b]}' % (name, b",".join(data))
                 for name, data in (
                     (b"account_data", answer.room_account_data.get(room_id)),

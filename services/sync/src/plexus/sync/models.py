@@ -13,16 +13,32 @@ from plexus.protocol.errors import InvalidParam
 _FLAGS = {"true": True, "false": False}
 _PRESENCE = frozenset({"online", "offline", "unavailable"})
 
+STATE = (b"state",)
+STATE_AFTER = (b"state_after",)
+_UNSTABLE = "org.matrix.msc4222."
+"""The prefix of MSC4222, whose names clients still send, and read: not those of the specification."""
+
+_STATE_KEYS = {
+    (False, False): STATE,
+    (True, False): STATE_AFTER,
+    (False, True): (_UNSTABLE.encode() + b"state_after",),
+    (True, True): (b"state_after", _UNSTABLE.encode() + b"state_after"),
+}
+"""By ``use_state_after`` in its stable and its unstable form, the keys under which state is answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """The query of a sync. ``timeout`` is in seconds, bounded by the settings."""
+    """The query of a sync. ``timeout`` is in seconds, bounded by the settings. ``state_keys`` are those of
+    the section with a room's state: `STATE`, or with ``use_state_after`` one for each form in which that was
+    given.
+    """
 
     since: str | None
     filter: str | None
     timeout: float
     full_state: bool
-    use_state_after: bool
+    state_keys: tuple[bytes, ...]
     set_presence: str
 
     @classmethod
@@ -36,8 +52,7 @@ class SyncRequest:
             query.get("filter") or None,
             min(milliseconds(query.get("timeout")), max_timeout),
             flag(query, "full_state"),
-            # The unstable name is that of MSC4222, which clients still send.
-            flag(query, "use_state_after") or flag(query, "org.matrix.msc4222.use_state_after"),
+            _STATE_KEYS[flag(query, "use_state_after"), flag(query, _UNSTABLE + "use_state_after")],
             presence,
         )
 

@@ -32,7 +32,7 @@ from plexus.sync.filters import FilterCache, SyncFilter
 from plexus.sync.fragments.build import Builder
 from plexus.sync.fragments.timeline import Timelines
 from plexus.sync.metrics import Metrics
-from plexus.sync.models import SyncRequest
+from plexus.sync.models import STATE, SyncRequest
 from plexus.sync.own_writes import Looks, OwnWrites
 from plexus.sync.replica import Cut, Replica, UserView
 from plexus.sync.replica.polls import Poll
@@ -67,7 +67,7 @@ class _Asker:
     requester: Requester
     authenticate: Authenticate
     filter: SyncFilter
-    state_after: bool
+    state_keys: tuple[bytes, ...]
     kind: str | None
     arrival: int
     own: OwnWrites
@@ -150,7 +150,7 @@ class SyncService:
             requester,
             authenticate,
             sync_filter,
-            request.use_state_after,
+            request.state_keys,
             request.filter,
             self.arrive(),
             own,
@@ -183,7 +183,7 @@ class SyncService:
             return requester
 
         everything = await self._filters.get(requester.user_id, None)
-        asker = _Asker(requester, authenticate, everything, False, None, 0, OwnWrites(requester.user_id))
+        asker = _Asker(requester, authenticate, everything, STATE, None, 0, OwnWrites(requester.user_id))
         answer = self._answer(asker, view, Since(None, 0), None)
         await self._presence.everything(answer)
         return answer.presence
@@ -373,7 +373,7 @@ class SyncService:
             since=after,
             cut=self.replica.cut(),
             filter=asker.filter,
-            state_after=asker.state_after,
+            state_keys=asker.state_keys,
             now_ms=self.now_ms(),
             to_device=since.to_device,
             shows=self._typing.shown_to(view),

@@ -319,7 +319,6 @@ class Builder:
             limited=line.limited,
             prev_batch=TimelineToken(line.prev_batch),
             state=state,
-            state_after=work.state_after,
             snapshot=line.end if work.state_after else line.start,
             memberships=line.memberships,
             lazy=frozenset(e.sender for e in line.events) if shape.lazy else frozenset(),

@@ -17,10 +17,11 @@ from plexus.rooms import Bundle, RoomRef, RoomSummary, StoredEvent, TimelineToke
 from plexus.sync.events import SyncEvent
 from plexus.sync.fragments.bundled import with_bundles
 from plexus.sync.fragments.federation_form import Pdus, in_federation_form
+from plexus.sync.models import STATE
 
 HEROES = 5
 _VARIANTS = 4
-"""Printed forms that are kept of a fragment, by the member events in them."""
+"""Printed forms that are kept of a fragment, by the member events in them and the keys of the state."""
 
 _MEMBER_BYTES = 500
 _FRESH_MS = 1_000
@@ -56,7 +57,6 @@ class Fragment:
     limited: bool
     prev_batch: TimelineToken
     state: Sequence[bytes]
-    state_after: bool
     snapshot: int
     memberships: Sequence[str] | None = None
     lazy: frozenset[str] = frozenset()
@@ -79,7 +79,7 @@ class Fragment:
     _talkers: frozenset[str] = frozenset()
     """Who takes part in threads of which it tells: they are told so."""
     _printed_ms: int = 0
-    _printed: dict[frozenset[str], bytes] = field(default_factory=dict)
+    _printed: dict[tuple[frozenset[str], tuple[bytes, ...]], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._owners = frozenset((e.sender, e.txn_device) for e in self.events if e.txn_id is not None)
@@ -133,24 +133,41 @@ class Fragment:
         """Whether it tells nothing: then the room can be left out of an incremental sync."""
         return not (self.events or self.state or self.summary or self.limited or self.lazy)
 
-    def render(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
-        """The section without its closing brace. ``lazy`` are the member events to add, loaded before."""
+    def render(
+        self,
+        viewer: str,
+        device: str | None,
+        lazy: frozenset[str],
+        now_ms: int,
+        state_keys: tuple[bytes, ...],
+    ) -> bytes:
+        """The section without its closing brace. ``lazy`` are the member events to add, loaded before;
+        ``state_keys`` those of the section with the state, which is there once for each.
+        """
         owners = self._owners
         own = (viewer, device) in owners or (viewer, NO_DEVICE) in owners
         in_summary = self.summary is not None and viewer in self.summary.heroes("", HEROES)
         if own or in_summary or viewer in self._talkers:
-            return self._print(viewer, device, lazy, now_ms)
+            return self._print(viewer, device, lazy, now_ms, state_keys)
         if now_ms - self._printed_ms > _FRESH_MS:
             self._printed.clear()
             self._printed_ms = now_ms
-        printed = self._printed.get(lazy)
+        variant = (lazy, state_keys)
+        printed = self._printed.get(variant)
         if printed is None:
-            printed = self._print("", None, lazy, now_ms)
+            printed = self._print("", None, lazy, now_ms, state_keys)
             if len(self._printed) < _VARIANTS:
-                self._printed[lazy] = printed
+                self._printed[variant] = printed
         return printed
 
-    def _print(self, viewer: str, device: str | None, lazy: frozenset[str], now_ms: int) -> bytes:
+    def _print(
+        self,
+        viewer: str,
+        device: str | None,
+        lazy: frozenset[str],
+        now_ms: int,
+        state_keys: tuple[bytes, ...],
+    ) -> bytes:
         state = list(self.state)
         state += [event for event in map(self.members.get, lazy) if event is not None]
         events = [
@@ -174,9 +191,8 @@ class Fragment:
             % (b",".join(events), b"true" if self.limited else b"false", self.prev_batch.encode().encode())
         ]
         # One made for one viewer may be of a room they left: matrix-nio wants a state there, empty or not.
-        if state or self.state_after or self.memberships is not None:
-            name = b"state_after" if self.state_after else b"state"
-            parts.append(b'"%b":{"events":[%b]}' % (name, b",".join(state)))
+        if state or state_keys != STATE or self.memberships is not None:
+            parts += [b'"%b":{"events":[%b]}' % (key, b",".join(state)) for key in state_keys]
         if self.summary is not None:
             parts.append(_summary_json(self.summary, viewer))
         return b",".join(parts)

@@ -22,6 +22,7 @@ from plexus.protocol.errors import InvalidParam, UnknownPos
 from plexus.rooms import Rooms
 from plexus.sync.admission import Place
 from plexus.sync.fragments.timeline import Timelines
+from plexus.sync.models import STATE_AFTER
 from plexus.sync.replica import Cut, UserView
 from plexus.sync.replica.polls import Poll
 from plexus.sync.service import SyncService
@@ -194,7 +195,7 @@ class SlidingService:
             since=since,
             cut=cut,
             filter=NO_EVENTS,
-            state_after=True,
+            state_keys=STATE_AFTER,
             now_ms=self._sync.now_ms(),
             to_device=0 if to_device is None else to_device.since,
             rules=view.rules or NO_RULES,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from plexus.rooms import RoomRef
 from plexus.sync.filters import Shape, SyncFilter
+from plexus.sync.models import STATE
 from plexus.sync.replica import Cut, UserView
 from plexus.users import NO_RULES, ContactRules
 
@@ -14,7 +15,8 @@ from plexus.users import NO_RULES, ContactRules
 class Answer:
     """``since`` is None for an initial sync. The streams read the upper part and add to the lower one.
 
-    ``rules`` say whom the user does not want to hear from; who ignores somebody has a shape ``ignoring``.
+    ``state_keys`` are as of `SyncRequest`. ``rules`` say whom the user does not want to hear from; who
+    ignores somebody has a shape ``ignoring``.
 
     ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``left_account_data`` what
     belongs to rooms that may yet be told as left, ``quiet`` the rooms of which nothing is told, whatever has
@@ -27,7 +29,7 @@ class Answer:
     since: Cut | None
     cut: Cut
     filter: SyncFilter
-    state_after: bool
+    state_keys: tuple[bytes, ...]
     now_ms: int
     to_device: int
     rules: ContactRules = NO_RULES
@@ -61,6 +63,11 @@ class Answer:
     @property
     def user_id(self) -> str:
         return self.view.user_id
+
+    @property
+    def state_after(self) -> bool:
+        """Whether the state is told as it is at the end of the timeline, not as at its start."""
+        return self.state_keys != STATE
 
     @property
     def next_batch(self) -> str:

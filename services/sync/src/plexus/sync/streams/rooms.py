@@ -139,7 +139,9 @@ class RoomStream:
                 answer.quiet.append(work.ref)
                 continue
             room_id = work.ref.room_id
-            section = fragment.render(answer.user_id, answer.device_id, users, answer.now_ms)
+            section = fragment.render(
+                answer.user_id, answer.device_id, users, answer.now_ms, answer.state_keys
+            )
             sections[room_id] = section
             if users:
                 answer.members.append((room_id, users))
