@@ -83,6 +83,7 @@ async def test_it_ends_where_the_answer_ends(building: Building, alice: SyncPers
 
 async def test_also_of_what_a_filter_leaves_out(alice: SyncPerson, bob: SyncPerson) -> None:
     room_id = await shared_room(alice, bob)
+    await say(alice, room_id, "long ago")
     poll = await say(alice, room_id, "a poll")
     votes = [
         await send(person, room_id, relates("m.reference", poll), "org.example.vote")

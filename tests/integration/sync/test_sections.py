@@ -348,3 +348,89 @@ async def test_who_is_back_is_told_who_has_gone_meanwhile(
     for replica in (building.replicas[0], await building.replica()):
         answer = await bob.at(replica).sync(since)
         assert answer["device_lists"] == {"changed": [alice.user_id], "left": [carol.user_id]}
+
+
+def limited(answer: Json, room_id: str) -> tuple[list[str], bool]:
+    """The events of a room's timeline, and whether it says that there are more."""
+    timeline = answer["rooms"]["join"][room_id]["timeline"]
+    return [event["event_id"] for event in timeline["events"]], timeline["limited"]
+
+
+async def before(person: SyncPerson, answer: Json, room_id: str) -> list[str]:
+    """What /messages has before a room's timeline, the newest first."""
+    start = answer["rooms"]["join"][room_id]["timeline"]["prev_batch"]
+    page = await person.get(f"{person.room(room_id)}/messages", **{"from": start, "dir": "b", "limit": 100})
+    return [event["event_id"] for event in page.ok()["chunk"]]
+
+
+async def test_a_timeline_of_no_events_says_whether_there_are_any(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    """All that has changed is told as state: there is nothing else by which to learn it."""
+    room_id = await alice.create_room(preset="public_chat", name="Tea")
+    await bob.join(room_id)
+    await bob.hear()
+    none: Json = {"room": {"timeline": {"limit": 0}}}
+    made = await bob.post(f"{V3}/user/{seg(bob.user_id)}/filter", none)
+    first = await bob.sync(filter=made.ok()["filter_id"])
+    since = first["next_batch"]
+    assert limited(first, room_id) == ([], True)
+    state = first["rooms"]["join"][room_id]["state"]["events"]
+    assert {event["type"] for event in state} >= {"m.room.create", "m.room.name", "m.room.power_levels"}
+    assert members(first, room_id) == {alice.user_id, bob.user_id}
+    page = (await bob.get(f"{bob.room(room_id)}/messages", dir="b", limit=100)).ok()
+    history = [event["event_id"] for event in page["chunk"]]
+    assert await before(bob, first, room_id) == history
+
+    history.insert(0, await alice.set_state(room_id, "m.room.topic", {"topic": "one"}))
+    history.insert(0, await alice.send(room_id, "hello"))
+    topic = await alice.set_state(room_id, "m.room.topic", {"topic": "two"})
+    history.insert(0, topic)
+    await bob.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        reader = bob.at(replica)
+        ways: list[tuple[Json, str]] = [({}, "state"), ({"use_state_after": "true"}, "state_after")]
+        for way, name in ways:
+            answer = await reader.sync(since, filter=none, **way)
+            assert limited(answer, room_id) == ([], True)
+            told = answer["rooms"]["join"][room_id][name]["events"]
+            assert [event["event_id"] for event in told] == [topic]
+            assert await before(reader, answer, room_id) == history
+            assert room_id not in (await reader.sync(answer["next_batch"], filter=none))["rooms"]["join"]
+            again = await reader.sync(answer["next_batch"], filter=none, full_state="true", **way)
+            assert limited(again, room_id) == ([], False)
+        for types, cut in ((["m.room.message"], True), (["m.room.name"], False), ([], False)):
+            wanted: Json = {"room": {"timeline": {"limit": 0, "types": types}}}
+            answer = await reader.sync(since, filter=wanted)
+            assert limited(answer, room_id) == ([], cut)
+            told = answer["rooms"]["join"][room_id]["state"]["events"]
+            assert [event["event_id"] for event in told] == [topic]
+
+
+async def test_a_filtered_timeline_is_limited_when_more_of_what_is_wanted_was_left_out(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    await bob.join(room_id)
+    await carol.join(room_id)
+    ignored: Json = {"ignored_users": {carol.user_id: {}}}
+    (await bob.put(f"{V3}/user/{seg(bob.user_id)}/account_data/m.ignored_user_list", ignored)).ok()
+    await bob.hear()
+    since = (await bob.sync())["next_batch"]
+    said = []
+    for number in range(3):
+        await alice.set_state(room_id, "m.room.topic", {"topic": f"about {number}"})
+        await carol.send(room_id, f"not to be heard {number}")
+        said.append(await alice.send(room_id, str(number)))
+    await alice.set_state(room_id, "m.room.topic", {"topic": "the end"})
+    await bob.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        reader = bob.at(replica)
+        for limit in range(6):
+            wanted: Json = {"room": {"timeline": {"types": ["m.room.message"], "limit": limit}}}
+            for start in (since, None):
+                answer = await reader.sync(start, filter=wanted)
+                cut = max(0, 3 - limit)
+                assert limited(answer, room_id) == (said[cut:], cut > 0)
+                rest = await before(reader, answer, room_id)
+                assert [event_id for event_id in rest if event_id in said] == said[:cut][::-1]

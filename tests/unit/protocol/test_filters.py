@@ -131,7 +131,7 @@ def test_members_of_room_filters_only() -> None:
         ({"room": {"timeline": "x"}}, BadJson),
         ({"room": {"timeline": {"limit": "5"}}}, BadJson),
         ({"room": {"timeline": {"limit": True}}}, BadJson),
-        ({"room": {"timeline": {"limit": 0}}}, InvalidParam),
+        ({"room": {"timeline": {"limit": -1}}}, InvalidParam),
         ({"room": {"timeline": {"types": "m.*"}}}, BadJson),
         ({"room": {"timeline": {"types": [5]}}}, BadJson),
         ({"room": {"timeline": {"senders": ["alice"]}}}, InvalidParam),

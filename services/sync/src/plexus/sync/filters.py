@@ -28,8 +28,9 @@ MAX_LIMIT = 100
 class Shape:
     """What of a filter shapes a room's section. Equal by identity: `FilterCache` makes one for each value.
 
-    Of the senders that are ``ignored`` a timeline has the state events only. Client-Server API, "Ignoring
-    Users".
+    ``limit`` is how many events a timeline has at most: with 0 all there are count as cut off, unless no
+    event is wanted anyway. Of the senders that are ``ignored`` a timeline has the state events only.
+    Client-Server API, "Ignoring Users".
     """
 
     __slots__ = (

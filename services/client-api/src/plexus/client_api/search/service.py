@@ -50,6 +50,7 @@ async def find(api: ClientApi, user_id: str, asked: RoomEvents, token: str | Non
     marks = await marks_to_wait_for(api.platform, user_id, (ROOM,))
     finder = Finder(api, user_id, wanted, {lane: at for (_, lane), at in marks.items()})
     limit = DEFAULT_PAGE if event_filter.limit is None else event_filter.limit
+    # A page of nothing has no end from which to go on.
     limit = min(max(limit, 1), MAX_PAGE)
     if asked.order_by == "recent":
         return await _recent(finder, position, limit)

@@ -117,7 +117,8 @@ class Timelines:
         everything: list[SyncEvent] = []
         limited = False
         cut_at = len(facts)
-        while cut_at > 0 and not limited and shape.limit:
+        wants_any = not shape.timeline.is_nothing
+        while cut_at > 0 and not limited and wants_any:
             cut_at -= 1
             for event in reversed(self._events(facts[cut_at])):
                 if shape.whole_timeline or shape.in_timeline(event, room_id):
@@ -143,10 +144,7 @@ class Timelines:
             None if work.is_full else self._events(facts[0])[0].room_before,
             events[0].room_before if events else end,
             end,
-            is_whole=len(events) == len(everything)
-            and bool(shape.limit)
-            and not limited
-            and _is_linear(events),
+            is_whole=len(events) == len(everything) and wants_any and not limited and _is_linear(events),
             moves=moves,
             may_mislead=any(event.is_beside for event in everything) or _hides_newer(events, everything),
         )
@@ -158,10 +156,11 @@ class Timelines:
         return events
 
     async def _from_database(self, works: Sequence[Work]) -> list[Timeline]:
-        plain = [work for work in works if work.shape.whole_timeline and work.shape.limit]
+        plain = [work for work in works if work.shape.whole_timeline]
+        # The newest event knows the state at the end, also where none is to be shown.
         pages = (
             await self._rooms.timelines(
-                [TimelineRange(work.ref, work.after, work.upto, work.shape.limit) for work in plain]
+                [TimelineRange(work.ref, work.after, work.upto, max(work.shape.limit, 1)) for work in plain]
             )
             if plain
             else []
@@ -170,40 +169,44 @@ class Timelines:
         by_room = {work.ref: page for work, page in zip(plain, pages, strict=True)}
         timelines = []
         for work in works:
-            page = by_room.get(work.ref)
+            page, end = by_room.get(work.ref), None
             if page is not None:
                 stored, limited = page.events, page.limited
-            elif work.shape.limit:
-                stored, limited = await self._filtered(work)
-            else:
+                end = stored[-1].room_after if stored else None
+                if not work.shape.limit:
+                    stored, limited = (), bool(stored)
+            elif work.shape.timeline.is_nothing:
                 stored, limited = (), False
-            timelines.append(await self._around(work, stored, limited, is_plain=page is not None))
+            else:
+                stored, limited = await self._filtered(work)
+            timelines.append(await self._around(work, stored, limited, end, is_plain=page is not None))
         return timelines
 
     async def _filtered(self, work: Work) -> tuple[Sequence[StoredEvent], bool]:
-        wanted, ignored = work.shape.timeline, work.shape.ignored
+        """The newest events that are wanted, oldest first, and whether there are more: or may be, where so
+        few are wanted that not all have been looked at.
+        """
+        wanted, ignored, limit = work.shape.timeline, work.shape.ignored, work.shape.limit
         room_id = work.ref.room_id
         page = await self._rooms.timeline(
             room_id,
             start=Place(work.upto),
             end=Place(work.after),
             backwards=True,
-            limit=work.shape.limit,
+            limit=limit + 1,
             event_filter=lambda event: (
                 (event.state_key is not None or event.sender not in ignored)
                 and wanted.matches(event.type, event.sender, room_id, event.content)
             ),
         )
-        return page.events[::-1], page.end is not None
+        return page.events[:limit][::-1], page.end is not None
 
     async def _around(
-        self, work: Work, stored: Sequence[StoredEvent], limited: bool, *, is_plain: bool
+        self, work: Work, stored: Sequence[StoredEvent], limited: bool, end: int | None, *, is_plain: bool
     ) -> Timeline:
-        """A timeline with the snapshots before, at its start and at its end."""
+        """A timeline with the snapshots before, at its start and at its ``end``, if that is not known yet."""
         events = [SyncEvent(event) for event in stored]
-        if is_plain and events:
-            end = events[-1].room_after
-        else:
+        if end is None:
             end = await self._snapshot(work.ref, work.upto)
         before = None
         if not work.is_full:

@@ -35,7 +35,7 @@ from plexus.sync.streams.typing import TypingStream
 from plexus.sync.streams.user_facts import UserFacts, user_facts
 from plexus.users import AccountData, Users
 
-_NO_EVENTS = Filter(room=RoomFilter(timeline=EventFilter(limit=0)))
+_NO_EVENTS = Filter(room=RoomFilter(timeline=EventFilter(types=frozenset())))
 NO_EVENTS = SyncFilter(_NO_EVENTS, Shape(_NO_EVENTS))
 """The streams need to know who came and went, and nothing else of the rooms."""
 

@@ -293,9 +293,9 @@ class RoomResults:
         if shape is None:
             if len(self._shapes) > 1024:
                 self._shapes.clear()
-            shape = self._shapes[key] = Shape(
-                Filter(room=RoomFilter(timeline=EventFilter(limit=limit))), ignored
-            )
+            # Without a timeline nothing is cut off of one: that there is a gap is the draft's to say.
+            timeline = EventFilter(limit=limit) if limit else EventFilter(types=frozenset())
+            shape = self._shapes[key] = Shape(Filter(room=RoomFilter(timeline=timeline)), ignored)
         return shape
 
     async def _read(self, asked: Asked, drafts: Sequence[_Draft]) -> None:
