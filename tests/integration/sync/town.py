@@ -29,6 +29,7 @@ WAYS: list[Way] = [
     {"filter": {"room": {"timeline": {"limit": 1}}}, "use_state_after": "true"},
     {"filter": {"room": {"timeline": {"types": ["m.room.message"], "limit": 3}}}},
     {"filter": {"room": {"timeline": {"types": []}}}},
+    {"filter": {"room": {"timeline": {"limit": 0}}}},
     {"filter": {"room": {"state": LAZY}}},
     {"filter": {"room": {"state": LAZY, "timeline": {"limit": 2}}}, "use_state_after": "true"},
     {"filter": {"room": {"state": LAZY | {"include_redundant_members": True}, "timeline": {"limit": 3}}}},
