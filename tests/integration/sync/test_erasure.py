@@ -267,3 +267,37 @@ async def test_nothing_of_it_stands_in_other_events(
             told = answer["rooms"][room_id]
             assert ("my words" in str(told)) is (person is bob)
             assert ("Alice Liddell" in str(told)) is (person is bob and limit == 20)
+
+
+async def test_nothing_of_it_stands_in_lazily_loaded_members(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    """Why a member event of somebody else was redacted, whoever asks first."""
+    room_id = await bob.create_room(preset="public_chat")
+    await bob.set_state(room_id, "m.room.power_levels", {"users": {alice.user_id: 50}})
+    await alice.join(room_id)
+    own: Json = {"membership": "join", "displayname": "Bob?"}
+    member = await bob.set_state(room_id, "m.room.member", own, bob.user_id)
+    (await alice.put(f"{alice.room(room_id)}/redact/{seg(member)}/why", {"reason": "my words"})).ok()
+    await erase(building.users, alice)
+    await carol.join(room_id)
+    for text in ("one", "two", "three"):
+        await bob.send(room_id, text)
+    filters: list[Json] = [
+        {**form, "room": {"timeline": {"limit": limit}, "state": LAZY["room"]["state"]}}
+        for form in ({}, PDUS)
+        for limit in (1, 2)
+    ]
+    for person in (bob, carol):
+        await person.hear()
+    for people, wanted in zip(((bob, carol), (carol, bob)) * 2, filters, strict=True):
+        for person in people:
+            section = (await person.sync(filter=wanted))["rooms"]["join"][room_id]
+            [event] = [e for e in section["state"]["events"] if e["state_key"] == bob.user_id]
+            assert event["event_id"] == member and "redacted_because" in event["unsigned"]
+            assert ("my words" in str(section)) is (person is bob)
+    lists = top(10, {"timeline_limit": 1, "required_state": {"lazy_members": True}})
+    for person in (carol, bob):
+        room = (await slide(person, lists=lists))["rooms"][room_id]
+        assert "redacted_because" in str(room["required_state"])
+        assert ("my words" in str(room)) is (person is bob)

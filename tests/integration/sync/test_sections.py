@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.sync.acts import ENCRYPTION
 from tests.integration.sync.building import Building, SyncPerson
+from tests.integration.sync.test_sliding import slide, top
 from tests.support.house import V3
 from tests.support.http import Json, seg
 
@@ -100,6 +101,40 @@ async def test_lazily_loaded_members_pass_the_filter_as_other_state_does(
     assert await seen(not_types=["m.room.member"]) == set()
     assert await seen(not_senders=[alice.user_id]) == {bob.user_id}
     assert await seen(types=["m.room.*"]) == {alice.user_id, bob.user_id}
+
+
+async def test_a_lazily_loaded_member_event_says_what_has_redacted_it(
+    building: Building, alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    for person in (bob, carol):
+        await person.join(room_id)
+    own: Json = {"membership": "join", "displayname": "Not Carol"}
+    member = await carol.set_state(room_id, "m.room.member", own, carol.user_id)
+    path = f"{alice.room(room_id)}/redact/{seg(member)}/why"
+    redaction = (await alice.put(path, {"reason": "misleading"})).ok()["event_id"]
+    await bob.hear()
+    lazy: Json = {"lazy_load_members": True, "include_redundant_members": True}
+    states: list[Json] = [{}, {"lazy_load_members": True}, lazy]
+    before = [(await bob.sync(filter={"room": {"state": state}}))["next_batch"] for state in states]
+    await carol.send(room_id, "hello")
+    await bob.hear()
+    for replica in (building.replicas[0], await building.replica()):
+        reader = bob.at(replica)
+        told = []
+        for state, since in zip(states, before, strict=True):
+            wanted: Json = {"room": {"timeline": {"limit": 1}, "state": state}}
+            told.append((await reader.sync(filter=wanted))["rooms"]["join"][room_id]["state"]["events"])
+            if state == lazy:
+                live = await reader.sync(since, filter=wanted)
+                told.append(live["rooms"]["join"][room_id]["state"]["events"])
+        config: Json = {"timeline_limit": 1, "required_state": {"lazy_members": True}}
+        body = await slide(reader, lists=top(1, config), conn_id=f"with {replica.sync}")
+        told.append(body["rooms"][room_id]["required_state"])
+        for events in told:
+            [event] = [event for event in events if event.get("state_key") == carol.user_id]
+            assert event["event_id"] == member and event["content"] == {"membership": "join"}
+            assert event["unsigned"]["redacted_because"]["event_id"] == redaction
 
 
 async def test_a_gap_has_the_member_events_in_it_although_the_device_has_them(

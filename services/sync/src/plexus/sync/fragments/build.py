@@ -168,7 +168,7 @@ class Builder:
         now_ms = self._clock.now_ms()
         for (fragment, _), events in zip(missing, found, strict=True):
             for user, event in events.items():
-                if event is not None and _is_last_word(event, fragment.gone):
+                if event is not None and (_is_last_word(event, fragment.gone) or embeds(event)):
                     fragment.last_words[user] = event
                 if fragment.pdus is not None and event is not None:
                     fragment.pdus[event.event_id] = event.raw

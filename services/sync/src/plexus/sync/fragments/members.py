@@ -40,7 +40,9 @@ class MemberEvents:
         self._reading: dict[tuple[str, int, str], asyncio.Future[None]] = {}
 
     async def read(self, questions: Sequence[Question]) -> Sequence[Mapping[str, StoredEvent | None]]:
-        """The member events asked for, by user; None for who has none. At most one query for all."""
+        """The member events asked for, by user; None for who has none. At most one query for all, and one
+        for what has redacted some.
+        """
         answers: list[dict[str, StoredEvent | None]] = [{} for _ in questions]
         while True:
             missing: list[Question] = []
@@ -91,6 +93,9 @@ class MemberEvents:
         self._reading |= dict.fromkeys(keys, done)
         try:
             members = await self._rooms.members(missing, small=SMALL)
+            redacted = [event for all_ in members for event in all_.values() if event.redacted_by is not None]
+            if redacted:
+                await self._rooms.decorate(redacted)
         finally:
             valid = {key for key in keys if self._reading.get(key) is done}
             for key in valid:

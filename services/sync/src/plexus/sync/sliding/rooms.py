@@ -463,7 +463,8 @@ class RoomResults:
 
     async def _withhold_members(self, asked: Asked, members: Sequence[dict[str, StoredEvent | None]]) -> None:
         """The same of who comes with what they have sent, and of who stands for a room without a name."""
-        own = [e for known in members for e in known.values() if e is not None and is_last_word(e)]
+        loaded = [event for known in members for event in known.values() if event is not None]
+        own = [event for event in loaded if is_last_word(event) or embeds(event)]
         withheld = await self._rooms.withheld_from(asked.user_id, own)
         for known in members if withheld else ():
             for user, event in known.items():
