@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 import pytest_asyncio
 from plexus.platform.clock import ManualClock
 from plexus.platform.settings import PresenceSettings
-from plexus.users import Users
+from plexus.users import NewDevice, Session, Users
 from plexus.users.presence import OFFLINE, ONLINE, UNAVAILABLE, Presence
+
+from tests.integration.users.conftest import NewUser
 
 USER = "@somebody:here.example.org"
 SETTINGS = PresenceSettings(idle_seconds=60, grace_seconds=1)
@@ -19,7 +21,7 @@ SETTINGS = PresenceSettings(idle_seconds=60, grace_seconds=1)
 @asynccontextmanager
 async def process(users: Users) -> AsyncIterator[Presence]:
     platform = users.platform
-    presence = Presence(platform.ephemeral, platform.db, platform.clock, SETTINGS, 300_000)
+    presence = Presence(platform.ephemeral, platform.db, platform.clock, SETTINGS, users.last_seen)
     await presence.start()
     try:
         yield presence
@@ -82,7 +84,7 @@ async def test_a_device_that_comes_to_another_process_stays(here: Presence, ther
 
 async def test_a_device_is_there_for_the_whole_grace_after_its_last_sync(users: Users) -> None:
     clock, platform = ManualClock(), users.platform
-    presence = Presence(platform.ephemeral, platform.db, clock, SETTINGS, 300_000)
+    presence = Presence(platform.ephemeral, platform.db, clock, SETTINGS, users.last_seen)
     await presence.start()
     try:
         presence.note_sync(USER, "PHONE", ONLINE, 30)
@@ -131,3 +133,81 @@ async def test_what_is_not_understood_is_passed_over(users: Users, here: Presenc
         await users.platform.ephemeral.publish("presence", payload)
     here.note_sync(USER, "PHONE", ONLINE, 30)
     await comes_true(lambda: there.shown(USER).state == ONLINE)
+
+
+async def used(users: Users, *sessions: Session) -> None:
+    """These devices have just been used, and that is written."""
+    for session in sessions:
+        await users.authenticate(session.access_token, None)
+    await users.last_seen.flush()
+
+
+async def test_who_asks_to_be_hidden_is_not_taken_to_be_there_by_who_begins(
+    users: Users, new_user: NewUser
+) -> None:
+    hidden, set_offline, seen = [await new_user() for _ in range(3)]
+    async with process(users) as before:
+        before.note_sync(hidden.user_id, hidden.device_id, OFFLINE, 30)
+        before.set(set_offline.user_id, set_offline.device_id, OFFLINE, None)
+        before.note_sync(seen.user_id, seen.device_id, ONLINE, 30)
+        await used(users, hidden, set_offline, seen)
+    async with process(users) as after:
+        assert after.shown(seen.user_id).state == ONLINE
+        for session in (hidden, set_offline):
+            assert after.shown(session.user_id).state == OFFLINE
+            # They are known, so that who was told that they are online is told otherwise; not since when.
+            assert after.knows(session.user_id)
+            assert after.last_active_ago(session.user_id) is None
+        # Who asks for it no more is presumed again.
+        after.note_sync(hidden.user_id, hidden.device_id, ONLINE, 30)
+        assert after.shown(hidden.user_id).state == ONLINE
+        await users.last_seen.flush()
+    async with process(users) as later:
+        assert later.shown(hidden.user_id).state == ONLINE
+
+
+async def test_a_hidden_device_takes_nothing_from_another_of_its_user(
+    users: Users, new_user: NewUser
+) -> None:
+    phone = await new_user()
+    laptop = await users.open_session(phone.user_id, NewDevice())
+    async with process(users) as before:
+        before.note_sync(phone.user_id, phone.device_id, OFFLINE, 30)
+        before.note_sync(laptop.user_id, laptop.device_id, ONLINE, 30)
+        await used(users, phone, laptop)
+    async with process(users) as after:
+        after.note_sync(phone.user_id, phone.device_id, OFFLINE, 30)
+        assert after.shown(phone.user_id).state == ONLINE
+
+
+async def test_the_first_sync_that_asks_to_be_hidden_ends_what_was_presumed(
+    users: Users, new_user: NewUser
+) -> None:
+    """In every process: the mark of the device may have been lost."""
+    session = await new_user()
+    await used(users, session)
+    async with process(users) as here, process(users) as there:
+        assert here.shown(session.user_id).state == there.shown(session.user_id).state == ONLINE
+        here.note_sync(session.user_id, session.device_id, OFFLINE, 30)
+        assert here.shown(session.user_id).state == OFFLINE
+        await comes_true(lambda: there.shown(session.user_id).state == OFFLINE)
+
+
+async def test_a_device_is_marked_when_it_becomes_hidden_and_not_again(
+    users: Users, new_user: NewUser
+) -> None:
+    session = await new_user()
+    await used(users, session)
+    user_id, device_id = session.user_id, session.device_id
+    async with process(users) as here, process(users) as there:
+        for state in (OFFLINE, ONLINE, OFFLINE):
+            here.note_sync(user_id, device_id, state, 30)
+            assert await users.last_seen.flush() == 1
+            await asyncio.sleep(0.4)
+            for presence in (here, there, here):
+                presence.note_sync(user_id, device_id, state, 30)
+            assert await users.last_seen.flush() == 0
+            await asyncio.sleep(0.4)
+    async with process(users) as again:
+        again.note_sync(user_id, device_id, OFFLINE, 30)
+        assert await users.last_seen.flush() == 0

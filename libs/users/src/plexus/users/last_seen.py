@@ -1,10 +1,14 @@
-"""When and from where a device was last used: noted in memory, written every few minutes, many at once."""
+"""When and from where a device was last used: noted in memory, written every few minutes, many at once. With
+it goes whether the device is hidden from others, when that changes: see `plexus.users.presence`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
 
 from plexus.platform.beat import on_the_beat
 from plexus.platform.clock import Clock
@@ -18,24 +22,47 @@ FLUSH_SECONDS = 10.0
 _BATCH = 500
 
 
-class LastSeen:
-    """A device is noted at most once in ``every_ms``, and each note is written within `FLUSH_SECONDS`."""
+class _Note(NamedTuple):
+    """``seen``: milliseconds since the epoch. Without an address or ``hidden`` those stay as they are."""
 
-    def __init__(self, db: Database, clock: Clock, every_ms: int) -> None:
+    seen: int
+    address: str | None
+    hidden: bool | None
+
+
+class LastSeen:
+    """A device is noted at most once in ``every_ms``, and each note is written within `FLUSH_SECONDS`.
+    ``lane`` gives that of a user.
+    """
+
+    def __init__(self, db: Database, clock: Clock, every_ms: int, lane: Callable[[str], int]) -> None:
         self._db = db
         self._clock = clock
-        self._every_ms = every_ms
-        self._noted: dict[tuple[int, str, str], tuple[int, str | None]] = {}
+        self.every_ms = every_ms
+        self._lane = lane
+        self._noted: dict[tuple[int, str, str], _Note] = {}
         self._task: asyncio.Task[None] | None = None
 
     def due_after(self, seen_ts: int) -> int:
-        return seen_ts + self._every_ms
+        return seen_ts + self.every_ms
 
     def note(self, requester: Requester, now: int, address: str | None) -> int:
         """Note a use; when the next one is due, in milliseconds since the epoch."""
         if requester.device_id is not None:
-            self._noted[requester.lane, requester.user_id, requester.device_id] = (now, address)
-        return now + self._every_ms
+            key = (requester.lane, requester.user_id, requester.device_id)
+            before = self._noted.get(key)
+            self._noted[key] = _Note(now, address, None if before is None else before.hidden)
+        return now + self.every_ms
+
+    def mark(self, user_id: str, device_id: str, *, hidden: bool, is_news: bool) -> None:
+        """Note whether a device is hidden. If that is no news it only goes along with a note that is to be
+        written anyway: what the row says may be from long ago.
+        """
+        key = (self._lane(user_id), user_id, device_id)
+        before = self._noted.get(key)
+        if before is not None or is_news:
+            address = None if before is None else before.address
+            self._noted[key] = _Note(self._clock.now_ms(), address, hidden)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="last-seen")
@@ -49,9 +76,9 @@ class LastSeen:
     async def flush(self) -> int:
         """Write what is noted, a call a lane and batch; the number of devices."""
         noted, self._noted = self._noted, {}
-        lanes: dict[int, list[tuple[str, str, int, str | None]]] = defaultdict(list)
-        for (lane, user_id, device_id), (seen, address) in noted.items():
-            lanes[lane].append((user_id, device_id, seen, address))
+        lanes: dict[int, list[tuple[str, str, int, str | None, bool | None]]] = defaultdict(list)
+        for (lane, user_id, device_id), note in noted.items():
+            lanes[lane].append((user_id, device_id, *note))
         try:
             for lane, rows in lanes.items():
                 # In one order for all processes, so that two flushes wait for one another and do not
@@ -61,11 +88,16 @@ class LastSeen:
                     batch = rows[start : start + _BATCH]
                     await self._db.call(
                         "SELECT users.touch_devices(%s::smallint, %s::text[], %s::text[], %s::bigint[],"
-                        " %s::text[])",
-                        (lane, *([row[column] for row in batch] for column in range(4))),
+                        " %s::text[], %s::boolean[])",
+                        (lane, *([row[column] for row in batch] for column in range(5))),
                     )
         except BaseException:
-            self._noted = {**noted, **self._noted}
+            for key, note in self._noted.items():
+                before = noted.get(key)
+                if before is not None and note.hidden is None:
+                    note = note._replace(hidden=before.hidden)
+                noted[key] = note
+            self._noted = noted
             raise
         return len(noted)
 

@@ -70,13 +70,10 @@ class Users(
 
     def __init__(self, platform: Platform) -> None:
         super().__init__(platform)
-        self.last_seen = LastSeen(self.db, self.clock, platform.settings.sessions.last_seen_minutes * 60_000)
+        every_ms = platform.settings.sessions.last_seen_minutes * 60_000
+        self.last_seen = LastSeen(self.db, self.clock, every_ms, self.lane)
         self.presence = Presence(
-            platform.ephemeral,
-            self.db,
-            self.clock,
-            platform.settings.presence,
-            platform.settings.sessions.last_seen_minutes * 60_000,
+            platform.ephemeral, self.db, self.clock, platform.settings.presence, self.last_seen
         )
         self._follower = Follower(
             platform,

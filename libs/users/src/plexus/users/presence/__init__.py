@@ -7,7 +7,9 @@
 3. Processes tell one another on a channel of the ephemeral port (``exchange``): what is new at once, a lease
    that goes on once a minute, all in batches. One that begins asks the others, and reads from the devices who
    was there shortly before: they are taken to be there until they have had time to come again. So a restart
-   changes nobody's presence.
+   changes nobody's presence. A device that asks to be hidden, by ``offline``, is marked in its row when it
+   begins to and when it ceases to, with the next write of when devices were used. It is not taken to be
+   there.
 4. Who is told only of changes watches: sync.
 
 What is lost with all processes and Redis: status messages, and when somebody was last active.

@@ -82,7 +82,9 @@ class PresenceBook:
         self._settle(user_id, person, now)
 
     def presume(self, user_id: str, process: str, until: float, active: float, now: float) -> None:
-        """Somebody was there before we began: take them to be until then, without telling anybody."""
+        """Somebody was there before we began: take them to be until then, without telling anybody. Minus
+        infinity if it is not known when they were active.
+        """
         if user_id in self._persons:
             return
         person = self._person(user_id, now)
@@ -91,6 +93,12 @@ class PresenceBook:
             person.devices[PRESUMED] = _Device(ONLINE, {process: until})
             person.shown = Shown(self._state(person, now), None)
         self._settle(user_id, person, now)
+
+    def presume_no_more(self, user_id: str, now: float) -> None:
+        """One of their devices is not to be seen, and may be the one that was there before."""
+        person = self._persons.get(user_id)
+        if person is not None and person.devices.pop(PRESUMED, None) is not None:
+            self._settle(user_id, person, now)
 
     def end(self, user_id: str, device: str, process: str, now: float) -> None:
         """A process says that its lease is over."""
@@ -131,7 +139,7 @@ class PresenceBook:
 
     def last_active(self, user_id: str) -> float | None:
         person = self._persons.get(user_id)
-        return None if person is None else person.active
+        return None if person is None or person.active == -inf else person.active
 
     def device_state(self, user_id: str, device: str) -> int:
         """What a device said last; offline if it is not leased."""

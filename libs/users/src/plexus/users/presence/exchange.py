@@ -16,6 +16,7 @@ from plexus.platform.ports import Ephemeral, Subscription
 from plexus.platform.postgres import Database
 from plexus.platform.settings import PresenceSettings
 from plexus.protocol.errors import Unavailable
+from plexus.users.last_seen import LastSeen
 from plexus.users.presence.book import OFFLINE, ONLINE, UNAVAILABLE, PresenceBook, Shown
 
 log = logging.getLogger(__name__)
@@ -34,15 +35,18 @@ _SPARE = 1 / 6
 _RECENT_MS = 3_600_000
 _MOST_RECENT = 50_000
 _MOST_IN_MESSAGE = 1_000
+_MOST_HIDDEN = 100_000
 
 _SEEN = """
-SELECT user_id, max(last_seen_ts) FROM users.device WHERE last_seen_ts > %s GROUP BY user_id
- ORDER BY 2 DESC LIMIT %s
+SELECT user_id, max(last_seen_ts) FILTER (WHERE NOT hidden), array_agg(device_id) FILTER (WHERE hidden)
+  FROM users.device WHERE last_seen_ts > %s GROUP BY user_id ORDER BY max(last_seen_ts) DESC LIMIT %s
 """
 
 _Key = tuple[str, str]
 
 _NO_DEVICE = "\0"
+_HIDES = -1
+"""Instead of the milliseconds of a lease: the device asks to be hidden. What leases it has go on."""
 
 
 @dataclass(slots=True)
@@ -63,13 +67,13 @@ class Presence:
         db: Database,
         clock: Clock,
         settings: PresenceSettings,
-        seen_every_ms: int,
+        last_seen: LastSeen,
     ) -> None:
         self.enabled = settings.enabled
         self._ephemeral = ephemeral
         self._db = db
         self._clock = clock
-        self._seen_every_ms = seen_every_ms
+        self._last_seen = last_seen
         self._idle = settings.idle_seconds
         self._active_every = min(ACTIVE_SECONDS, settings.idle_seconds / 2)
         self._grace = settings.grace_seconds
@@ -80,6 +84,8 @@ class Presence:
         self._book = PresenceBook(settings.idle_seconds, self._changed, self._ended)
         self._watchers: list[Callable[[str], None]] = []
         self._mine: dict[_Key, _Mine] = {}
+        # The devices that said ``offline`` when they last said anything.
+        self._hidden: dict[_Key, None] = {}
         self._outgoing: dict[_Key, list[Any]] = {}
         self._subscription: Subscription | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -120,14 +126,22 @@ class Presence:
     # --- what users do
 
     def note_sync(self, user_id: str, device_id: str | None, state: int, seconds: float) -> None:
-        """A sync that may be held for so long. One that asks to be ``offline`` says nothing."""
-        if not self._started or state == OFFLINE:
+        """A sync that may be held for so long. One that asks to be ``offline`` holds no lease: it says that
+        nobody is to be taken to be there because of it.
+        """
+        if not self._started:
             return
         device = device_id or ""
+        key = (user_id, device)
+        if state == OFFLINE:
+            if device and key not in self._hidden:
+                self._hide(user_id, device)
+            return
         seconds += self._grace
-        mine = self._mine.get((user_id, device))
+        mine = self._mine.get(key)
         if (
             mine is not None
+            and key not in self._hidden
             and self._clock.monotonic() + seconds <= mine.until
             and self._book.device_state(user_id, device) == state
         ):
@@ -190,6 +204,10 @@ class Presence:
         until = now + seconds
         key = (user_id, device)
         mine = self._mine.get(key)
+        if self._remember(key, hidden=state == OFFLINE):
+            self._mark(user_id, device, is_news=True)
+        elif mine is None:
+            self._mark(user_id, device, is_news=False)
         is_news = self._book.device_state(user_id, device) != state or status is not None
         if mine is not None:
             mine.until = until
@@ -203,6 +221,35 @@ class Presence:
             self._say(*key, [user_id, device, state, int((told_until - now) * 1000), ago, status])
         self._book.lease(user_id, device, self._process, state, until, now)
         self._plan()
+
+    def _hide(self, user_id: str, device: str) -> None:
+        """A device says ``offline`` that did not before."""
+        self._remember((user_id, device), hidden=True)
+        self._mark(user_id, device, is_news=True)
+        self._book.presume_no_more(user_id, self._clock.monotonic())
+        self._say_hidden(user_id, device)
+
+    def _say_hidden(self, user_id: str, device: str) -> None:
+        # Beside what is said of its leases, not instead of that.
+        self._say(user_id, _NO_DEVICE + device, [user_id, device, OFFLINE, _HIDES, -1, None])
+
+    def _remember(self, key: _Key, *, hidden: bool) -> bool:
+        """Whether a device is hidden; False if that is no news."""
+        if hidden == (key in self._hidden):
+            return False
+        if not hidden:
+            del self._hidden[key]
+            return True
+        self._hidden[key] = None
+        if len(self._hidden) > _MOST_HIDDEN:
+            del self._hidden[next(iter(self._hidden))]
+        return True
+
+    def _mark(self, user_id: str, device: str, *, is_news: bool) -> None:
+        """For those who begin after this process. Written on the edge only, with many others."""
+        if device:
+            hidden = (user_id, device) in self._hidden
+            self._last_seen.mark(user_id, device, hidden=hidden, is_news=is_news)
 
     def _ended(self, user_id: str, device: str, process: str) -> None:
         if process == self._process and self._mine.pop((user_id, device), None) is not None:
@@ -230,13 +277,20 @@ class Presence:
         self._plan()
 
     async def _presume(self) -> None:
-        """Who was seen within the last hour is known; who was seen just now is taken to be there still."""
+        """Who was seen within the last hour is known; who was seen just now is taken to be there still. Of a
+        device that is hidden nothing is told: neither that it is there, nor when it was.
+        """
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         async with self._db.read() as session:
             rows = await session.fetch(_SEEN, (now_ms - _RECENT_MS, _MOST_RECENT))
-        for user_id, seen in rows:
+        for user_id, seen, hidden in rows:
+            for device in hidden or ():
+                self._remember((user_id, device), hidden=True)
+            if seen is None:
+                self._book.presume(user_id, self._process, now, -inf, now)
+                continue
             ago_ms = max(0, now_ms - seen)
-            is_there = ago_ms <= self._seen_every_ms + 1000 * (self._grace + self._further)
+            is_there = ago_ms <= self._last_seen.every_ms + 1000 * (self._grace + self._further)
             until = now + self._grace + self._further if is_there else now
             # When they were last active is known within some minutes only: they are not idle at once.
             ago = min(ago_ms / 1000, self._idle / 2) if is_there else ago_ms / 1000
@@ -247,7 +301,8 @@ class Presence:
 
     def _say(self, user_id: str, device: str, entry: list[Any]) -> None:
         """To the others, with the next batch. Of a device only the last counts; a status is not forgotten."""
-        before = self._outgoing.get((user_id, device))
+        # The last of all: what is said of a device may depend on what was said of the user before.
+        before = self._outgoing.pop((user_id, device), None)
         if before is not None and entry[5] is None:
             entry[5] = before[5]
         self._outgoing[user_id, device] = entry
@@ -294,7 +349,11 @@ class Presence:
         if status is not None:
             self._book.set_status(user_id, status[0], now)
         if state is not None and lease_ms > 0:
+            self._remember((user_id, device), hidden=state == OFFLINE)
             self._book.lease(user_id, device, process, state, now + lease_ms / 1000, now)
+        elif lease_ms == _HIDES:
+            self._remember((user_id, device), hidden=True)
+            self._book.presume_no_more(user_id, now)
         elif state is not None:
             self._book.end(user_id, device, process, now)
         if ago_ms >= 0:
@@ -318,3 +377,5 @@ class Presence:
                     None if status is None else [status],
                 ],
             )
+            if mine.state != OFFLINE and (user_id, device) in self._hidden:
+                self._say_hidden(user_id, device)
