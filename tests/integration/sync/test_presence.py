@@ -130,6 +130,27 @@ async def test_who_does_nothing_is_unavailable_and_a_message_brings_them_back(
         await asyncio.gather(staying, return_exceptions=True)
 
 
+async def test_what_counts_as_an_activity(alice: SyncPerson, bob: SyncPerson) -> None:
+    """Each soon after another, and each ends what was set."""
+    room_id = await share(alice, bob)
+    event_id = await bob.send(room_id, "first")
+    state = {"membership": "join", "displayname": "Bob"}
+    for method, path, body in (
+        ("PUT", f"send/m.room.message/{event_id}", {"msgtype": "m.text", "body": "second"}),
+        ("PUT", f"state/m.room.member/{seg(bob.user_id)}", state),
+        ("PUT", f"redact/{seg(event_id)}/txn", {}),
+        ("PUT", f"typing/{seg(bob.user_id)}", {"typing": True}),
+        ("POST", f"receipt/m.read/{seg(event_id)}", {}),
+        ("POST", "read_markers", {"m.read": event_id}),
+    ):
+        (await say(bob, "unavailable")).ok()
+        assert (await shown(alice, bob))["presence"] == "unavailable"
+        call = bob.put if method == "PUT" else bob.post
+        (await call(f"{bob.room(room_id)}/{path}", body)).ok()
+        assert (await shown(alice, bob))["presence"] == "online", path
+    await say(bob, "offline")
+
+
 async def test_what_is_set_is_shown_with_its_message(alice: SyncPerson, bob: SyncPerson) -> None:
     await share(alice, bob)
     since = (await invisible(alice))["next_batch"]

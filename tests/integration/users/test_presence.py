@@ -92,10 +92,10 @@ async def test_a_device_is_there_for_the_whole_grace_after_its_last_sync(users: 
         presence.note_sync(USER, "PHONE", ONLINE, 30)
         # 30.95 of 31 seconds after the last, 31.05 after the first; an activity looks who is there.
         clock.advance(30.95)
-        presence.note_active(USER, "PHONE")
+        presence.note_active(USER)
         assert presence.shown(USER).state == ONLINE
         clock.advance(31)
-        presence.note_active(USER, "PHONE")
+        presence.note_active(USER)
         assert presence.shown(USER).state == OFFLINE
     finally:
         await presence.stop()
@@ -122,10 +122,49 @@ async def test_an_activity_is_told(here: Presence, there: Presence) -> None:
     here.note_sync(USER, "PHONE", UNAVAILABLE, 30)
     await comes_true(lambda: there.shown(USER).state == UNAVAILABLE)
     # "Any activity will cause the server to automatically set their presence to online."
-    there.note_active(USER, "PHONE")
+    there.note_active(USER)
     await comes_true(lambda: here.shown(USER).state == ONLINE)
     ago = here.last_active_ago(USER)
     assert ago is not None and ago < 5_000
+
+
+async def test_an_activity_ends_idleness_on_all_devices_however_soon_after_another(
+    here: Presence, there: Presence
+) -> None:
+    """It may be on one that is not there itself."""
+    for _ in range(2):
+        here.set(USER, "PHONE", UNAVAILABLE, None)
+        await comes_true(lambda: there.shown(USER).state == UNAVAILABLE)
+        there.note_active(USER)
+        assert there.shown(USER).state == ONLINE
+        await comes_true(lambda: here.shown(USER).state == ONLINE)
+    # The phone goes on, at either process.
+    for presence in (here, there):
+        presence.note_sync(USER, "PHONE", UNAVAILABLE, 30)
+    await asyncio.sleep(0.5)
+    assert here.shown(USER).state == there.shown(USER).state == ONLINE
+
+
+async def test_an_activity_changes_nothing_about_how_long_a_device_is_there(users: Users) -> None:
+    clock, platform = ManualClock(), users.platform
+    presence = Presence(platform.ephemeral, platform.db, clock, SETTINGS, users.last_seen)
+    await presence.start()
+    try:
+        presence.note_sync(USER, "PHONE", UNAVAILABLE, 30)
+        clock.advance(1)
+        presence.note_active(USER)
+        assert presence.shown(USER).state == ONLINE
+        clock.advance(29)
+        presence._turn()
+        assert presence.shown(USER).state == ONLINE
+        clock.advance(2)
+        presence._turn()
+        assert presence.shown(USER).state == OFFLINE
+        # Nor does it make anybody be there.
+        presence.note_active(USER)
+        assert presence.shown(USER).state == OFFLINE
+    finally:
+        await presence.stop()
 
 
 async def test_what_is_not_understood_is_passed_over(users: Users, here: Presence, there: Presence) -> None:

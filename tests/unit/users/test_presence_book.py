@@ -86,6 +86,31 @@ def test_an_activity_alone_makes_nobody_present() -> None:
     assert list(told.book.present()) == []
 
 
+def test_who_does_something_is_idle_on_no_device() -> None:
+    """And a device that only goes on saying so does not change that, until its user is idle again."""
+    told = Told()
+    book = told.book
+    book.lease(ALICE, "A", "p", UNAVAILABLE, until=1_000, now=0)
+    book.lease(ALICE, "B", "q", UNAVAILABLE, until=1_000, now=0)
+    assert told.news() == [(ALICE, UNAVAILABLE)]
+    assert not book.is_active(ALICE, -30)
+    book.act(ALICE, 10, 10)
+    assert told.news() == [(ALICE, ONLINE)]
+    assert book.is_active(ALICE, 9) and not book.is_active(ALICE, 10)
+    assert book.meant(ALICE, "A", UNAVAILABLE) == ONLINE
+    book.lease(ALICE, "A", "p", ONLINE, until=1_000, now=20)
+    assert book.meant(ALICE, "A", UNAVAILABLE) == ONLINE
+    book.turn(10 + IDLE)
+    assert told.news() == [(ALICE, UNAVAILABLE)]
+    # Then it is active itself, and after that idle: this is news of it.
+    book.act(ALICE, 400, 400)
+    assert book.meant(ALICE, "A", ONLINE) == ONLINE
+    assert book.meant(ALICE, "A", UNAVAILABLE) == UNAVAILABLE
+    # So is what is set.
+    book.lease(ALICE, "B", "q", UNAVAILABLE, until=1_000, now=401)
+    assert book.meant(ALICE, "B", UNAVAILABLE) == UNAVAILABLE
+
+
 def test_a_status_message_is_told_and_kept() -> None:
     told = Told()
     told.book.set_status(ALICE, "at sea", 0)

@@ -31,10 +31,13 @@ class Shown(NamedTuple):
 
 @dataclass(slots=True)
 class _Device:
-    """``leases``: until when, by the process that says so. The state is the last that anybody said."""
+    """``leases``: until when, by the process that says so. The state is the last that anybody said; who said
+    ``unavailable`` and is online since their user did something is ``woken``.
+    """
 
     state: int
     leases: dict[str, float] = field(default_factory=dict)
+    woken: bool = False
 
 
 NOBODY: Final = Shown(OFFLINE, None)
@@ -78,6 +81,7 @@ class PresenceBook:
         if known is None:
             known = person.devices[device] = _Device(state)
         known.state = state
+        known.woken &= state == ONLINE
         known.leases[process] = until
         self._settle(user_id, person, now)
 
@@ -108,11 +112,18 @@ class PresenceBook:
             self._settle(user_id, person, now)
 
     def active(self, user_id: str, when: float, now: float) -> None:
-        """The user has done something."""
+        """The user was active then."""
         person = self._person(user_id, when)
         if when > person.active:
             person.active = when
         self._settle(user_id, person, now)
+
+    def act(self, user_id: str, when: float, now: float) -> None:
+        """The user has done something, on whichever device: none of them is idle any more."""
+        for known in self._person(user_id, when).devices.values():
+            if known.state == UNAVAILABLE:
+                known.state, known.woken = ONLINE, True
+        self.active(user_id, when, now)
 
     def set_status(self, user_id: str, status_msg: str | None, now: float) -> None:
         person = self._person(user_id, now)
@@ -137,6 +148,11 @@ class PresenceBook:
         person = self._persons.get(user_id)
         return NOBODY if person is None else person.shown
 
+    def is_active(self, user_id: str, since: float) -> bool:
+        """Whether another activity changes nothing: there was one after that time, and they are not idle."""
+        person = self._persons.get(user_id)
+        return person is not None and person.active > since and person.shown.state != UNAVAILABLE
+
     def last_active(self, user_id: str) -> float | None:
         person = self._persons.get(user_id)
         return None if person is None or person.active == -inf else person.active
@@ -146,6 +162,17 @@ class PresenceBook:
         person = self._persons.get(user_id)
         known = None if person is None else person.devices.get(device)
         return OFFLINE if known is None else known.state
+
+    def meant(self, user_id: str, device: str, state: int) -> int:
+        """What a device means that polls with a state. One that is woken only repeats itself with
+        ``unavailable``: it is idle again when its user is, or when it says so after something else.
+        """
+        person = self._persons.get(user_id)
+        known = None if person is None else person.devices.get(device)
+        if known is None or not known.woken:
+            return state
+        known.woken = state == UNAVAILABLE
+        return ONLINE
 
     def present(self) -> Iterator[str]:
         """The users who are not offline."""

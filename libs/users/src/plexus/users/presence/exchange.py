@@ -17,7 +17,7 @@ from plexus.platform.postgres import Database
 from plexus.platform.settings import PresenceSettings
 from plexus.protocol.errors import Unavailable
 from plexus.users.last_seen import LastSeen
-from plexus.users.presence.book import OFFLINE, ONLINE, UNAVAILABLE, PresenceBook, Shown
+from plexus.users.presence.book import OFFLINE, ONLINE, PresenceBook, Shown
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ _HIDES = -1
 class _Mine:
     """A lease of this process until then, and until when others believe in it."""
 
-    state: int
     until: float
     told_until: float
 
@@ -137,6 +136,7 @@ class Presence:
             if device and key not in self._hidden:
                 self._hide(user_id, device)
             return
+        state = self._book.meant(user_id, device, state)
         seconds += self._grace
         mine = self._mine.get(key)
         if (
@@ -148,18 +148,17 @@ class Presence:
             return
         self._lease(user_id, device, state, seconds + self._spare)
 
-    def note_active(self, user_id: str, device_id: str | None) -> None:
-        """The user has done something: who is idle is online again."""
+    def note_active(self, user_id: str) -> None:
+        """The user has done something, on whichever device: who is idle is online again. It holds no lease:
+        who is not there otherwise stays offline.
+        """
         if not self._started:
             return
         now = self._clock.monotonic()
-        before = self._book.last_active(user_id)
-        idle = self._book.device_state(user_id, device_id or "") == UNAVAILABLE
-        if not idle and before is not None and now - before < self._active_every:
+        if self._book.is_active(user_id, now - self._active_every):
             return
-        if idle:
-            self._lease(user_id, device_id or "", ONLINE, self._grace)
-        self._book.active(user_id, now, now)
+        self._book.act(user_id, now, now)
+        self._plan()
         self._say(user_id, _NO_DEVICE, [user_id, "", None, 0, 0, None])
 
     def set(self, user_id: str, device_id: str | None, state: int, status_msg: str | None) -> None:
@@ -213,7 +212,7 @@ class Presence:
             mine.until = until
         if mine is None or is_news or until > mine.told_until:
             told_until = max(until + self._further, 0 if mine is None else mine.told_until)
-            self._mine[key] = _Mine(state, until, told_until)
+            self._mine[key] = _Mine(until, told_until)
             active = self._book.last_active(user_id)
             ago = -1 if active is None or state != ONLINE else int((now - active) * 1000)
             if is_news and state == ONLINE:
@@ -357,7 +356,8 @@ class Presence:
         elif state is not None:
             self._book.end(user_id, device, process, now)
         if ago_ms >= 0:
-            self._book.active(user_id, now - ago_ms / 1000, now)
+            happened = self._book.act if state is None else self._book.active
+            happened(user_id, now - ago_ms / 1000, now)
 
     def _tell_all(self) -> None:
         """Somebody has begun and knows nothing."""
@@ -371,11 +371,11 @@ class Presence:
                 [
                     user_id,
                     device,
-                    mine.state,
+                    self._book.device_state(user_id, device),
                     max(1, int((mine.told_until - now) * 1000)),
                     -1 if ago is None else ago,
                     None if status is None else [status],
                 ],
             )
-            if mine.state != OFFLINE and (user_id, device) in self._hidden:
+            if (user_id, device) in self._hidden:
                 self._say_hidden(user_id, device)

@@ -77,7 +77,7 @@ def post_receipt_route(api: ClientApi) -> HotRoute:
         body = await read_body(receive, max_body)
         content = decode_request(body) if body else {}
         await post_receipt(api, requester.user_id, room_id, params["receiptType"], event_id, content)
-        api.users.presence.note_active(requester.user_id, requester.device_id)
+        api.users.presence.note_active(requester.user_id)
         await send_json(send, 200, b"{}")
 
     return HotRoute("POST", TEMPLATE, receipt, OPERATION)

@@ -24,4 +24,5 @@ async def set_read_marker(
     """Client-Server API, "Fully read markers"."""
     await api.platform.limits.check("ephemeral", requester.user_id)
     await service.set_read_marker(api, requester.user_id, room_id, body)
+    api.users.presence.note_active(requester.user_id)
     return {}

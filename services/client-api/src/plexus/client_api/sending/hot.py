@@ -93,7 +93,7 @@ def send_message_route(api: ClientApi) -> HotRoute:
         if requester.is_suspended:
             await check_own_redaction(api, requester.user_id, room_id, event)
         written = await send_event(room_id, requester.user_id, event, txn=txn)
-        note_active(requester.user_id, requester.device_id)
+        note_active(requester.user_id)
         # An event ID is ASCII without anything that JSON escapes.
         await send_json(send, 200, b'{"event_id":"%s"}' % written.event_id.encode())
 

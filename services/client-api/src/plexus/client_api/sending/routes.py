@@ -60,6 +60,7 @@ async def _set_state(api: ClientApi, requester: Requester, draft: Draft, delay: 
         await check_may_reject(api, draft.room_id, requester.user_id)
     comes = membership == "join" and await api.rooms.membership(draft.room_id, requester.user_id) != "join"
     written = await api.rooms.send(draft.room_id, requester.user_id, event)
+    api.users.presence.note_active(requester.user_id)
     if comes:
         await api.following.after_join(draft.room_id, requester.user_id)
     if (event.type, event.state_key) == ("m.room.guest_access", ""):
@@ -83,4 +84,5 @@ async def redact_event(
     if requester.is_suspended:
         await service.check_own_redaction(api, requester.user_id, room_id, event)
     written = await api.rooms.send(room_id, requester.user_id, event, txn=txn)
+    api.users.presence.note_active(requester.user_id)
     return {"event_id": written.event_id}

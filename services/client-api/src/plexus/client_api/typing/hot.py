@@ -80,7 +80,7 @@ def set_typing_route(api: ClientApi) -> HotRoute:
             raise UserSuspended
         await check_limit("ephemeral", requester.user_id)
         body = await read_body(receive, max_body)
-        api.users.presence.note_active(requester.user_id, requester.device_id)
+        api.users.presence.note_active(requester.user_id)
         await set_typing(api, requester.user_id, room_id, decode_request(body))
         await send_json(send, 200, b"{}")
 
