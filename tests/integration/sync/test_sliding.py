@@ -567,8 +567,8 @@ async def test_the_scope_of_an_extension(alice: SyncPerson, bob: SyncPerson) -> 
             (await alice.post(f"{alice.room(room_id)}/receipt/m.read/{event_id}", {})).ok()
             typing = {"typing": number % 2 == 0, "timeout": 60_000}
             (await alice.put(f"{alice.room(room_id)}/typing/{alice.user_id}", typing)).ok()
-        # Those in the windows are to stay the newest.
-        await alice.send(rooms["plain"], f"again {number}")
+        # Those in the windows are to stay the newest; by who is not typing.
+        await bob.send(rooms["plain"], f"again {number}")
 
     def told(answer: Json) -> dict[str, set[str]]:
         names = {room_id: name for name, room_id in rooms.items()}

@@ -105,6 +105,37 @@ async def test_who_leaves_types_no_more(alice: SyncPerson, bob: SyncPerson) -> N
     await until(alice, since, room_id, [])
 
 
+async def test_who_leaves_types_no_more_where_nobody_syncs(
+    building: Building, alice: SyncPerson, bob: SyncPerson
+) -> None:
+    room_id = await shared_room(alice, bob)
+    since = await alice.now()
+    idle = await building.replica()
+    (await type_in(bob, room_id)).ok()
+    since = await until(alice, since, room_id, [bob.user_id])
+    (await bob.post(f"{bob.room(room_id)}/leave")).ok()
+    await until(alice, since, room_id, [])
+    assert typists(await alice.at(idle).sync(), room_id) is None
+    await idle.end()
+
+
+async def test_who_sends_what_they_typed_types_no_more(alice: SyncPerson, bob: SyncPerson) -> None:
+    room_id = await shared_room(alice, bob)
+    since = await alice.now()
+    (await type_in(bob, room_id)).ok()
+    since = await until(alice, since, room_id, [bob.user_id])
+    # What is sent beside it leaves the client's typing alone.
+    (await bob.put(f"{bob.room(room_id)}/send/m.reaction/1", {})).ok()
+    answer = await alice.sync(since)
+    assert typists(answer, room_id) is None
+    await bob.send(room_id, "done")
+    answer = await alice.sync(answer["next_batch"], timeout=5_000)
+    assert [event["content"]["body"] for event in answer["rooms"]["join"][room_id]["timeline"]["events"]] == [
+        "done"
+    ]
+    assert typists(answer, room_id) == []
+
+
 async def test_who_comes_is_told_and_who_is_outside_is_not(
     alice: SyncPerson, bob: SyncPerson, carol: SyncPerson
 ) -> None:

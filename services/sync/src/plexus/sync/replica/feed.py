@@ -8,25 +8,30 @@ in the tail.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from typing import TypeAlias
 
 from plexus.platform.lanes import ROOM, USER, Fact, RoomFact, UserFact
 from plexus.rooms import Rooms
 from plexus.sync.ephemeral.moments import Moments
+from plexus.sync.ephemeral.typing import TypingBook
 from plexus.sync.events import SyncEvent
 from plexus.sync.replica.arrivals import MOST_DELIVERIES, Arrivals, Cause
 from plexus.sync.replica.bodies import Bodies
 from plexus.sync.replica.cut import Cut
-from plexus.sync.replica.tail import POSITION, FamilyTail, TailFact
+from plexus.sync.replica.tail import BODY, POSITION, SUBJECT, FamilyTail, TailFact
 from plexus.sync.replica.views import DeviceListChange, Interest, Move, UserView
 
 Moves: TypeAlias = Sequence[SyncEvent | Move]
 
+_TYPED = frozenset({"m.room.message", "m.room.encrypted"})
+"""What somebody was typing until they sent it."""
+_NOBODY: Mapping[str, Collection[str]] = {}
+
 
 class Feed:
     """The tails and what facts do to them. ``forget`` is told of a room whose events have lost something,
-    ``left`` who is no longer in a room.
+    ``typing`` who types no more.
     """
 
     def __init__(
@@ -38,7 +43,7 @@ class Feed:
         limit: int,
         arrivals: Arrivals | None = None,
         moments: Moments | None = None,
-        left: Callable[[str, str], None] | None = None,
+        typing: TypingBook | None = None,
     ) -> None:
         self._rooms = rooms
         self._bodies = bodies
@@ -47,7 +52,8 @@ class Feed:
         self._limit = limit
         self._arrivals = arrivals
         self._moments = moments
-        self._left = left
+        self._typing = typing
+        self._typists = _NOBODY if typing is None else typing.rooms
         self._generation = 0
         self._serial = 0
         self._cut: Cut | None = None
@@ -84,17 +90,25 @@ class Feed:
             if self._interest.views and any(fact.kind == UserFact.DEVICE_LIST for fact in facts):
                 return self._read_and_take_users(lane, facts)
             self._take_users(lane, facts, {})
-        elif self._interest.views and not all(self._bodies.is_ready(lane, fact) for fact in facts):
+        elif not all(self._bodies.is_ready(lane, fact) for fact in self._wanted(facts)):
             return self._read_and_take_rooms(lane, facts)
         else:
             self._take_rooms(lane, facts, {})
         return None
 
+    def _wanted(self, facts: Sequence[Fact]) -> Sequence[Fact]:
+        """Those whose memberships matter here: all if there is anybody, else those of rooms in which somebody
+        types, for they may leave. A replica with nothing to do looks at no fact for that.
+        """
+        if self._interest.views:
+            return facts
+        return [fact for fact in facts if fact.subject in self._typists] if self._typists else ()
+
     async def _read_and_take_rooms(self, lane: int, facts: Sequence[Fact]) -> None:
         """Facts read from PostgreSQL come without events: read the member events, they move memberships.
         Facts of forked rooms do not say which they move.
         """
-        missing = [fact for fact in facts if not self._bodies.is_ready(lane, fact)]
+        missing = [fact for fact in self._wanted(facts) if not self._bodies.is_ready(lane, fact)]
         self._take_rooms(lane, facts, await self._bodies.prepare(missing))
 
     def _take_rooms(self, lane: int, facts: Sequence[Fact], read: Mapping[int, Moves]) -> None:
@@ -112,12 +126,15 @@ class Feed:
             if self._interest.looking:
                 woken.update(self._interest.looking.get(fact.subject, ()))
             if fact.kind == RoomFact.EVENTS:
-                for event in self._members(lane, entry, read):
-                    view = self._interest.apply(event, fact.position)
-                    if view is not None:
-                        woken.add(view)
-                    if self._left is not None and event.membership != "join" and event.state_key is not None:
-                        self._left(fact.subject, event.state_key)
+                typists = self._typists.get(fact.subject)
+                if typists or self._interest.views:
+                    members = self._members(lane, entry, read)
+                    for event in members:
+                        view = self._interest.apply(event, fact.position)
+                        if view is not None:
+                            woken.add(view)
+                    if typists:
+                        self._end_typing(lane, entry, members, typists)
             elif fact.kind in (RoomFact.REDACTED, RoomFact.PURGE):
                 # What was redacted is one event; what was purged is all up to one.
                 self.rooms.erase(fact.subject, RoomFact.EVENTS, *_erased(fact))
@@ -130,8 +147,8 @@ class Feed:
         return {views[user_id] for user_id in fact.data.decode().split(" ") if user_id in views}
 
     def _members(self, lane: int, fact: TailFact, read: Mapping[int, Moves]) -> Moves:
-        """The memberships that a fact moves; nothing is decoded if there can be none, or nobody here."""
-        if not self._interest.views or not self._bodies.may_have_members(fact):
+        """The memberships that a fact moves; nothing is decoded if there can be none."""
+        if not self._bodies.may_have_members(fact):
             return ()
         known = read.get(fact[POSITION])
         if known is not None:
@@ -139,6 +156,21 @@ class Feed:
         # Where the room is may have been forgotten while something was read for other facts.
         self._bodies.know_again(lane, fact)
         return [event for event in self._bodies.events(fact) or () if event.is_member]
+
+    def _end_typing(self, lane: int, fact: TailFact, members: Moves, typists: Collection[str]) -> None:
+        """Who has left the room or sent what they were typing types no more. Nothing is decoded for that if
+        it names none of them; and of facts without events only those who leave are known, so that the others
+        type until their time is up.
+        """
+        assert self._typing is not None
+        room_id, body = fact[SUBJECT], fact[BODY]
+        ended = [event.state_key for event in members if event.membership != "join"]
+        if body is not None and any(user_id.encode() in body for user_id in typists):
+            self._bodies.know_again(lane, fact)
+            ended += [event.sender for event in self._bodies.events(fact) or () if event.type in _TYPED]
+        for user_id in ended:
+            if user_id is not None:
+                self._typing.stop(room_id, user_id)
 
     async def _read_and_take_users(self, lane: int, facts: Sequence[Fact]) -> None:
         """A change of devices concerns those who share a room with the user: read which rooms those are."""

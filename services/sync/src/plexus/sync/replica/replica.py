@@ -59,7 +59,7 @@ class Replica:
             settings.tail_mb * _MB,
             self._arrivals,
             self.moments,
-            self.typing.stop,
+            self.typing,
         )
         self._follower = Follower(
             platform,
