@@ -213,6 +213,41 @@ async def test_a_start_without_redis(own_redis: Place) -> None:
         assert await one.marks.get(ALICE) is None
 
 
+async def test_subscribers_are_told_when_something_may_have_been_lost(own_redis: Place) -> None:
+    async with process(own_redis, timeout_ms=300) as one:
+        told: list[bool] = []
+
+        async def subscribe(channel: str) -> None:
+            await one.ephemeral.subscribe(channel, lambda _: None, lambda: told.append(one.connection.up))
+
+        async def is_told() -> None:
+            async with asyncio.timeout(10):
+                while True not in told:
+                    await asyncio.sleep(0.01)
+            told.clear()
+
+        await subscribe("c")
+        await asyncio.sleep(0.1)
+        assert told == []
+        # The connection for subscriptions does not break, but what was published meanwhile is lost.
+        own_redis.server.freeze()
+        assert await one.ephemeral.get("k") is None and not one.connection.up
+        own_redis.server.thaw()
+        await is_told()
+        # Both break; and somebody begins to listen meanwhile.
+        own_redis.server.kill()
+        await one.until(up=False)
+        await subscribe("d")
+        own_redis.server.start()
+        await is_told()
+        await asyncio.sleep(0.5)
+        told.clear()
+        # Only that for subscriptions breaks.
+        async with Redis.from_url(own_redis.server.url) as admin:
+            await admin.client_kill_filter(_type="pubsub")
+        await is_told()
+
+
 async def test_frozen_it_costs_one_timeout_and_not_one_each(own_redis: Place) -> None:
     async with process(own_redis, timeout_ms=300, retry_seconds=0.5) as one:
         await settle(one, own_redis)

@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 
 import pytest_asyncio
 from plexus.platform.clock import ManualClock
+from plexus.platform.redis import RedisConnection, RedisEphemeral
 from plexus.platform.settings import PresenceSettings
 from plexus.users import NewDevice, Session, Users
 from plexus.users.presence import OFFLINE, ONLINE, UNAVAILABLE, Presence
 
 from tests.integration.users.conftest import NewUser
+from tests.support.redis import Place, own_redis
+
+__all__ = ["own_redis"]
 
 USER = "@somebody:here.example.org"
 SETTINGS = PresenceSettings(idle_seconds=60, grace_seconds=1)
@@ -250,3 +254,42 @@ async def test_a_device_is_marked_when_it_becomes_hidden_and_not_again(
     async with process(users) as again:
         again.note_sync(user_id, device_id, OFFLINE, 30)
         assert await users.last_seen.flush() == 0
+
+
+async def test_what_was_said_while_redis_was_away_is_said_when_it_is_back(
+    users: Users, own_redis: Place
+) -> None:
+    """The latest, whoever is asked first: the others hold the user too, with the older status."""
+    opened: list[tuple[RedisConnection, RedisEphemeral, Presence]] = []
+    for _ in range(3):
+        connection = RedisConnection(own_redis.settings(timeout_ms=300))
+        await connection.start()
+        ephemeral = RedisEphemeral(connection, users.clock)
+        presence = Presence(ephemeral, users.db, users.clock, SETTINGS, users.last_seen)
+        await presence.start()
+        opened.append((connection, ephemeral, presence))
+    everywhere = [presence for _, _, presence in opened]
+    here = everywhere[0]
+    try:
+        here.set(USER, "PHONE", UNAVAILABLE, "before")
+        for presence in everywhere:
+            presence.note_sync(USER, "PHONE", UNAVAILABLE, 600)
+        await comes_true(lambda: {p.shown(USER) for p in everywhere} == {(UNAVAILABLE, "before")})
+        await asyncio.sleep(0.5)
+        own_redis.server.freeze()
+        here.set(USER, "LAPTOP", ONLINE, "meanwhile")
+        here.set("@other:here.example.org", "X", ONLINE, None)
+        async with asyncio.timeout(10):
+            while any(connection.up for connection, _, _ in opened):
+                await asyncio.gather(*(ephemeral.get("k") for _, ephemeral, _ in opened))
+        await asyncio.sleep(0.5)
+        own_redis.server.thaw()
+        await comes_true(lambda: {p.shown(USER) for p in everywhere} == {(ONLINE, "meanwhile")})
+        await comes_true(lambda: {p.shown("@other:here.example.org").state for p in everywhere} == {ONLINE})
+        await asyncio.sleep(2)
+        assert {p.shown(USER) for p in everywhere} == {(ONLINE, "meanwhile")}
+    finally:
+        for connection, ephemeral, presence in opened:
+            await presence.stop()
+            await ephemeral.close()
+            await connection.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from plexus.platform.clock import SystemClock
 from plexus.platform.ephemeral import MemoryEphemeral
@@ -56,5 +58,46 @@ async def test_who_asks_while_another_is_answered_is_answered_too() -> None:
         while third_book.who(TYPIST.room_id) != ["@alice:here"]:
             await asyncio.sleep(0)
     for channel in (first, second, third):
+        await channel.stop()
+    await ephemeral.close()
+
+
+class _Lossy(MemoryEphemeral):
+    """It may lose what is published, and say so afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.away = False
+        self.again: list[Callable[[], None]] = []
+
+    async def publish(self, channel: str, payload: bytes) -> None:
+        if not self.away:
+            await super().publish(channel, payload)
+
+    async def subscribe(
+        self, channel: str, callback: Callable[[bytes], None], again: Callable[[], None] | None = None
+    ) -> Any:
+        assert again is not None
+        self.again.append(again)
+        return await super().subscribe(channel, callback)
+
+
+async def test_what_was_lost_is_said_again() -> None:
+    ephemeral = _Lossy()
+    books = [TypingBook(Moments(SystemClock()), lambda room_id: None) for _ in range(2)]
+    channels = [TypingChannel(ephemeral, book) for book in books]
+    for channel in channels:
+        await channel.start()
+    ephemeral.away = True
+    books[0].take(TYPIST)
+    await ephemeral.publish("typing", ANSWER)
+    assert books[1].who(TYPIST.room_id) == []
+    ephemeral.away = False
+    for again in ephemeral.again:
+        again()
+    async with asyncio.timeout(5):
+        while books[1].who(TYPIST.room_id) != ["@alice:here"]:
+            await asyncio.sleep(0)
+    for channel in channels:
         await channel.stop()
     await ephemeral.close()

@@ -113,9 +113,12 @@ def test_who_does_something_is_idle_on_no_device() -> None:
 
 def test_a_status_message_is_told_and_kept() -> None:
     told = Told()
-    told.book.set_status(ALICE, "at sea", 0)
-    told.book.set_status(ALICE, "at sea", 1)
+    told.book.set_status(ALICE, "at sea", 5, 0)
+    told.book.set_status(ALICE, "at sea", 6, 1)
     assert told.news() == [(ALICE, OFFLINE)]
+    # One that is heard late does not take the later one away.
+    told.book.set_status(ALICE, "ashore", 4, 1)
+    assert told.news() == [] and told.book.status(ALICE) == ("at sea", 6)
     told.book.lease(ALICE, "A", "p", ONLINE, until=60, now=1)
     assert told.book.shown(ALICE) == Shown(ONLINE, "at sea")
 

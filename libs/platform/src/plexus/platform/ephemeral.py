@@ -111,7 +111,10 @@ class MemoryEphemeral:
                 # The publisher has nothing to do with it, nor have the other subscribers.
                 logger.exception("A subscriber of %s failed", channel)
 
-    async def subscribe(self, channel: str, callback: Callable[[bytes], None]) -> _Subscription:
+    async def subscribe(
+        self, channel: str, callback: Callable[[bytes], None], again: Callable[[], None] | None = None
+    ) -> _Subscription:
+        # Nothing is ever lost here.
         return _Subscription(self._channels.setdefault(channel, []), callback)
 
     async def close(self) -> None:

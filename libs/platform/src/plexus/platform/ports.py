@@ -60,9 +60,14 @@ class Ephemeral(Protocol):
         """Hand ``payload`` to the subscribers that exist now, on any replica; at most once, no history."""
         ...
 
-    async def subscribe(self, channel: str, callback: Callable[[bytes], None]) -> Subscription:
-        """Call back for what is published from now on, in the event loop. The callback must not block or
+    async def subscribe(
+        self, channel: str, callback: Callable[[bytes], None], again: Callable[[], None] | None = None
+    ) -> Subscription:
+        """Call back for what is published from now on, in the event loop. The callbacks must not block or
         raise.
+
+        ``again`` is called when the channel works again after a time in which something published here or
+        elsewhere may have been lost: who keeps what they hear has to say and to ask it anew.
         """
         ...
 

@@ -105,6 +105,7 @@ class RedisConnection:
         self._work = asyncio.Event()
         self._owed: dict[Command, None] = {}
         self._on_outage: list[Callable[[], None]] = []
+        self._on_return: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._tick: asyncio.TimerHandle | None = None
         metrics = metrics or Metrics()
@@ -181,6 +182,10 @@ class RedisConnection:
     def on_outage(self, callback: Callable[[], None]) -> None:
         """Call back when an outage begins, in the event loop."""
         self._on_outage.append(callback)
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call back when an outage has ended, in the event loop, after what is owed."""
+        self._on_return.append(callback)
 
     def suspect(self) -> None:
         """Somebody has seen a sign that Redis is away: try it now."""
@@ -317,6 +322,8 @@ class RedisConnection:
         # Before anything that is asked from now on.
         for command in self._owed:
             self._put(_Call(command))
+        for callback in self._on_return:
+            callback()
 
     def _go_away(self, error: Exception) -> None:
         """Begin an outage, unless one is under way."""

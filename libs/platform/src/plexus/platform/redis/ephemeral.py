@@ -7,7 +7,7 @@ Without Redis each operation does what is least bad:
     set, delete           lost, and the key is emptied when Redis is back: see below
     merge_max             lost
     publish               lost, also for the subscribers of this process
-    subscribe             is heard from when Redis is back
+    subscribe             is heard from when Redis is back, and told then that something may have been lost
 
 A lost `set` or `delete` leaves an older value in Redis, which would be believed again afterwards. So this
 process remembers the keys (10,000 of them) and removes them before it asks anything else of a Redis that is
@@ -103,8 +103,10 @@ class RedisEphemeral:
         except RedisAway:
             self._without.add()
 
-    async def subscribe(self, channel: str, callback: Callable[[bytes], None]) -> Subscription:
-        return await self._subscriptions.add(channel, callback)
+    async def subscribe(
+        self, channel: str, callback: Callable[[bytes], None], again: Callable[[], None] | None = None
+    ) -> Subscription:
+        return await self._subscriptions.add(channel, callback, again)
 
     async def close(self) -> None:
         await self._subscriptions.close()

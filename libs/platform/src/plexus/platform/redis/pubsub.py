@@ -1,7 +1,9 @@
 """What is published in Redis, heard on one connection of the process.
 
 A connection that breaks, or says nothing for a while and does not answer when asked, is made anew, and all
-channels are subscribed to again. What was published in between is not heard: at most once, no history.
+channels are subscribed to again. What was published in between is not heard: at most once, no history. Nor is
+what this process publishes during an outage of the other connection. Each time one of the two is back the
+subscribers are told: at the second time both work.
 """
 
 from __future__ import annotations
@@ -21,13 +23,18 @@ log = logging.getLogger(__name__)
 _SILENCE_SECONDS = 10.0
 
 Callback = Callable[[bytes], None]
+Again = Callable[[], None] | None
 
 
 class _Subscription:
-    def __init__(self, owner: Subscriptions, channel: bytes, callback: Callback) -> None:
+    """``missed``: it has not been heard from for a time."""
+
+    def __init__(self, owner: Subscriptions, channel: bytes, callback: Callback, again: Again) -> None:
         self._owner = owner
         self._channel = channel
         self.callback = callback
+        self.again = again
+        self.missed = False
         self.closed = False
 
     def close(self) -> None:
@@ -46,11 +53,12 @@ class Subscriptions:
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        redis.on_return(self._begin_again)
 
-    async def add(self, name: str, callback: Callback) -> _Subscription:
+    async def add(self, name: str, callback: Callback, again: Again = None) -> _Subscription:
         """What is published after this returns is heard, unless Redis is away."""
         channel = self._redis.key("channel", name)
-        subscription = _Subscription(self, channel, callback)
+        subscription = _Subscription(self, channel, callback, again)
         first = channel not in self._channels
         self._channels.setdefault(channel, []).append(subscription)
         if first:
@@ -63,6 +71,7 @@ class Subscriptions:
             async with asyncio.timeout(self._redis.timeout if self._redis.up else 0):
                 await self._confirmed[channel].wait()
         except TimeoutError:
+            subscription.missed = True
             log.info("A subscription waits for Redis")
         return subscription
 
@@ -136,15 +145,36 @@ class Subscriptions:
             self._connection = None
             for confirmed in self._confirmed.values():
                 confirmed.clear()
+            for subscription in self._all():
+                subscription.missed = True
             await self._redis.release(connection)
 
     def _take(self, message: Any) -> None:
         match message:
             case [b"subscribe", bytes(channel), _] if channel in self._confirmed:
                 self._confirmed[channel].set()
+                for subscription in tuple(self._channels[channel]):
+                    if subscription.missed:
+                        subscription.missed = False
+                        self._tell(subscription)
             case [b"message", bytes(channel), bytes(payload)]:
                 for subscription in tuple(self._channels.get(channel, ())):
                     self._hand(subscription, payload)
+
+    def _all(self) -> list[_Subscription]:
+        return [subscription for subscriptions in self._channels.values() for subscription in subscriptions]
+
+    def _begin_again(self) -> None:
+        """What this process has published meanwhile is lost."""
+        for subscription in self._all():
+            self._tell(subscription)
+
+    def _tell(self, subscription: _Subscription) -> None:
+        if subscription.again is not None and not subscription.closed:
+            try:
+                subscription.again()
+            except Exception:
+                log.exception("A subscriber failed")
 
     def _hand(self, subscription: _Subscription, payload: bytes) -> None:
         if subscription.closed:

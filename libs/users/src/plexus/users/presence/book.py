@@ -47,6 +47,7 @@ NOBODY: Final = Shown(OFFLINE, None)
 class _Person:
     active: float
     status_msg: str | None = None
+    status_ts: int = 0
     devices: dict[str, _Device] = field(default_factory=dict)
     shown: Shown = NOBODY
     due: float = inf
@@ -125,10 +126,17 @@ class PresenceBook:
                 known.state, known.woken = ONLINE, True
         self.active(user_id, when, now)
 
-    def set_status(self, user_id: str, status_msg: str | None, now: float) -> None:
+    def set_status(self, user_id: str, status_msg: str | None, ts: int, now: float) -> None:
+        """Set at ``ts``, in milliseconds since the epoch: one that was set before another says nothing."""
         person = self._person(user_id, now)
-        person.status_msg = status_msg
-        self._settle(user_id, person, now)
+        if ts >= person.status_ts:
+            person.status_msg, person.status_ts = status_msg, ts
+            self._settle(user_id, person, now)
+
+    def status(self, user_id: str) -> tuple[str | None, int]:
+        """The status message, and when it was set; 0 if it never was."""
+        person = self._persons.get(user_id)
+        return (None, 0) if person is None else (person.status_msg, person.status_ts)
 
     def turn(self, now: float) -> None:
         """Let what is due by now happen."""

@@ -17,7 +17,7 @@ from plexus.platform.postgres import Database
 from plexus.platform.settings import PresenceSettings
 from plexus.protocol.errors import Unavailable
 from plexus.users.last_seen import LastSeen
-from plexus.users.presence.book import OFFLINE, ONLINE, PresenceBook, Shown
+from plexus.users.presence.book import MOST_PERSONS, OFFLINE, ONLINE, PresenceBook, Shown
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ SET_SECONDS = 300.0
 ACTIVE_SECONDS = 30.0
 """An activity so soon after another is not worth a note."""
 GATHER_SECONDS = 0.2
+TELL_SECONDS = 1.0
+"""Who asks so soon after another is answered together with the next: all do when Redis is back."""
 _TICK_SECONDS = 0.5
 _SPARE = 1 / 6
 """So much of the grace a lease is longer: a sync so soon after another prolongs nothing."""
@@ -47,6 +49,10 @@ _Key = tuple[str, str]
 _NO_DEVICE = "\0"
 _HIDES = -1
 """Instead of the milliseconds of a lease: the device asks to be hidden. What leases it has go on."""
+_STATUS = "\0\0"
+
+_Status = tuple[str | None, int]
+"""A status message, and when it was set, in milliseconds since the epoch."""
 
 
 @dataclass(slots=True)
@@ -85,7 +91,12 @@ class Presence:
         self._mine: dict[_Key, _Mine] = {}
         # The devices that said ``offline`` when they last said anything.
         self._hidden: dict[_Key, None] = {}
+        # Whose status was set here: the others may not have heard of it.
+        self._statuses: dict[str, None] = {}
         self._outgoing: dict[_Key, list[Any]] = {}
+        self._asks = False
+        self._tells: asyncio.TimerHandle | None = None
+        self._told = -inf
         self._subscription: Subscription | None = None
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -97,7 +108,7 @@ class Presence:
         if self._started or not self.enabled:
             return
         self._started = True
-        self._subscription = await self._ephemeral.subscribe(CHANNEL, self._hear)
+        self._subscription = await self._ephemeral.subscribe(CHANNEL, self._hear, self._ask)
         try:
             await self._presume()
         except Unavailable as error:
@@ -108,8 +119,9 @@ class Presence:
         """Say no more. The leases stay with the others: who was here comes to one of them."""
         if self._subscription is not None:
             self._subscription.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._tells):
+            if timer is not None:
+                timer.cancel()
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
@@ -167,10 +179,15 @@ class Presence:
             return
         now = self._clock.monotonic()
         device = device_id or ""
-        self._book.set_status(user_id, status_msg, now)
+        # After the one that it replaces, also if that is from a clock which is ahead.
+        status = status_msg, max(self._clock.now_ms(), self._book.status(user_id)[1] + 1)
+        self._book.set_status(user_id, *status, now)
+        self._statuses[user_id] = None
+        if len(self._statuses) > MOST_PERSONS:
+            del self._statuses[next(iter(self._statuses))]
         if state == ONLINE:
             self._book.active(user_id, now, now)
-        self._lease(user_id, device, state, SET_SECONDS, status=[status_msg])
+        self._lease(user_id, device, state, SET_SECONDS, status)
 
     # --- what others see
 
@@ -197,7 +214,7 @@ class Presence:
     # --- leases of this process
 
     def _lease(
-        self, user_id: str, device: str, state: int, seconds: float, status: list[str | None] | None = None
+        self, user_id: str, device: str, state: int, seconds: float, status: _Status | None = None
     ) -> None:
         now = self._clock.monotonic()
         until = now + seconds
@@ -305,25 +322,38 @@ class Presence:
         if before is not None and entry[5] is None:
             entry[5] = before[5]
         self._outgoing[user_id, device] = entry
+        self._begin_sending()
+
+    def _ask(self) -> None:
+        """Let everybody say what they have, this process too: something of it may have been lost."""
+        self._asks = True
+        self._begin_sending()
+
+    def _begin_sending(self) -> None:
         if self._sending is None or self._sending.done():
             self._sending = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
-        while self._outgoing:
+        while self._outgoing or self._asks:
             await asyncio.sleep(GATHER_SECONDS)
+            messages = [ASK] if self._asks else []
+            self._asks = False
             entries = list(self._outgoing.values())
             self._outgoing.clear()
             for start in range(0, len(entries), _MOST_IN_MESSAGE):
-                message = [self._process, entries[start : start + _MOST_IN_MESSAGE]]
+                messages.append(orjson.dumps([self._process, entries[start : start + _MOST_IN_MESSAGE]]))
+            for message in messages:
                 try:
-                    await self._ephemeral.publish(CHANNEL, orjson.dumps(message))
+                    await self._ephemeral.publish(CHANNEL, message)
                 except Exception:
                     # Said again when the lease goes on.
                     log.exception("presence was not published")
 
     def _hear(self, payload: bytes) -> None:
         if payload == ASK:
-            self._tell_all()
+            if self._tells is None:
+                delay = max(0.0, self._told + TELL_SECONDS - self._clock.monotonic())
+                self._tells = asyncio.get_running_loop().call_later(delay, self._tell_all)
             return
         try:
             process, entries = orjson.loads(payload)
@@ -342,11 +372,13 @@ class Presence:
         state: int | None,
         lease_ms: int,
         ago_ms: int,
-        status: list[str | None] | None,
+        status: list[Any] | None,
     ) -> None:
         now = self._clock.monotonic()
         if status is not None:
-            self._book.set_status(user_id, status[0], now)
+            # A process of an older version does not say when it was set.
+            status_msg, ts = (*status, self._clock.now_ms())[:2]
+            self._book.set_status(user_id, status_msg, ts, now)
         if state is not None and lease_ms > 0:
             self._remember((user_id, device), hidden=state == OFFLINE)
             self._book.lease(user_id, device, process, state, now + lease_ms / 1000, now)
@@ -360,10 +392,16 @@ class Presence:
             happened(user_id, now - ago_ms / 1000, now)
 
     def _tell_all(self) -> None:
-        """Somebody has begun and knows nothing."""
-        now = self._clock.monotonic()
+        """Somebody has begun and knows nothing, or has missed something."""
+        now = self._told = self._clock.monotonic()
+        self._tells = None
+        for user_id in tuple(self._statuses):
+            if user_id in self._book:
+                self._say(user_id, _STATUS, [user_id, "", None, 0, -1, self._book.status(user_id)])
+            else:
+                del self._statuses[user_id]
         for (user_id, device), mine in self._mine.items():
-            status = self._book.shown(user_id).status_msg
+            status = self._book.status(user_id)
             ago = self.last_active_ago(user_id)
             self._say(
                 user_id,
@@ -374,7 +412,7 @@ class Presence:
                     self._book.device_state(user_id, device),
                     max(1, int((mine.told_until - now) * 1000)),
                     -1 if ago is None else ago,
-                    None if status is None else [status],
+                    status if status[1] else None,
                 ],
             )
             if (user_id, device) in self._hidden:

@@ -124,19 +124,27 @@ class TypingChannel:
         self._book = book
         self._subscription: Subscription | None = None
         self._answering: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._asked = False
 
     async def start(self) -> None:
         """Listen, and ask the others for what was said before."""
-        self._subscription = await self._ephemeral.subscribe(TYPING_CHANNEL, self._hear)
-        await self._ephemeral.publish(TYPING_CHANNEL, ASK)
+        self._subscription = await self._ephemeral.subscribe(TYPING_CHANNEL, self._hear, self._ask_again)
+        await self._ask()
 
     async def stop(self) -> None:
         if self._subscription is not None:
             self._subscription.close()
-        if self._answering is not None:
-            await asyncio.gather(self._answering, return_exceptions=True)
+        tasks = [task for task in (self._answering, self._asking) if task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._book.close()
+
+    async def _ask(self) -> None:
+        await self._ephemeral.publish(TYPING_CHANNEL, ASK)
+
+    def _ask_again(self) -> None:
+        """Something may have been lost: let everybody say what they know, this replica too."""
+        self._asking = asyncio.create_task(self._ask())
 
     def _hear(self, payload: bytes) -> None:
         if payload == ASK:
