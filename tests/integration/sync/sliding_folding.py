@@ -161,7 +161,8 @@ class SlidingFold:
             if name in told:
                 room.facts[name] = told[name]
         if "heroes" in told:
-            room.facts["heroes"] = sorted((hero["user_id"], hero.get("displayname")) for hero in told["heroes"])
+            heroes = told["heroes"]
+            room.facts["heroes"] = sorted((hero["user_id"], hero.get("displayname")) for hero in heroes)
         if told.get("name"):
             # Nobody has to stand for a room that has a name.
             room.facts.pop("heroes", None)

@@ -46,10 +46,10 @@ class Fragment:
     loaded so far; of the users who are ``covered`` it has the right ones already. ``joined`` and ``left`` are
     the users who came and went, and ``encrypts`` says that the room has become encrypted. ``bundles`` are
     told with the events of these ordinals. ``last_words`` are the member events in it, by user, that are
-    withheld from who came later if their senders are erased, or who redacted them; ``gone`` those who leave in
-    its timeline. ``embedding`` are events of its state, if it is full, that tell what others have said, and
-    ``embedded`` whose words are told so, with the ordinal since which a member must have been there to have
-    heard them. ``pdus`` are there if they are to be shown instead.
+    withheld from who came later if their senders are erased, or who redacted them; ``gone`` those who leave
+    in its timeline. ``embedding`` are events of its state, if it is full, that tell what others have said,
+    and ``embedded`` whose words are told so, with the ordinal since which a member must have been there to
+    have heard them. ``pdus`` are there if they are to be shown instead.
     """
 
     ref: RoomRef
