@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,16 @@ from plexus.platform.http import (
     send_json,
     serve,
 )
-from plexus.platform.http.protocol import BoundedProtocol
+from plexus.platform.http.protocol import BoundedProtocol, Unread
 from plexus.platform.service import Service
+from plexus.platform.telemetry import peer_of_request
 
 from tests.unit.platform.certificates import common_name, write_certificate
 from tests.unit.platform.surroundings import Surroundings, surroundings
 
 ANYWHERE = {"client": {"port": 0}, "internal": {"port": 0}}
+LARGE = b'"' + b"x" * 12 * 2**20 + b'"'
+"""More than the kernel's buffers take."""
 
 
 class Polls:
@@ -46,6 +51,20 @@ class Polls:
         self.calls: list[str] = []
         self.woken = asyncio.Event()
         self.reasons: list[str] = []
+        self.gone: list[bool] = []
+
+    async def waits(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
+        """Until it is woken or its client has gone: nobody listens for that."""
+        peer = peer_of_request()
+        waits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        peer.on_gone = partial(waits.set_result, None)
+        woken = asyncio.create_task(self.woken.wait())
+        either: set[asyncio.Future[Any]] = {waits, woken}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        peer.on_gone = None
+        woken.cancel()
+        self.gone.append(peer.gone)
+        await send_json(send, 200, b"{}")
 
     async def poll(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
         await self.woken.wait()
@@ -62,6 +81,9 @@ class Polls:
 
     async def split(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
         await send_json(send, 200, b"{}", [(b"x-said", b"a\r\nx-not-said: b")])
+
+    async def large(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
+        await send_json(send, 200, LARGE)
 
     async def short(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
@@ -80,6 +102,8 @@ class Polls:
             HotRoute("GET", "/stuck", self.stuck, {"operationId": "stuck"}),
             HotRoute("PUT", "/echo", self.echo, {"operationId": "echo"}),
             HotRoute("GET", "/split", self.split, {"operationId": "split"}),
+            HotRoute("GET", "/waits", self.waits, {"operationId": "waits"}),
+            HotRoute("GET", "/large", self.large, {"operationId": "large"}),
             HotRoute("GET", "/short", self.short, {"operationId": "short"}),
         ]
         return Service(
@@ -173,7 +197,7 @@ async def test_leaving_answers_what_is_under_way() -> None:
         writer.close()
 
 
-async def test_what_does_not_end_is_cut_off_without_an_answer() -> None:
+async def test_what_does_not_end_is_cut_off_without_an_answer(caplog: pytest.LogCaptureFixture) -> None:
     async with running(shutdown={"drain_seconds": 0.3}) as server:
         stuck = asyncio.create_task(server.get("/stuck"))
         await asyncio.sleep(0.1)
@@ -182,6 +206,8 @@ async def test_what_does_not_end_is_cut_off_without_an_answer() -> None:
             assert await stuck == (0, b"")
         await server.task
         assert server.polls.calls == ["start", "drain", "stop"]
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
+    assert "Cut off 1 requests" in caplog.text and "Traceback" not in caplog.text
 
 
 async def test_a_second_signal_does_not_wait() -> None:
@@ -399,6 +425,126 @@ async def test_clients_that_fall_silent_are_let_go() -> None:
         assert not held.done()
         server.polls.woken.set()
         assert (await held)[0] == 200
+
+
+async def test_a_request_is_told_that_its_client_has_gone() -> None:
+    async with running() as server:
+        for wakes in (False, True):
+            server.polls.woken.clear()
+            server.polls.gone.clear()
+            reader, writer = await asyncio.open_connection(*server.at.client[0])
+            writer.write(
+                b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n"
+            )
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
+            await asyncio.sleep(0.1)
+            assert not server.polls.gone
+            if wakes:
+                server.polls.woken.set()
+            else:
+                writer.close()
+            async with asyncio.timeout(2):
+                while not server.polls.gone:
+                    await asyncio.sleep(0.01)
+            assert server.polls.gone == [not wakes]
+            writer.close()
+
+
+class Slow:
+    """A client that asks for what is `LARGE`, and reads it when it likes."""
+
+    def __init__(self, server: Running) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        self._socket.connect(server.at.client[0])
+        self._socket.setblocking(False)
+        self._socket.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.received = 0
+
+    async def read(self, most: float = float("inf"), pause: float = 0.0) -> bool:
+        """Read as much, with a pause after each half a megabyte; False if that was not to be had."""
+        loop = asyncio.get_running_loop()
+        upto = min(self.received + most, len(LARGE))
+        paused = self.received
+        while self.received < upto:
+            try:
+                read = len(await loop.sock_recv(self._socket, 65_536))
+            except ConnectionError:
+                return False
+            if not read:
+                return False
+            self.received += read
+            if self.received - paused > 2**19:
+                paused = self.received
+                await asyncio.sleep(pause)
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+async def test_who_does_not_read_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledgers = watched_ledgers(monkeypatch)
+    async with running(http={"stall_seconds": 1}) as server:
+        never, begins, steady = Slow(server), Slow(server), Slow(server)
+        assert await begins.read(2**20)
+        reads = asyncio.create_task(steady.read(pause=0.2))
+        await asyncio.sleep(0.1)
+        assert sum(ledger.bytes for ledger in ledgers) > 2 * 8 * 2**20
+        await asyncio.sleep(3.5)
+        # Before they read on.
+        assert not reads.done()
+        assert max(ledger.bytes for ledger in ledgers) <= len(LARGE) + 300
+        assert await reads
+        assert not await never.read()
+        assert not await begins.read()
+        assert sum(ledger.bytes for ledger in ledgers) == 0
+        # What is taken at once concerns nobody.
+        assert (await server.get("/nothing"))[0] == 404
+        for client in (never, begins, steady):
+            client.close()
+
+
+async def test_so_much_may_be_unread_and_who_has_not_read_longest_is_cut_off() -> None:
+    async with running(http={"unread_mb": 20}) as server:
+        clients = []
+        for _ in range(3):
+            clients.append(Slow(server))
+            await asyncio.sleep(0.2)
+        read = [await client.read() for client in clients]
+        # What the kernel takes of each does not count.
+        assert (read[0], read[-1]) == (False, True)
+        for client in clients:
+            client.close()
+
+
+def watched_ledgers(monkeypatch: pytest.MonkeyPatch) -> list[Unread]:
+    """Those of the listeners that begin from now on."""
+    ledgers: list[Unread] = []
+
+    class Watched(Unread):
+        def __init__(self, limit: int) -> None:
+            super().__init__(limit)
+            ledgers.append(self)
+
+    monkeypatch.setattr("plexus.platform.http.protocol.Unread", Watched)
+    return ledgers
+
+
+async def test_a_connection_too_many_is_told_so() -> None:
+    async with running(http={"max_connections": 2}) as server:
+        polls = [asyncio.create_task(server.get("/poll")) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        answer = await talk(server, b"GET /poll HTTP/1.1\r\nHost: x\r\n\r\n", pause=0)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        assert lines[0] == b"http/1.1 503 service unavailable"
+        assert orjson.loads(body)["errcode"] == "M_UNKNOWN"
+        for header in (b"retry-after: 5", b"access-control-allow-origin: *", b"connection: close"):
+            assert header in lines
+        server.polls.woken.set()
+        assert [await poll for poll in polls] == [(200, b'{"woken":true}')] * 2
+        assert (await server.get("/poll"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,7 @@ class Gateway:
                 elif name == b"traceparent":
                     parent = parse_traceparent(value.decode("latin-1"))
             request = RequestContext(request_id or new_request_id(), parent)
+        request.peer = scope.get("plexus.peer")
         REQUEST.set(request)
         return request
 

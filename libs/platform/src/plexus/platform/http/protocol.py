@@ -5,6 +5,11 @@ have ``http.max_head_bytes`` and take ``http.head_timeout_seconds``, and a body 
 ``http.body_timeout_seconds``. One sweep over all connections a few times a minute does the timing: a timer
 for each request would cost more than finding its route.
 
+What a client does not read of its answers waits in memory, as the transport takes whatever it is given. So
+who has not read `PART` of it, or all, for ``http.stall_seconds`` is cut off, which the same sweep sees. In
+between `Unread` bounds what waits for all clients together. Nothing is done for an answer that the kernel
+took at once, as it takes nearly every one.
+
 The head of a response goes out with the beginning of its body, in one write: one of its own costs a twelfth
 of a small answer. ASGI lets a server wait for the body.
 """
@@ -12,18 +17,29 @@ of a small answer. ASGI lets a server wait for the body.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Generator, Iterable
 from time import monotonic
 from typing import Any, cast
 
-from plexus.platform.http.exchange import CORS
-from plexus.platform.http.hot import JSON, Header
+from plexus.platform.http.errors import send_error
+from plexus.platform.http.exchange import CLOSE, CORS, Exchange
+from plexus.platform.http.hot import JSON, Header, Receive, Scope, Send
+from plexus.platform.peer import Peer
+from plexus.platform.settings import HttpSettings
+from plexus.protocol.errors import Unavailable
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_VALUE_RE,
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+
+logger = logging.getLogger(__name__)
+
+PART = 262_144
+"""Bytes that a client has to read in ``http.stall_seconds``, where more than that waits for it."""
 
 _JOINED = 65_536
 """Bytes of a body that are copied to go out with their head."""
@@ -141,16 +157,86 @@ class _Cycle(RequestResponseCycle):
         return b"".join(content)
 
 
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to every request beyond ``http.max_connections``."""
+    answer = Exchange(scope, send, (*CORS, CLOSE), None)
+    await send_error(answer.send, Unavailable("There are too many connections here", retry_after_ms=5_000))
+
+
+class Unread:
+    """What waits for the clients of a listener, of answers that are too large for the kernel's buffers and
+    the transport's: at most ``limit`` bytes. Beyond it those are cut off for whom something waits longest.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sizes: dict[BoundedProtocol, int] = {}
+        """By connection, as of when it began to wait: nothing more is written before the client reads."""
+        self.bytes = 0
+
+    def add(self, connection: BoundedProtocol, size: int) -> None:
+        self._sizes[connection] = size
+        self.bytes += size
+        while self.bytes > self._limit:
+            longest = next(iter(self._sizes))
+            self.remove(longest)
+            logger.warning("Cut off a client: more than %d bytes of answers are unread", self._limit)
+            # Not at once: it may be the one that is being written to.
+            longest.loop.call_soon(longest.transport.abort)
+
+    def remove(self, connection: BoundedProtocol) -> None:
+        self.bytes -= self._sizes.pop(connection, 0)
+
+
+class _Peer(Peer):
+    """The client of a connection."""
+
+    __slots__ = ("_flow",)
+
+    def __init__(self, flow: FlowControl) -> None:
+        super().__init__()
+        self._flow = flow
+
+    async def taken(self) -> None:
+        while self._flow.write_paused and not self.gone:
+            await self._flow.drain()
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """Made by uvicorn, one a connection. ``max_head`` is set by `bounded`, which makes a subclass."""
+    """Made by uvicorn, one a connection. `bounded` makes a subclass, and sets there what is of a listener."""
 
     max_head = 65_536
+    max_connections = 20_000
+    unread = Unread(2**28)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heard_at = monotonic()
         self._in_head = False
         self._head_bytes = 0
+        self._waits = 0
+        """Bytes that the client has not read, as of ``_waits_from``; 0 if it was seen to have read all."""
+        self._waits_from = 0.0
+        self.peer: Peer
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.peer = _Peer(self.flow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.unread.remove(self)
+        self.peer.leave()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._waits, self._waits_from = self.transport.get_write_buffer_size(), monotonic()
+        self.unread.add(self, self._waits)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._waits = 0
+        self.unread.remove(self)
 
     def data_received(self, data: bytes) -> None:
         if not self._in_head:
@@ -170,7 +256,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         before: RequestResponseCycle | None = self.cycle
+        cast(Scope, self.scope)["plexus.peer"] = self.peer
+        app = self.app
+        if len(self.connections) > self.max_connections:
+            self.app = cast(Any, _too_many)
+            logger.warning("More than %d connections: a request is refused", self.max_connections)
         super().on_headers_complete()
+        self.app = app
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle is before:
             return  # An upgrade, which is refused.
@@ -192,20 +284,42 @@ class BoundedProtocol(HttpToolsProtocol):
         waiting_for_body = cycle.more_body and not cycle.response_complete and not self.flow.read_paused
         return waiting_for_body and now - self.heard_at > body_timeout
 
+    def stalls(self, now: float, seconds: float) -> bool:
+        """Whether the client has read less than `PART` of what waits for it, and not all, for so long."""
+        waits = self.transport.get_write_buffer_size()
+        # Below what pauses the transport, who has asked again may have read all in between.
+        asked = self.heard_at > self._waits_from and not self.flow.write_paused
+        if self._waits and waits and self._waits - waits < PART and not asked:
+            return now - self._waits_from > seconds
+        self._waits, self._waits_from = waits, now
+        return False
 
-def bounded(max_head: int) -> type[asyncio.Protocol]:
-    """The protocol class with this limit, as uvicorn's ``http=`` takes it."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"max_head": max_head})
+
+def bounded(http: HttpSettings) -> type[asyncio.Protocol]:
+    """The protocol class of a listener with these limits, as uvicorn's ``http=`` takes it."""
+    limits = {
+        "max_head": http.max_head_bytes,
+        "max_connections": http.max_connections,
+        "unread": Unread(http.unread_mb * 2**20),
+    }
+    return type("BoundedProtocol", (BoundedProtocol,), limits)
 
 
-def sweep(connections: Iterable[object], head_timeout: float, body_timeout: float) -> int:
-    """Close the connections of clients that stopped talking in the middle of a request; return how many."""
+def sweep(connections: Iterable[object], http: HttpSettings) -> int:
+    """End the connections of clients that stopped talking in the middle of a request, or that do not read
+    their answers; return how many.
+    """
     now = monotonic()
-    late = [
-        connection
-        for connection in connections
-        if isinstance(connection, BoundedProtocol) and connection.overdue(now, head_timeout, body_timeout)
+    bounded = [connection for connection in connections if isinstance(connection, BoundedProtocol)]
+    silent = [
+        one for one in bounded if one.overdue(now, http.head_timeout_seconds, http.body_timeout_seconds)
     ]
-    for connection in late:
+    stalled = [one for one in bounded if one.stalls(now, http.stall_seconds)]
+    for connection in silent:
         connection.transport.close()
-    return len(late)
+    for connection in stalled:
+        # To close it would wait for what is unread.
+        connection.transport.abort()
+    if stalled:
+        logger.info("Cut off %d clients that did not read their answers", len(stalled))
+    return len(silent) + len(stalled)

@@ -23,7 +23,8 @@ import gc
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ class _Listening:
         self.addresses: tuple[tuple[str, int], ...] = ()
         config = uvicorn.Config(
             app,
-            http=bounded(http.max_head_bytes),
+            http=bounded(http),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -82,7 +83,6 @@ class _Listening:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=http.keep_alive_seconds,
-            limit_concurrency=http.max_connections,
             ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
         config.load()
@@ -128,10 +128,26 @@ class _Listening:
             # cancellation.
             connection.transport.abort()
         await asyncio.sleep(0)
-        for task in list(state.tasks):
-            task.cancel()
-        if state.tasks:
-            await asyncio.wait(list(state.tasks), timeout=5)
+        with _cut_off_quietly():
+            for task in list(state.tasks):
+                task.cancel()
+            if state.tasks:
+                await asyncio.wait(list(state.tasks), timeout=5)
+
+
+@contextmanager
+def _cut_off_quietly() -> Iterator[None]:
+    """In here uvicorn does not log of the requests that we cancel that they have failed."""
+
+    def is_fault(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+    errors = logging.getLogger("uvicorn.error")
+    errors.addFilter(is_fault)
+    try:
+        yield
+    finally:
+        errors.removeFilter(is_fault)
 
 
 async def serve(
@@ -293,10 +309,10 @@ async def _housekeeping(listening: list[_Listening], http: HttpSettings) -> None
         try:
             for item in listening:
                 await item.tick()
-            if loop.time() - swept >= min(_SWEEP_SECONDS, http.head_timeout_seconds):
+            if loop.time() - swept >= min(_SWEEP_SECONDS, http.head_timeout_seconds, http.stall_seconds):
                 swept = loop.time()
                 for item in listening:
-                    sweep(item.connections, http.head_timeout_seconds, http.body_timeout_seconds)
+                    sweep(item.connections, http)
         except Exception:
             # A round that fails must not be the last: clients that fall silent would be held for ever.
             logger.exception("A round of housekeeping failed")

@@ -98,6 +98,16 @@ class HttpSettings(Section):
     body_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
         default=60, description="How long a client may pause in sending a body."
     )
+    stall_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30,
+        description="How long a client may take to read 256 kB of what waits for it, or all of it if that is "
+        "less; then it is cut off.",
+    )
+    unread_mb: Annotated[int, Field(ge=1)] = Field(
+        default=256,
+        description="Memory for answers that the clients of a listener have not read; beyond it who has left "
+        "theirs unread for longest is cut off.",
+    )
     keep_alive_seconds: Annotated[int, Field(ge=1)] = Field(
         default=75,
         description="How long an idle connection is kept; longer than the proxy in front keeps it.",

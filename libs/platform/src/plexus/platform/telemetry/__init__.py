@@ -26,7 +26,13 @@ from plexus.platform.telemetry.metrics import (
     HistogramCell,
     Metrics,
 )
-from plexus.platform.telemetry.request import REQUEST, RequestContext, traced_request, traceparent_of
+from plexus.platform.telemetry.request import (
+    REQUEST,
+    RequestContext,
+    peer_of_request,
+    traced_request,
+    traceparent_of,
+)
 from plexus.platform.telemetry.telemetry import Telemetry
 
 __all__ = [
@@ -46,6 +52,7 @@ __all__ = [
     "SpanContext",
     "Telemetry",
     "group_attributes",
+    "peer_of_request",
     "published",
     "traced_request",
     "traceparent_of",

@@ -1,4 +1,6 @@
-"""The request that the running task belongs to: its id and its trace, for logs and for calls onward."""
+"""The request that the running task belongs to: its id and its trace, for logs and for calls onward, and who
+waits for its answer.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from contextvars import ContextVar
 from itertools import count
 
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, set_span_in_context
+from plexus.platform.peer import Peer
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -21,14 +24,15 @@ _numbers = count(1)
 class RequestContext:
     """``span`` is there only when the request is traced; ``parent`` is the trusted ``traceparent`` it came
     with. ``delivery`` is a span of another trace that ends with this request: the answer tells of what that
-    trace follows.
+    trace follows. ``peer`` is None where the request did not come over a connection.
     """
 
-    __slots__ = ("_trace_id", "delivery", "parent", "request_id", "span", "tracer")
+    __slots__ = ("_trace_id", "delivery", "parent", "peer", "request_id", "span", "tracer")
 
     def __init__(self, request_id: str, parent: tuple[str, str, bool] | None = None) -> None:
         self.request_id = request_id
         self.parent = parent
+        self.peer: Peer | None = None
         self.span: Span | None = None
         self.tracer: Tracer | None = None
         self.delivery: Span | None = None
@@ -75,6 +79,12 @@ class RequestContext:
 
 
 REQUEST: ContextVar[RequestContext | None] = ContextVar("plexus_request", default=None)
+
+
+def peer_of_request() -> Peer:
+    """Who waits for the answer of this task's request."""
+    request = REQUEST.get()
+    return Peer() if request is None or request.peer is None else request.peer
 
 
 def traced_request() -> RequestContext | None:
