@@ -17,6 +17,7 @@ from plexus.platform.context import Platform
 from plexus.platform.http import Gateway
 from plexus.platform.lanes import ROOM, USER
 from plexus.platform.lanes.torture import VARIABLE, TortureFanout
+from plexus.platform.peer import Peer
 from plexus.platform.service import Service
 from plexus.platform.settings import Settings
 from plexus.platform.signing import create_signing_key
@@ -28,6 +29,7 @@ from plexus.wire import Wire
 
 from tests.support.house import SERVER, V3, Person
 from tests.support.http import Answer, Json
+from tests.support.peers import From
 from tests.support.postgres import TestDatabase
 from tests.support.topology import adapters
 
@@ -124,19 +126,23 @@ class Replica:
 class SyncPerson(Person):
     """A user who syncs, by the replica that ``app`` is."""
 
-    app: Replica
+    app: Replica | From[Replica]
+
+    @property
+    def replica(self) -> Replica:
+        return self.app.app if isinstance(self.app, From) else self.app
 
     @property
     def is_tortured(self) -> bool:
         """Whether the fan-out loses, repeats and delays."""
-        return isinstance(self.app.platform.fanout, TortureFanout)
+        return isinstance(self.replica.platform.fanout, TortureFanout)
 
     async def hear(self) -> None:
         """Wait for what others have written, if the fan-out is tortured: nobody promises then that it is
         told at once. An ordinary one has brought it before its writer is answered, so nothing is waited for.
         """
         if self.is_tortured:
-            assert await self.app.reach_heads()
+            assert await self.replica.reach_heads()
 
     async def ask_sync(self, since: str | None = None, **query: Any) -> Answer:
         found = query.pop("filter", None)
@@ -161,6 +167,12 @@ class SyncPerson(Person):
         """invite, kick, ban, unban, join, leave; returns the status."""
         body = {} if user_id is None else {"user_id": user_id}
         return (await self.post(f"{self.room(room_id)}/{action}", body)).status
+
+    def over(self, peer: Peer) -> SyncPerson:
+        """The same device, by a connection of its own that a test may end."""
+        person = SyncPerson(From(self.replica, peer), self.token)
+        person.user_id, person.device_id = self.user_id, self.device_id
+        return person
 
     def at(self, replica: Replica) -> SyncPerson:
         """The same device, by another replica."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from plexus.platform.peer import Peer
 from plexus.sync.own_writes import GATHER_SECONDS
 
 from tests.integration.sync.building import SYNC, Building, SyncPerson, open_building
@@ -78,6 +79,7 @@ class Poller:
 
 
 KINDS = ("sync", "sliding", "unstable", "events")
+NO_ANSWER = r"\(0, b''\)"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,6 +123,28 @@ async def test_a_device_may_hold_a_few_polls_and_the_oldest_ends(alice: SyncPers
     for poll in held:
         poll.cancel()
     await asyncio.wait(held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_poll_whose_client_has_gone_ends_without_an_answer(
+    building: Building, alice: SyncPerson, kind: str
+) -> None:
+    room_id = await alice.create_room(preset="public_chat")
+    replica, peer = building.replicas[0].sync.replica, Peer()
+    stays, leaves = Poller(kind, alice), Poller(kind, (await building.device(alice)).over(peer))
+    since, token = await stays.begin(), await leaves.begin()
+    kept, left = await stays.hold(since), await leaves.hold(token)
+    assert replica.held == 2 and not left.done()
+    peer.leave()
+    with pytest.raises(AssertionError, match=NO_ANSWER):
+        await asyncio.wait_for(left, 2)
+    assert replica.held == 1 and not kept.done()
+    # Who has gone before their request is held is not held at all.
+    with pytest.raises(AssertionError, match=NO_ANSWER):
+        await asyncio.wait_for(await leaves.hold(token), 2)
+    event_id = await alice.send(room_id, "to who has stayed")
+    assert stays.told(await asyncio.wait_for(kept, 5), room_id) == [event_id]
+    assert replica.held == 0
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -322,7 +322,7 @@ async def test_no_sync_writes_because_of_presence(
     await share(alice, bob)
     await bob.sync()
     wire = Wire(building.platform)
-    house = House(building.platform, building.rooms, building.users, bob.app.gateway, wire)
+    house = House(building.platform, building.rooms, building.users, bob.replica.gateway, wire)
     before = await house.count("lanes.fact")
     for state in ("online", "unavailable", "online"):
         await bob.sync(set_presence=state)

@@ -149,8 +149,20 @@ def made(building: Building) -> float:
     return building.replicas[0].sync.metrics.initial.value
 
 
-async def nothing(response: Pieces) -> None:
-    """No response here is so large that it would be sent while it is made."""
+class Sink:
+    """Keeps what a response was when it was last shown. None is so large here that it would be sent while it
+    is made.
+    """
+
+    def __init__(self) -> None:
+        self.shown: list[Pieces] = []
+        self.whole = b""
+
+    async def progress(self, response: Pieces) -> None:
+        self.shown.append(response)
+
+    async def finish(self, response: Pieces) -> None:
+        self.whole = response.take()
 
 
 @pytest.mark.parametrize("looked_up", [1, 2])
@@ -162,7 +174,7 @@ async def test_a_logout_while_the_poll_is_not_held_yet_ends_it(
     request = SyncRequest.parse({"since": (await person.sync())["next_batch"], "timeout": "20000"}, 60)
     replica: Replica = await building.replica() if cold else building.replicas[0]
     await asyncio.sleep(0.1)
-    answer = replica.sync.sync(Turnstile(building.users, person, looked_up), request, nothing)
+    answer = replica.sync.sync(Turnstile(building.users, person, looked_up), request, Sink())
     with pytest.raises(UnknownToken):
         await asyncio.wait_for(answer, SOON + 2)
 
@@ -190,18 +202,14 @@ async def test_a_logout_during_an_initial_sync_ends_it(building: Building, alice
     await alice.create_room()
     # The first look-up at the request, the second in its turn; from the third on it is void.
     began = made(building)
-    shown: list[Pieces] = []
-
-    async def show(response: Pieces) -> None:
-        shown.append(response)
-
+    sink = Sink()
     answer = building.replicas[0].sync.sync(
-        Turnstile(building.users, person, 2), SyncRequest.parse({}, 60), show
+        Turnstile(building.users, person, 2), SyncRequest.parse({}, 60), sink
     )
     with pytest.raises(UnknownToken):
         await asyncio.wait_for(answer, 5)
     assert made(building) == began + 1
-    assert not shown
+    assert not sink.shown and not sink.whole
 
 
 async def test_a_token_that_expires_while_its_poll_is_held_gets_no_answer(
@@ -250,12 +258,13 @@ async def test_a_poll_whose_view_made_room_for_others_is_told_all_the_same(
             replica.sync.replica.interest.drop(replica.sync.replica.interest.views[alice.user_id])
         return await building.users.authenticate(alice.token or "")
 
-    held = asyncio.create_task(replica.sync.sync(authenticate, request, nothing))
+    sink = Sink()
+    held = asyncio.create_task(replica.sync.sync(authenticate, request, sink))
     await asyncio.sleep(0.2)
     assert not held.done()
     room_id = await alice.create_room()
-    answer = await asyncio.wait_for(held, SOON + 2)
-    assert room_id.encode() in answer.take()
+    await asyncio.wait_for(held, SOON + 2)
+    assert room_id.encode() in sink.whole
 
 
 async def test_a_lock_elsewhere_ends_a_held_poll_within_a_second_and_is_lifted_everywhere(

@@ -6,7 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from plexus.platform.http import ClientGone
+from plexus.platform.peer import Peer
 from plexus.platform.settings import SyncSettings
+from plexus.platform.telemetry import REQUEST, RequestContext
 from plexus.platform.telemetry.metrics import CounterCell
 from plexus.protocol.errors import LimitExceeded, Unavailable
 from plexus.sync.admission import Admission
@@ -20,12 +23,24 @@ def admission(**settings: Any) -> tuple[Admission, CounterCell]:
 class Sync:
     """An initial sync that lasts until it is told to finish."""
 
-    def __init__(self, into: Admission, user_id: str, device_id: str | None = "D", kind: str = "") -> None:
+    def __init__(
+        self,
+        into: Admission,
+        user_id: str,
+        device_id: str | None = "D",
+        kind: str = "",
+        peer: Peer | None = None,
+    ) -> None:
         self.begun = False
         self._finish = asyncio.Event()
-        self.task = asyncio.create_task(self._run(into, user_id, device_id, kind))
+        self.task = asyncio.create_task(self._run(into, user_id, device_id, kind, peer))
 
-    async def _run(self, into: Admission, user_id: str, device_id: str | None, kind: str) -> None:
+    async def _run(
+        self, into: Admission, user_id: str, device_id: str | None, kind: str, peer: Peer | None
+    ) -> None:
+        request = RequestContext("r")
+        request.peer = peer
+        REQUEST.set(request)
         async with into.place(user_id, device_id, kind) as place:
             self.begun = True
             await self._finish.wait()
@@ -146,3 +161,77 @@ async def test_none_is_begun_while_the_replica_is_behind_the_lanes() -> None:
     await settle()
     assert again.begun
     await again.finish()
+
+
+async def test_who_has_gone_waits_no_more() -> None:
+    into, refused = admission(initial_waiting=1)
+    first = Sync(into, "@a:x")
+    await settle()
+    peer = Peer()
+    gone = Sync(into, "@b:x", peer=peer)
+    await settle()
+    assert into.waiting == 1
+    peer.leave()
+    assert into.waiting == 0
+    with pytest.raises(ClientGone):
+        await gone.task
+    with pytest.raises(ClientGone):
+        await Sync(into, "@b:x", peer=peer).task
+    assert (into.running, into.waiting, refused.value) == (1, 0, 0)
+    await first.finish()
+    assert (into.running, into.waiting) == (0, 0)
+
+
+async def test_who_goes_when_it_is_their_turn_passes_it_on() -> None:
+    into, _ = admission()
+    peer = Peer()
+    first, gone, last = Sync(into, "@a:x"), Sync(into, "@b:x", peer=peer), Sync(into, "@c:x")
+    await settle()
+    first._finish.set()
+    while into.waiting == 2:
+        await asyncio.sleep(0)
+    peer.leave()
+    with pytest.raises(ClientGone):
+        await gone.task
+    await settle()
+    assert last.begun
+    await last.finish()
+    assert (into.running, into.waiting) == (0, 0)
+
+
+async def test_a_place_is_kept_until_the_answer_has_been_read() -> None:
+    class Slow(Peer):
+        async def taken(self) -> None:
+            await has_read.wait()
+
+    has_read = asyncio.Event()
+    into, _ = admission()
+    first, second = Sync(into, "@a:x", peer=Slow()), Sync(into, "@b:x")
+    await settle()
+    first._finish.set()
+    await settle()
+    assert not second.begun and into.running == 1
+    has_read.set()
+    await first.task
+    await settle()
+    assert second.begun
+    await second.finish()
+
+
+async def test_a_replica_that_leaves_sends_away_who_waits() -> None:
+    into, _ = admission()
+    first, waits = Sync(into, "@a:x"), Sync(into, "@b:x")
+    await settle()
+    into.drain()
+    late = Sync(into, "@c:x")
+    for sync in (waits, late):
+        with pytest.raises(Unavailable) as leaving:
+            await sync.task
+        assert leaving.value.retry_after_ms > 1_000
+    await first.finish()
+    # Who need not wait is served to the last.
+    served = Sync(into, "@d:x")
+    await settle()
+    assert served.begun
+    await served.finish()
+    assert (into.running, into.waiting) == (0, 0)

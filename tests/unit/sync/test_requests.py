@@ -9,6 +9,7 @@ import orjson
 import pytest
 from plexus.platform.http import ClientGone
 from plexus.platform.lanes import SyncToken
+from plexus.platform.peer import Peer
 from plexus.protocol.errors import BadJson, InvalidParam
 from plexus.sync.answer import CHUNK, Response, Sender
 from plexus.sync.filters import FilterCache
@@ -198,7 +199,7 @@ async def test_a_large_response_is_sent_while_it_is_made(answer: Answer) -> None
     async def send(message: Any) -> None:
         sent.append(message)
 
-    response, sender = Response(), Sender(nothing_more, send, 30)
+    response, sender = Response(), Sender(send, Peer())
     response.open(answer)
     for number in range(4):
         answer.joined = {f"!{number}:x": b'{"x":"%b"' % (b"y" * (CHUNK // 2))}
@@ -209,7 +210,6 @@ async def test_a_large_response_is_sent_while_it_is_made(answer: Answer) -> None
     assert [message.get("more_body", False) for message in sent] == [False, True, True, False]
     body = orjson.loads(b"".join(message.get("body", b"") for message in sent))
     assert list(body["rooms"]["join"]) == ["!0:x", "!1:x", "!2:x", "!3:x"]
-    sender.close()
 
 
 def of_some_size(answer: Answer) -> Response:
@@ -220,14 +220,39 @@ def of_some_size(answer: Answer) -> Response:
     return response
 
 
-async def test_what_nobody_reads_is_not_made_any_further(answer: Answer) -> None:
-    async def never(message: Any) -> None:
-        await asyncio.Event().wait()
+class Reader(Peer):
+    """A client that reads when it is told to."""
 
-    sender = Sender(nothing_more, never, 0.05)
-    with pytest.raises(ClientGone):
-        await sender.progress(of_some_size(answer))
-    sender.close()
+    __slots__ = ("has_read",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read = asyncio.Event()
+
+    async def taken(self) -> None:
+        await self.has_read.wait()
+
+
+async def test_the_next_part_is_made_when_the_one_before_has_been_read(answer: Answer) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    reader = Reader()
+    for leaves in (False, True):
+        reader.has_read.clear()
+        progress = asyncio.create_task(Sender(send, reader).progress(of_some_size(answer)))
+        await asyncio.sleep(0.05)
+        assert sent and not progress.done()
+        if leaves:
+            reader.leave()
+        reader.has_read.set()
+        if leaves:
+            with pytest.raises(ClientGone):
+                await progress
+        else:
+            await progress
 
 
 async def test_a_response_ends_when_its_client_has_left(answer: Answer) -> None:
@@ -236,12 +261,11 @@ async def test_a_response_ends_when_its_client_has_left(answer: Answer) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def leaves() -> Any:
-        return {"type": "http.disconnect"}
-
-    sender, response = Sender(leaves, send, 30), of_some_size(answer)
+    peer = Peer()
+    sender, response = Sender(send, peer), of_some_size(answer)
     await sender.progress(Response())
-    await asyncio.sleep(0)
-    with pytest.raises(ClientGone):
-        await sender.progress(response)
+    peer.leave()
+    for shown in (Response(), response):
+        with pytest.raises(ClientGone):
+            await sender.progress(shown)
     assert sent == []

@@ -2,16 +2,17 @@
 
 A small one is joined and sent whole. One that grows beyond `CHUNK` bytes, as the initial sync of a large
 account does, is sent while it is made: what has been sent is dropped, so memory holds one batch of rooms at a
-time.
+time. A client that does not read is cut off by the connection (``http.stall_seconds``), and has gone then.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import orjson
-from plexus.platform.http import ClientGone, Receive, Send, send_json
+from plexus.platform.http import ClientGone, Send, send_json
+from plexus.platform.peer import Peer
 from plexus.sync.streams.context import Answer
 
 CHUNK = 256 * 1024
@@ -126,48 +127,41 @@ def _left(section: bytes, data: Sequence[bytes]) -> bytes:
     return b'%b,"account_data":{"events":[%b]}}' % (section, b",".join(data)) if data else section + b"}"
 
 
-class Sender:
-    """Sends a response whole, or in chunks once it is large. Nothing is sent before there is something to say
-    that cannot be an error any more, so a fault in the first chunk is still answered as one.
-    """
-
-    __slots__ = ("_gone", "_patience", "_receive", "_send", "_started")
-
-    def __init__(self, receive: Receive, send: Send, stall_seconds: float) -> None:
-        self._receive = receive
-        self._send = send
-        self._patience = stall_seconds
-        self._started = False
-        self._gone: asyncio.Task[None] | None = None
+class Outlet(Protocol):
+    """Where a response goes. Both take what there is from it, or leave it for later."""
 
     async def progress(self, response: Pieces) -> None:
-        """Send what there is if it is large. `ClientGone` if there is nobody who reads it."""
-        if self._gone is None:
-            self._gone = asyncio.create_task(self._until_gone())
-        if self._gone.done():
+        """Is shown a response that grows. `ClientGone` if there is nobody who reads it."""
+
+    async def finish(self, response: Pieces) -> None:
+        """The response is whole."""
+
+
+class Sender:
+    """Sends a response whole, or in chunks once it is large, each after the one before it has been read.
+    Nothing is sent before there is something to say that cannot be an error any more, so a fault in the first
+    chunk is still answered as one.
+    """
+
+    __slots__ = ("_peer", "_send", "_started")
+
+    def __init__(self, send: Send, peer: Peer) -> None:
+        self._send = send
+        self._peer = peer
+        self._started = False
+
+    async def progress(self, response: Pieces) -> None:
+        if response.size >= CHUNK and not self._peer.gone:
+            if not self._started:
+                self._started = True
+                await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await self._send({"type": "http.response.body", "body": response.take(), "more_body": True})
+            await self._peer.taken()
+        if self._peer.gone:
             raise ClientGone
-        if response.size < CHUNK:
-            return
-        try:
-            async with asyncio.timeout(self._patience):
-                if not self._started:
-                    self._started = True
-                    await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                await self._send({"type": "http.response.body", "body": response.take(), "more_body": True})
-        except TimeoutError:
-            raise ClientGone from None
 
     async def finish(self, response: Pieces) -> None:
         if self._started:
             await self._send({"type": "http.response.body", "body": response.take()})
         else:
             await send_json(self._send, 200, response.take())
-
-    def close(self) -> None:
-        """Listen no more for the client to leave."""
-        if self._gone is not None:
-            self._gone.cancel()
-
-    async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass

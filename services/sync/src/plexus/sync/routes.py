@@ -11,6 +11,7 @@ from typing import Any
 
 from plexus.platform.http import Authenticator, HotRoute, Receive, Scope, Send, bearer, query
 from plexus.platform.settings import SyncSettings
+from plexus.platform.telemetry import peer_of_request
 from plexus.protocol.errors import MissingToken
 from plexus.sync.answer import Sender
 from plexus.sync.models import SyncRequest
@@ -69,11 +70,7 @@ class SyncEndpoint:
             raise MissingToken
         authenticate = partial(self._authenticator.authenticate, token, scope.get("client_addr"))
         request = SyncRequest.parse(query(scope), self._settings.max_timeout_seconds)
-        sender = Sender(receive, send, self._settings.stall_seconds)
-        try:
-            await sender.finish(await self._service.sync(authenticate, request, sender.progress))
-        finally:
-            sender.close()
+        await self._service.sync(authenticate, request, Sender(send, peer_of_request()))
 
     def routes(self) -> Sequence[HotRoute]:
         return [HotRoute("GET", "/_matrix/client/v3/sync", self.sync, _SYNC)]

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from plexus.platform.context import Platform
-from plexus.platform.http import Requester
+from plexus.platform.http import ClientGone, Requester
 from plexus.platform.lanes import FAMILIES
+from plexus.platform.telemetry import peer_of_request
 from plexus.rooms import Rooms
 from plexus.sync.admission import Admission
-from plexus.sync.answer import Pieces, Response
+from plexus.sync.answer import Outlet, Pieces, Response
 from plexus.sync.ephemeral.presence import PresenceIndex
 from plexus.sync.filters import FilterCache, SyncFilter
 from plexus.sync.fragments.build import Builder
@@ -117,12 +118,14 @@ class SyncService:
         self._stop_watching = self._access.watch(watch)
 
     async def drain(self) -> None:
-        """Answer all held polls with what they have. Those that come later are not held.
+        """Answer all held polls with what they have, and send away the initial syncs that wait. Those that
+        come later are not held, and do not wait.
 
         Between the failure of readiness and this all goes on as before: a poll that was answered at once
         meanwhile would come back here at once, as the gateway has not noticed yet.
         """
         self.draining = True
+        self.admission.drain()
         self.replica.wake_all()
 
     async def stop(self) -> None:
@@ -133,8 +136,8 @@ class SyncService:
         await self._presence_index.stop()
         await self.replica.stop()
 
-    async def sync(self, authenticate: Authenticate, request: SyncRequest, progress: Progress) -> Response:
-        """The response to one request. What of it was large has gone through ``progress`` already.
+    async def sync(self, authenticate: Authenticate, request: SyncRequest, outlet: Outlet) -> None:
+        """Answer one request through ``outlet``. `ClientGone` if nobody waits for the answer any more.
 
         Who asks is told by ``authenticate``, again whenever the token may have become void meanwhile.
         """
@@ -158,7 +161,8 @@ class SyncService:
         if not request.full_state:
             response = await self._incremental(asker, since, request)
             if response is not None:
-                return response
+                await outlet.finish(response)
+                return
         await self._reach_own(own)
         started = asyncio.get_running_loop().time()
         async with self.admission.place(requester.user_id, requester.device_id, request.filter) as place:
@@ -166,11 +170,11 @@ class SyncService:
 
             async def checked(response: Pieces) -> None:
                 place.check()
-                await progress(response)
+                await outlet.progress(response)
 
             response = await self._full(asker, since, request, checked)
-        self.metrics.full_seconds.record(asyncio.get_running_loop().time() - started)
-        return response
+            self.metrics.full_seconds.record(asyncio.get_running_loop().time() - started)
+            await outlet.finish(response)
 
     def arrive(self) -> int:
         """Which of all requests this one is."""
@@ -277,8 +281,16 @@ class SyncService:
         (self.metrics.tail if in_tail else self.metrics.database).add()
 
     async def hold(self, view: UserView, poll: Poll, deadline: float) -> None:
-        """`Replica.hold`, counted."""
-        await self.replica.hold(view, poll, deadline)
+        """`Replica.hold`, counted. `ClientGone` as soon as there is nobody to answer."""
+        peer = peer_of_request()
+        if not peer.gone:
+            peer.on_gone = poll.wake
+            try:
+                await self.replica.hold(view, poll, deadline)
+            finally:
+                peer.on_gone = None
+        if peer.gone:
+            raise ClientGone
         if poll.superseded:
             self.metrics.ended.add()
 

@@ -239,10 +239,6 @@ class SyncSettings(Section):
     initial_per_user: Positive = Field(
         default=4, description="Initial syncs that one user may have under way or waiting in one process."
     )
-    stall_seconds: Annotated[float, Field(gt=0)] = Field(
-        default=30,
-        description="How long a client may leave a part of a large response unread before it is cut off.",
-    )
     reach_seconds: Annotated[float, Field(gt=0)] = Field(
         default=1, description="How long a sync waits for what the user wrote or saw through another process."
     )

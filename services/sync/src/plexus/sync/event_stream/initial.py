@@ -27,11 +27,11 @@ from plexus.rooms import (
     embeds,
     is_last_word,
 )
-from plexus.sync.answer import Pieces
+from plexus.sync.answer import Outlet, Pieces
 from plexus.sync.event_stream.models import DEFAULT_LIMIT, InitialRequest
 from plexus.sync.replica import Cut, UserView
 from plexus.sync.replica.views import Membership, holds_at
-from plexus.sync.service import Authenticate, Progress, SyncService
+from plexus.sync.service import Authenticate, SyncService
 from plexus.users import AccountData, Users
 
 BATCH = 20
@@ -70,11 +70,10 @@ class InitialSync:
         [info] = await self._infos(requester, [told], DEFAULT_LIMIT, cut, data)
         return info
 
-    async def everything(
-        self, authenticate: Authenticate, request: InitialRequest, progress: Progress
-    ) -> Pieces:
+    async def everything(self, authenticate: Authenticate, request: InitialRequest, outlet: Outlet) -> None:
         """All rooms of the user. It takes its turn among the initial syncs, and is sent while it is made."""
-        requester = await authenticate()
+        async with self._sync.turns:
+            requester = await authenticate()
         await self._sync.reach_writes(requester.user_id)
         kind = ("initialSync", request)
         async with self._sync.admission.place(requester.user_id, requester.device_id, kind) as place:
@@ -98,9 +97,9 @@ class InitialSync:
                     separator = b","
                 place.check()
                 await authenticate()
-                await progress(pieces)
+                await outlet.progress(pieces)
             pieces.add(b"]}")
-            return pieces
+            await outlet.finish(pieces)
 
     async def _rooms_of(
         self,

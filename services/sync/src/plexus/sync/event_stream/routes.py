@@ -18,6 +18,7 @@ from plexus.platform.http import (
     send_json,
 )
 from plexus.platform.settings import SyncSettings
+from plexus.platform.telemetry import peer_of_request
 from plexus.protocol.errors import GuestAccessForbidden, MissingToken
 from plexus.protocol.identifiers import check_event_id, check_room_id
 from plexus.rooms import Rooms
@@ -60,11 +61,7 @@ class EventStreamEndpoints:
         authenticate = self._authenticate(scope)
         _no_guest(await authenticate())
         request = InitialRequest.parse(query(scope))
-        sender = Sender(receive, send, self._settings.stall_seconds)
-        try:
-            await sender.finish(await self._initial.everything(authenticate, request, sender.progress))
-        finally:
-            sender.close()
+        await self._initial.everything(authenticate, request, Sender(send, peer_of_request()))
 
     async def room_initial_sync(
         self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]

@@ -80,7 +80,7 @@ def sliding_routes(
             body = await read_body(receive, settings.http.max_body_bytes)
             request = codec.parse(query(scope), decode_request(body) if body else {}, requester.user_id)
             request = replace(request, timeout=min(request.timeout, settings.sync.max_timeout_seconds))
-            await send_json(send, 200, await service.answer(authenticate, request, codec))
+            await service.answer(authenticate, request, codec, partial(send_json, send, 200))
 
         return sync
 

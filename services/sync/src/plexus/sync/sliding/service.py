@@ -44,6 +44,7 @@ from plexus.sync.streams.invited import InvitedStream
 from plexus.users import NO_RULES, Users
 
 Authenticate = Callable[[], Awaitable[Requester]]
+SendBody = Callable[[bytes], Awaitable[None]]
 
 
 class SlidingService:
@@ -62,8 +63,10 @@ class SlidingService:
         self._results = RoomResults(replica, rooms, timelines, InvitedStream(rooms), most_bytes)
         self._extensions = ExtensionStreams(replica, rooms, users, sync.room_stream, sync.receipts)
 
-    async def answer(self, authenticate: Authenticate, request: SlidingRequest, codec: Codec) -> bytes:
-        """The response, JSON. `UnknownPos` for a connection that is not known."""
+    async def answer(
+        self, authenticate: Authenticate, request: SlidingRequest, codec: Codec, send: SendBody
+    ) -> None:
+        """``send`` is given the response, JSON. `UnknownPos` for a connection that is not known."""
         began_ms = self._sync.now_ms()
         requester = await authenticate()
         self._sync.note_presence(requester, request.set_presence, request.timeout)
@@ -75,9 +78,10 @@ class SlidingService:
             )
             async with admission as place:
                 begins = Connection(key, began_ms=began_ms)
-                return await self._run(authenticate, requester, request, codec, begins, None, place)
+                await send(await self._run(authenticate, requester, request, codec, begins, None, place))
+                return
         connection, since = await self._resume(key, request.pos)
-        return await self._run(authenticate, requester, request, codec, connection, since, None)
+        await send(await self._run(authenticate, requester, request, codec, connection, since, None))
 
     async def _resume(self, key: ConnectionKey, pos: str) -> tuple[Connection, Cut]:
         try:
