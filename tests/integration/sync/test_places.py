@@ -17,7 +17,7 @@ from tests.support.postgres import TestDatabase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KINDS = ("sync", "sliding", "initialSync")
+KINDS = ("sync", "sliding", "initialSync", "roomInitialSync")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,6 +37,7 @@ async def begin(kind: str, person: SyncPerson, room_id: str) -> asyncio.Task[Ans
         "sync": lambda: person.get(SYNC),
         "sliding": lambda: person.post("/_matrix/client/v4/sync", {"lists": {}}),
         "initialSync": lambda: person.get(f"{V3}/initialSync"),
+        "roomInitialSync": lambda: person.get(f"{person.room(room_id)}/initialSync"),
     }[kind]()
     task = asyncio.create_task(asked)
     await asyncio.sleep(0.1)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import orjson
 from plexus.platform.http import Requester
 from plexus.protocol.errors import Forbidden
+from plexus.protocol.identifiers import check_room_id
 from plexus.rooms import (
     EVERYTHING,
     Place,
@@ -54,9 +55,25 @@ class InitialSync:
         self._rooms = rooms
         self._users = users
 
-    async def room(self, requester: Requester, room_id: str) -> bytes:
-        """One room. `Forbidden` if the user may see nothing of it."""
+    async def room(self, authenticate: Authenticate, room_id: str, outlet: Outlet) -> None:
+        """One room. `Forbidden` if the user may see nothing of it. It takes its turn among the initial syncs:
+        its state may be as large as they are.
+        """
+        async with self._sync.turns:
+            requester = await authenticate()
+        check_room_id(room_id)
         await self._sync.reach_writes(requester.user_id)
+        kind = ("roomInitialSync", room_id)
+        async with self._sync.admission.place(requester.user_id, requester.device_id, kind) as place:
+            await authenticate()
+            info = await self._room(requester, room_id)
+            await authenticate()
+            place.check()
+            pieces = Pieces()
+            pieces.add(info)
+            await outlet.finish(pieces)
+
+    async def _room(self, requester: Requester, room_id: str) -> bytes:
         cut = self._sync.replica.cut()
         view = await self._rooms.view(room_id, requester.user_id)
         told = _Told(view.ref, view.viewer.membership, view.place, view.snapshot)

@@ -20,7 +20,7 @@ from plexus.platform.http import (
 from plexus.platform.settings import SyncSettings
 from plexus.platform.telemetry import peer_of_request
 from plexus.protocol.errors import GuestAccessForbidden, MissingToken
-from plexus.protocol.identifiers import check_event_id, check_room_id
+from plexus.protocol.identifiers import check_event_id
 from plexus.rooms import Rooms
 from plexus.sync.answer import Sender
 from plexus.sync.event_stream.initial import InitialSync
@@ -67,9 +67,8 @@ class EventStreamEndpoints:
         self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]
     ) -> None:
         """``GET /_matrix/client/v3/rooms/{roomId}/initialSync``."""
-        requester = await self._authenticate(scope)()
-        room_id = check_room_id(params["roomId"])
-        await send_json(send, 200, await self._initial.room(requester, room_id))
+        sender = Sender(send, peer_of_request())
+        await self._initial.room(self._authenticate(scope), params["roomId"], sender)
 
     async def get_one_event(self, scope: Scope, receive: Receive, send: Send, params: dict[str, str]) -> None:
         """``GET /_matrix/client/v3/events/{eventId}``."""
