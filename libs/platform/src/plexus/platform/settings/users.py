@@ -284,7 +284,9 @@ class SyncSettings(Section):
         "with the next.",
     )
     max_polls: Positive = Field(
-        default=20_000, description="Syncs that one process may hold; one more is answered 503."
+        default=16_000,
+        description="Syncs that one process may hold; one more is answered 503. Less than "
+        "``http.max_connections``.",
     )
     polls_per_device: Positive = Field(
         default=4,
