@@ -188,11 +188,6 @@ async def test_the_state_after_is_there_in_every_room_even_if_empty(
     }
 
 
-async def nothing_more() -> Any:
-    """A client that stays and has nothing more to say."""
-    await asyncio.Event().wait()
-
-
 async def test_a_large_response_is_sent_while_it_is_made(answer: Answer) -> None:
     sent: list[dict[str, Any]] = []
 
