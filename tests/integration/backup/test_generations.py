@@ -23,7 +23,7 @@ async def open_log(db: Database) -> LaneLog:
 
 async def token(log: LaneLog) -> SyncToken:
     heads = await log.heads()
-    return SyncToken(heads.generation, heads.rooms, heads.users, to_device=7)
+    return SyncToken(heads.generation, heads.rooms, heads.users, to_device=heads.users[2])
 
 
 async def test_tokens_of_the_lost_generation_are_cut_back(busy: TestDatabase, copies: Path) -> None:
@@ -50,7 +50,7 @@ async def test_tokens_of_the_lost_generation_are_cut_back(busy: TestDatabase, co
             cut = await log.clamp(held)
             assert cut is not None
             assert (cut.generation, cut.rooms, cut.users) == (done.generation, wanted.rooms, wanted.users)
-            assert cut.to_device == 7
+            assert min(cut.to_device, cut.users[2]) == wanted.to_device, "beyond are other messages now"
         follows = await log.facts(ROOM, 3, at_backup.rooms[3])
         assert [fact.subject for fact in follows] == ["!new:x"], "nothing is skipped"
         assert await log.clamp(SyncToken(12345, ahead.rooms, ahead.users)) is None

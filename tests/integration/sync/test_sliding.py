@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from plexus.platform.lanes import InboxToken
 
 from tests.integration.sync.building import SOON, Building, SyncPerson
 from tests.support.house import V3
@@ -482,7 +483,8 @@ async def test_extensions(alice: SyncPerson, bob: SyncPerson) -> None:
     await bob.put(f"{V3}/user/{bob.user_id}/rooms/{room_id}/tags/u.work", {})
     first = await slide(bob, lists=top(10), extensions=wanted)
     extensions = first["extensions"]
-    assert extensions["to_device"] == {"next_batch": "0", "events": []}
+    assert InboxToken.decode(extensions["to_device"]["next_batch"]).sequence == 0
+    assert extensions["to_device"]["events"] == []
     assert extensions["e2ee"]["device_one_time_keys_count"] == {"signed_curve25519": 0}
     assert {event["type"] for event in extensions["account_data"]["global"]} == {"m.push_rules"}
     assert extensions["account_data"]["rooms"] == {

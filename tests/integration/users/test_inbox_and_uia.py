@@ -29,7 +29,9 @@ async def test_messages_reach_the_devices_that_exist(users: Users, new_user: New
     first, second = await users.inbox(bob, "B1", 0, upto)
     # Only what was delivered goes.
     assert await users.inbox(bob, "B1", 0, upto, limit=1) == [first]
-    assert await users.inbox_delete(bob, "B1", first.sequence) == 1
+    generation = users.platform.log.generation()
+    assert await users.inbox_delete(bob, "B1", first.sequence, generation ^ 1) == 0
+    assert await users.inbox_delete(bob, "B1", first.sequence, generation) == 1
     assert await users.inbox(bob, "B1", 0, upto) == [second]
     assert await users.inbox(bob, "B1", 0, second.sequence - 1) == []
     assert await contents(bob, "B2") == [1]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plexus.platform.lanes import SyncToken
+from plexus.platform.lanes import FROM_THE_FIRST, InboxToken, SyncToken
 from plexus.protocol.errors import InvalidParam
 
 positions = st.integers(0, 2**63 - 1)
@@ -67,3 +67,19 @@ def test_users_of_one_cut_share_the_head_of_their_tokens() -> None:
     other = SyncToken(7, (1, 2), (3,), to_device=5).encode()
     assert one != other
     assert one[:12] == other[:12]
+
+
+@given(positions, positions)
+def test_a_token_of_the_inbox_comes_back_as_it_was(generation: int, sequence: int) -> None:
+    token = InboxToken(generation, sequence)
+    assert InboxToken.decode(token.encode()) == token
+
+
+def test_a_number_of_an_older_plexus_says_nothing_of_the_inbox() -> None:
+    assert InboxToken.decode("57") == FROM_THE_FIRST
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "d1", "d1.", "d1.x", "1.2", "d1.9223372036854775808"])
+def test_what_is_no_token_of_the_inbox_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParam):
+        InboxToken.decode(text)

@@ -54,12 +54,16 @@ class InboxStore(UserStore):
             )
         return [ToDeviceMessage(*row) for row in rows]
 
-    async def inbox_delete(self, user_id: str, device_id: str, upto: int) -> int:
-        """Delete what a sync token says was delivered; how many messages."""
+    async def inbox_delete(self, user_id: str, device_id: str, upto: int, generation: int) -> int:
+        """Delete what a sync token of this generation says was delivered; how many messages. None in another
+        generation: there the same sequences are of other messages.
+        """
         rows = await self.db.call(
             "WITH gone AS (DELETE FROM users.to_device WHERE lane = %s::smallint AND user_id = %s"
-            " AND device_id = %s AND sequence <= %s RETURNING 1) SELECT count(*) FROM gone",
-            (self.lane(user_id), user_id, device_id, upto),
+            " AND device_id = %s AND sequence <= %s AND EXISTS (SELECT FROM lanes.lane AS l"
+            " WHERE l.family = 'u' AND l.lane = %s::smallint AND l.generation = %s) RETURNING 1)"
+            " SELECT count(*) FROM gone",
+            (self.lane(user_id), user_id, device_id, upto, self.lane(user_id), generation),
         )
         return int(rows[0][0])
 

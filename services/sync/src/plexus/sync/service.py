@@ -23,7 +23,7 @@ from itertools import count
 
 from plexus.platform.context import Platform
 from plexus.platform.http import ClientGone, Requester
-from plexus.platform.lanes import FAMILIES
+from plexus.platform.lanes import FAMILIES, InboxToken
 from plexus.platform.telemetry import peer_of_request
 from plexus.rooms import Rooms
 from plexus.sync.admission import Admission
@@ -148,7 +148,9 @@ class SyncService:
         own = OwnWrites(requester.user_id)
         if self._platform.marks.at_hand:
             await self._reach_own(own)
-        since = Since(None, 0) if request.since is None else await self._tokens.since(request.since)
+        since = Since(None, 0)
+        if request.since is not None:
+            since = (await self._tokens.since(request.since)).of(requester.lane)
         asker = _Asker(
             requester,
             authenticate,
@@ -199,6 +201,10 @@ class SyncService:
         """What a token stands for. `InvalidParam` for what is none."""
         return await self._tokens.since(token)
 
+    def inbox(self, token: InboxToken, lane: int) -> InboxToken:
+        """What a token of the inbox stands for here, of a user of this lane."""
+        return self._tokens.inbox(token, lane)
+
     def note_presence(self, requester: Requester, state: str, seconds: float) -> None:
         """A device is there for so long, in this state of presence."""
         self._users.presence.note_sync(requester.user_id, requester.device_id, STATES[state], seconds)
@@ -233,13 +239,16 @@ class SyncService:
         poll: Poll | None = None
         while (after := since.cut) is not None:
             if after.generation != self.replica.generation:
-                since = await self._tokens.since(after.token(since.to_device, after.shows))
+                again = await self._tokens.since(after.token(since.to_device, after.shows))
+                since = again.of(asker.requester.lane)
                 continue
             async with self.turns if poll is None else nullcontext():
                 view = await self.view(asker.requester.user_id, asker.requester.lane)
                 if poll is None:
                     self._begin_members(asker, view, token)
                 cut, answer = self.replica.cut(), None
+                if cut.generation != after.generation:
+                    continue
                 may_wait = loop.time() < deadline and not self.draining
                 # Mostly a client comes back from an answer, and there is nothing yet: then none is made.
                 quiet = may_wait and self._tells_nothing(asker, view, since, cut)
@@ -378,16 +387,18 @@ class SyncService:
                 view.rules, view.rules_stale = found.get(user_id, NO_RULES), False
 
     def _answer(self, asker: _Asker, view: UserView, since: Since, after: Cut | None) -> Answer:
-        rules = view.rules or NO_RULES
+        rules, cut = view.rules or NO_RULES, self.replica.cut()
+        # A full sync may have waited long for its turn: in a new generation the sequence is of others.
+        counts = after is None or after.generation == cut.generation
         return Answer(
             view=view,
             device_id=asker.requester.device_id,
             since=after,
-            cut=self.replica.cut(),
+            cut=cut,
             filter=asker.filter,
             state_keys=asker.state_keys,
             now_ms=self.now_ms(),
-            to_device=since.to_device,
+            to_device=since.to_device if counts else 0,
             shows=self._typing.shown_to(view),
             rules=rules,
             ignoring=self._filters.ignoring(asker.filter, rules.ignored) if rules.ignored else None,

@@ -1,10 +1,10 @@
 """What a client's token stands for here.
 
 A token of an older generation is cut back to where the next one began; one of an unknown generation, or of
-another number of lanes, gets a full sync and keeps its place in the to-device inbox. A position beyond the
-head of the primary, which a restored database can bring about, is cut back to it; one beyond this view only
-is waited for. If it is not reached in time the answer is 503, for the client to come back, here or to another
-replica: to go on from this view would tell again what was told already.
+another number of lanes, gets a full sync and all of the to-device inbox. A position beyond the head of the
+primary, which a restored database can bring about, is cut back to it; one beyond this view only is waited
+for. If it is not reached in time the answer is 503, for the client to come back, here or to another replica:
+to go on from this view would tell again what was told already.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from plexus.platform.lanes import ROOM, USER, LaneLog, SyncToken
+from plexus.platform.lanes import ROOM, USER, InboxToken, LaneLog, SyncToken
 from plexus.protocol.errors import Unavailable
 from plexus.sync.replica import Replica
 from plexus.sync.replica.cut import Cut
@@ -24,10 +24,21 @@ _GENERATION_SECONDS = 5
 
 
 class Since(NamedTuple):
-    """``cut`` is None when everything is to be told anew."""
+    """``cut`` is None when everything is to be told anew. ``to_device`` is what the token says; with `of` it
+    is a place in the inbox.
+    """
 
     cut: Cut | None
     to_device: int
+
+    def of(self, lane: int) -> Since:
+        """The same with the place in the inbox of a user of this lane.
+
+        No answer tells of messages beyond its cut. So what lies beyond was cut back with it: this generation
+        gives it to other messages.
+        """
+        upto = 0 if self.cut is None else self.cut.users[lane]
+        return self if self.to_device <= upto else Since(self.cut, upto)
 
 
 class Tokens:
@@ -55,7 +66,7 @@ class Tokens:
         token = SyncToken.decode(text)
         clamped = await self._log.clamp(token)
         if clamped is None:
-            return Since(None, token.to_device)
+            return Since(None, 0)
         if not await self._replica.begins(clamped.generation, _GENERATION_SECONDS):
             raise Unavailable("A new generation has begun and is not followed yet")
         cut = Cut.of_token(clamped)
@@ -65,6 +76,17 @@ class Tokens:
         since = Since(cut, token.to_device)
         self.know(text, since)
         return since
+
+    def inbox(self, token: InboxToken, lane: int) -> InboxToken:
+        """The token in terms of this view's generation, and not beyond its cut, for a user of this lane."""
+        cut = self._replica.cut()
+        upto = cut.users[lane]
+        if token.generation != cut.generation:
+            ended = self._log.cut_back(token.generation)
+            upto = 0 if ended is None else min(upto, ended.user_heads[lane])
+        elif token.sequence <= upto:
+            return token
+        return InboxToken(cut.generation, min(token.sequence, upto))
 
     def know(self, text: str, since: Since) -> None:
         """Keep what a token says: one that was read, or one that is given out and will come back."""

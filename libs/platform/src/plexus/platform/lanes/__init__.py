@@ -21,10 +21,11 @@ from plexus.platform.lanes.kinds import FAMILIES, ROOM, USER, RoomFact, UserFact
 from plexus.platform.lanes.lane_map import LaneMap
 from plexus.platform.lanes.log import LaneLog, read_lane_map
 from plexus.platform.lanes.segments import Segments, SegmentState
-from plexus.platform.lanes.tokens import SyncToken, decode_pos, encode_pos
+from plexus.platform.lanes.tokens import FROM_THE_FIRST, InboxToken, SyncToken, decode_pos, encode_pos
 
 __all__ = [
     "FAMILIES",
+    "FROM_THE_FIRST",
     "ROOM",
     "USER",
     "BelowFloor",
@@ -33,6 +34,7 @@ __all__ = [
     "Generation",
     "Group",
     "Heads",
+    "InboxToken",
     "LaneFanout",
     "LaneLog",
     "LaneMap",

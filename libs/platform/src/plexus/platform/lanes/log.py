@@ -202,8 +202,9 @@ class LaneLog:
         """The token in terms of the newest generation.
 
         One of an older generation is cut back to where the next one began: what lay beyond is lost, and its
-        positions are being given again. None for an unknown generation or another number of lanes: full sync
-        (its ``to_device`` still counts).
+        positions are being given again. Its ``to_device`` counts as far as ``users`` has the user's lane,
+        which is not known here. None for an unknown generation or another number of lanes: full sync, and
+        all of the inbox.
         """
         if token.generation not in self._generations:
             await self._refresh_sometimes()

@@ -12,6 +12,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
 
 from plexus.protocol.errors import InvalidParam
@@ -21,6 +22,7 @@ _VERSION = 1
 _MAX_CHARACTERS = 4096
 _MAX_LANES = 1024
 _POS = re.compile(r"p(\d{1,19})\.(s[\w-]+)", re.ASCII)
+_INBOX = re.compile(r"d(\d{1,19})\.(\d{1,19})|\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,9 @@ class SyncToken:
     """Where a client stands.
 
     ``rooms`` and ``users`` are the positions of the room and user lanes in ``generation``; ``to_device`` is
-    the device's inbox sequence, moved only past what was delivered; ``epoch`` and ``counter`` belong to the
-    ephemeral state (presence, typing) of one replica.
+    the device's inbox sequence, moved only past what was delivered: a position of the user's lane, which
+    counts only as far as ``users`` has it; ``epoch`` and ``counter`` belong to the ephemeral state (presence,
+    typing) of one replica.
     """
 
     generation: int
@@ -74,6 +77,32 @@ class SyncToken:
 
     def at(self, *, to_device: int) -> SyncToken:
         return replace(self, to_device=to_device)
+
+
+class InboxToken(NamedTuple):
+    """Up to where the inbox of a device is delivered, for who has no sync token beside: sliding sync's
+    ``to_device.since``. ``sequence`` is a position of the user's lane in ``generation``.
+    """
+
+    generation: int
+    sequence: int
+
+    def encode(self) -> str:
+        return f"d{self.generation}.{self.sequence}"
+
+    @staticmethod
+    def decode(text: str) -> InboxToken:
+        """`InvalidParam` if ``text`` is no such token. A bare number is of an older Plexus. It does not say
+        of which generation it is, so nothing counts as delivered.
+        """
+        match = _INBOX.fullmatch(text)
+        if match is None or (match[1] is not None and max(int(match[1]), int(match[2])) >= 1 << 63):
+            raise InvalidParam("since of to_device is not a token of this server")
+        return FROM_THE_FIRST if match[1] is None else InboxToken(int(match[1]), int(match[2]))
+
+
+FROM_THE_FIRST = InboxToken(0, 0)
+"""Nothing is delivered yet, in whatever generation."""
 
 
 @lru_cache(maxsize=256)

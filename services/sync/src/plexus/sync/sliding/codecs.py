@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+from plexus.platform.lanes import FROM_THE_FIRST, InboxToken
 from plexus.protocol.errors import BadJson, InvalidParam
 from plexus.sync.sliding.models import (
     MAX_TIMELINE,
@@ -180,7 +181,7 @@ def _extensions(extensions: dict[str, Any]) -> Extensions:
     return Extensions(
         to_device=None
         if to_device is None
-        else ToDevice(_sequence(_text(to_device, "since")), _most(to_device, MESSAGES)),
+        else ToDevice(_inbox(_text(to_device, "since")), _most(to_device, MESSAGES)),
         e2ee=_enabled(extensions, "e2ee") is not None,
         account_data=_scope(_enabled(extensions, "account_data")),
         receipts=_scope(_enabled(extensions, "receipts")),
@@ -216,12 +217,8 @@ def _scope(config: dict[str, Any] | None) -> Scope | None:
     )
 
 
-def _sequence(since: str | None) -> int:
-    if since is None:
-        return 0
-    if not since.isascii() or not since.isdigit() or len(since) > 18:
-        raise InvalidParam("since of to_device is not a token of this server")
-    return int(since)
+def _inbox(since: str | None) -> InboxToken:
+    return FROM_THE_FIRST if since is None else InboxToken.decode(since)
 
 
 def _presence(value: str | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 from orjson import Fragment
-from plexus.platform.lanes import UserFact
+from plexus.platform.lanes import InboxToken, UserFact
 from plexus.protocol.filters import EventFilter, Filter, RoomFilter
 from plexus.rooms import Rooms
 from plexus.sync.filters import Shape, SyncFilter
@@ -105,7 +105,7 @@ class ExtensionStreams:
         if wanted.to_device is not None:
             await self._devices.add_messages(answer, facts, wanted.to_device.limit)
             extra.sections["to_device"] = {
-                "next_batch": str(answer.to_device),
+                "next_batch": InboxToken(answer.cut.generation, answer.to_device).encode(),
                 "events": [Fragment(message) for message in answer.messages],
             }
             extra.tells |= bool(answer.messages)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from plexus.platform.lanes import InboxToken
+
 MAX_TIMELINE = 100
 """Events of a room in one response, at most."""
 
@@ -135,7 +137,7 @@ class Scope:
 class ToDevice:
     """At most ``limit`` messages are wanted after ``since``."""
 
-    since: int
+    since: InboxToken
     limit: int
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -78,9 +79,11 @@ class SlidingService:
             )
             async with admission as place:
                 begins = Connection(key, began_ms=began_ms)
+                request = self._with_inbox(request, requester.lane)
                 await send(await self._run(authenticate, requester, request, codec, begins, None, place))
                 return
         connection, since = await self._resume(key, request.pos)
+        request = self._with_inbox(request, requester.lane)
         await send(await self._run(authenticate, requester, request, codec, connection, since, None))
 
     async def _resume(self, key: ConnectionKey, pos: str) -> tuple[Connection, Cut]:
@@ -94,6 +97,17 @@ class SlidingService:
         if since.cut is None:
             raise UnknownPos
         return connection, since.cut
+
+    def _with_inbox(self, request: SlidingRequest, lane: int) -> SlidingRequest:
+        """The request with its place in the inbox in terms of this replica; mostly it is so already."""
+        to_device = request.extensions.to_device
+        if to_device is None:
+            return request
+        since = self._sync.inbox(to_device.since, lane)
+        if since is to_device.since:
+            return request
+        extensions = replace(request.extensions, to_device=replace(to_device, since=since))
+        return replace(request, extensions=extensions)
 
     async def _run(
         self,
@@ -193,6 +207,8 @@ class SlidingService:
         self, requester: Requester, request: SlidingRequest, view: UserView, since: Cut | None, cut: Cut
     ) -> Answer:
         to_device = request.extensions.to_device
+        # A generation that has begun since the request came has given the sequence to another message.
+        counts = to_device is not None and to_device.since.generation == cut.generation
         return Answer(
             view=view,
             device_id=requester.device_id,
@@ -201,7 +217,7 @@ class SlidingService:
             filter=NO_EVENTS,
             state_keys=STATE_AFTER,
             now_ms=self._sync.now_ms(),
-            to_device=0 if to_device is None else to_device.since,
+            to_device=to_device.since.sequence if to_device is not None and counts else 0,
             rules=view.rules or NO_RULES,
             shows=self._extensions.shows(view),
         )

@@ -1,7 +1,9 @@
 """What belongs to one device: its inbox and the counts of its keys.
 
 A message is in the answer that the device gets until it comes back with the token of that answer: only then
-it is deleted. So an answer that is lost costs nothing.
+it is deleted. So an answer that is lost costs nothing. No answer has messages beyond its cut. So when a new
+generation cuts the token back, the place in the inbox goes back with it: what was given a lost message's
+sequence is told, and not taken for delivered.
 
 Client-Server API, "Send-to-Device messaging"; "Extensions to /sync" of end-to-end encryption.
 """
@@ -65,7 +67,8 @@ class DeviceStream:
     ) -> None:
         sequence = answer.to_device
         if sequence > device.acknowledged:
-            await self._users.inbox_delete(answer.user_id, device_id, sequence)
+            # A process that still follows the old generation may be asked when the new one has messages.
+            await self._users.inbox_delete(answer.user_id, device_id, sequence, answer.cut.generation)
             device.acknowledged = sequence
         if device.inbox_empty and not told:
             return
@@ -75,6 +78,9 @@ class DeviceStream:
         # The inbox stays marked as not empty until an answer to the newest token finds it so, and the newest
         # look: an older one may have missed what a newer one has found.
         device.inbox_empty = not messages and look == device.inbox_looks
+        upto = answer.cut.users[answer.view.lane]
         for message in messages:
+            if message.sequence > upto:
+                break
             answer.messages.append(message.event)
             answer.to_device = message.sequence
