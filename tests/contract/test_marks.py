@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from plexus.platform.clock import ManualClock
-from plexus.platform.marks import TTL_SECONDS, Marks, MemoryMarks
+from plexus.platform.marks import TTL_SECONDS, Marks, MemoryMarks, NoMarks
 from plexus.platform.redis import RedisConnection, RedisMarks
 
 from tests.support.redis import Place
@@ -94,3 +94,11 @@ async def test_memory_is_bounded_and_says_what_it_does_not_know() -> None:
     assert await marks.get("@nobody:x") is None
     clock.advance(TTL_SECONDS)
     assert await marks.get("@nobody:x") == {}
+
+
+async def test_who_shares_none_knows_nothing() -> None:
+    marks: Marks = NoMarks()
+    await marks.set(ALICE, {("r", 1): 5})
+    assert await marks.get(ALICE) is None
+    assert await marks.get_many([ALICE, BOB]) is None
+    assert not marks.at_hand

@@ -182,7 +182,9 @@ class SyncPerson(Person):
 
 
 @asynccontextmanager
-async def open_building(database: TestDatabase, data_dir: Path, **settings: Any) -> AsyncIterator[Building]:
+async def open_building(
+    database: TestDatabase, data_dir: Path, *, alone: bool = True, **settings: Any
+) -> AsyncIterator[Building]:
     """The building with one replica, open until the block ends."""
     given = {
         "rate_limits": {"enabled": False},
@@ -193,7 +195,8 @@ async def open_building(database: TestDatabase, data_dir: Path, **settings: Any)
     }
     made = Settings(server_name=SERVER, data_dir=data_dir, **given)
     create_signing_key(made.signing_key_file)
-    async with open_platform(made, service="test") as platform, AsyncExitStack() as stack:
+    opened = open_platform(made, service="test", alone=alone)
+    async with opened as platform, AsyncExitStack() as stack:
         users, wire = Users(platform), Wire(platform)
         rooms = Rooms(platform, users.member_rules, users.erased)
         for library in (rooms, users, wire):

@@ -72,8 +72,8 @@ async def two(database: TestDatabase, folder: Path, place: Place | None, name: s
     # That somebody comes online would wake who is held.
     settings = {"redis": redis, "kafka": KafkaSettings(), "presence": {"enabled": False}}
     async with (
-        open_building(database, folder / "here", **settings) as here,
-        open_building(database, folder / "there", **settings) as there,
+        open_building(database, folder / "here", alone=False, **settings) as here,
+        open_building(database, folder / "there", alone=False, **settings) as there,
     ):
         alice = await here.person(name)
         room_id = await alice.create_room()
@@ -92,6 +92,12 @@ async def test_marks_are_seen_by_the_other_replica(
         unmarked = both.unmarked()
         await both.write_and_look()
         assert both.unmarked() == unmarked == 1
+
+
+async def test_without_redis_the_heads_are_asked_for(database: TestDatabase, tmp_path: Path) -> None:
+    async with two(database, tmp_path, None, "none") as both:
+        await both.write_and_look()
+        assert both.unmarked() > 5
 
 
 async def test_a_poll_that_is_held_ends_with_what_its_user_wrote_before(
@@ -202,6 +208,7 @@ async def test_polls_that_come_back_together_ask_redis_once(
 async def test_without_marks_the_other_replica_is_behind(database: TestDatabase, tmp_path: Path) -> None:
     """What the others test could not fail if this did not."""
     async with two(database, tmp_path, None, "nothing") as both:
+        both.there.platform.marks = MemoryMarks()
         with pytest.raises((AssertionError, KeyError)):
             await both.write_and_look(20)
 
@@ -239,7 +246,6 @@ async def test_frozen(database: TestDatabase, tmp_path: Path, own_redis: Place) 
 
 async def test_all_who_ask_at_once_share_a_read(database: TestDatabase, tmp_path: Path) -> None:
     async with two(database, tmp_path, None, "shared") as both:
-        both.there.platform.marks = Unknown()
         reads = 0
         shared = both.there.platform.log._primary_heads
         read = shared._read
@@ -256,8 +262,3 @@ async def test_all_who_ask_at_once_share_a_read(database: TestDatabase, tmp_path
         )
         assert all(ids(joined(answer, both.room_id))[-1] == sent for answer in answers)
         assert 1 <= reads <= 5
-
-
-class Unknown(MemoryMarks):
-    async def get(self, user_id: str) -> None:
-        return None

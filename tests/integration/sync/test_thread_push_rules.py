@@ -31,7 +31,7 @@ MUTED: Json = {"actions": []}
 async def building(
     database: TestDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Building]:
-    settings = {"push": {"thread_subscriptions": True}, "presence": {"enabled": False}}
+    settings: Json = {"push": {"thread_subscriptions": True}, "presence": {"enabled": False}}
     async with open_building(database, tmp_path_factory.mktemp("threads"), **settings) as opened:
         yield opened
 

@@ -32,7 +32,7 @@ async def serve_all(settings: Settings) -> None:
 
 async def serve_some(settings: Settings, names: Sequence[str]) -> None:
     """Start these services of a cluster, and serve until told to leave."""
-    async with open_platform(settings, service="-".join(names)) as platform:
+    async with open_platform(settings, service="-".join(names), alone=False) as platform:
         await keep_name(platform)
         async with compose(platform, names) as gateway:
 

@@ -28,7 +28,7 @@ from plexus.platform.lanes.metrics import observe_segments
 from plexus.platform.lanes.torture import tortured
 from plexus.platform.leadership import LeasedRows
 from plexus.platform.limits import RateLimiter
-from plexus.platform.marks import Marks, MemoryMarks
+from plexus.platform.marks import Marks, MemoryMarks, NoMarks
 from plexus.platform.migrate import READER, WRITER, migrate
 from plexus.platform.objects import open_objects
 from plexus.platform.periodic import PeriodicJob
@@ -54,11 +54,12 @@ _WITHOUT_JOBS = ("cli", "test")
 
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, *, service: str, clock: Clock | None = None
+    settings: Settings, *, service: str, clock: Clock | None = None, alone: bool = True
 ) -> AsyncIterator[Platform]:
     """Everything a service stands on, for the time of the block.
 
-    ``service`` names the process in traces (``all``, ``client-api``, ``cli``). Raises `SigningKeysError`,
+    ``service`` names the process in traces (``all``, ``client-api``, ``cli``). Not ``alone``: other processes
+    serve the same users. Raises `SigningKeysError`,
     `EmbeddedPostgresError`, `StoreUnavailable` or `SchemaError` with a message for the operator when it
     cannot start.
     """
@@ -111,7 +112,7 @@ async def open_platform(
         if isinstance(calls, HttpCalls) and calls.tls is not None:
             watcher.add(calls.tls.watched)
 
-        marks, cache, ephemeral = await _shared_state(settings, stack, telemetry, clock)
+        marks, cache, ephemeral = await _shared_state(settings, stack, telemetry, clock, alone=alone)
 
         yield Platform(
             settings=settings,
@@ -188,14 +189,15 @@ def _fanout(settings: KafkaSettings, lanes: LaneMap, metrics: Metrics) -> LaneFa
 
 
 async def _shared_state(
-    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry, clock: Clock
+    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry, clock: Clock, *, alone: bool
 ) -> tuple[Marks, Cache, Ephemeral]:
     """What replicas share for a moment: in Redis if there is one, which need not answer now."""
     marks: Marks
     cache: Cache
     ephemeral: Ephemeral
     if settings.redis.url is None:
-        marks, cache, ephemeral = MemoryMarks(clock), MemoryCache(clock), MemoryEphemeral(clock)
+        marks = MemoryMarks(clock) if alone else NoMarks()
+        cache, ephemeral = MemoryCache(clock), MemoryEphemeral(clock)
     else:
         from plexus.platform.redis import RedisCache, RedisConnection, RedisEphemeral, RedisMarks
 

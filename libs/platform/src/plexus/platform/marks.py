@@ -4,6 +4,10 @@ A reply to a change leaves a mark (lane to position) for the user before it is s
 token waits, at most a second, until its view has reached the mark. Marks live in memory or in Redis and
 expire. They may be lost there, and then it is said: who is told that the marks are not known reads the heads
 of the lanes from the primary, and waits for those. That is slower and as good.
+
+    MemoryMarks   of the only process
+    RedisMarks    of several, in Redis
+    NoMarks       of one of several without Redis: what the others have written is never known
 """
 
 from __future__ import annotations
@@ -94,3 +98,20 @@ class MemoryMarks:
                 return
             del self._marks[user_id]
             self._lost_until = max(expires, self._lost_until)
+
+
+class NoMarks:
+    """Of one of several processes that share none: the user may have written through another one."""
+
+    async def set(self, user_id: str, positions: Mapping[LaneKey, int]) -> None:
+        """Nobody could read it."""
+
+    async def get(self, user_id: str) -> Mapping[LaneKey, int] | None:
+        return None
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Mapping[LaneKey, int]] | None:
+        return None
+
+    @property
+    def at_hand(self) -> bool:
+        return False

@@ -57,7 +57,7 @@ class RedisSettings(Section):
     """What replicas share for a moment: rate limits, marks of one's own writes, typing, presence, caches."""
 
     url: SecretStr | None = Field(
-        default=None, description="``redis://`` or ``rediss://`` address; empty: memory, for one process."
+        default=None, description="``redis://`` or ``rediss://`` address; empty: memory of each process."
     )
 
     prefix: str = Field(
