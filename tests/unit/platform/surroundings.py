@@ -18,9 +18,13 @@ class Surroundings:
     drain: DrainSignal = field(default_factory=DrainSignal)
     calls: InternalCalls = field(default_factory=DirectCalls)
     telemetry: Telemetry = field(init=False)
+    reason: str | None = None
 
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(self.settings.telemetry, "test")
+
+    def why_not_ready(self) -> str | None:
+        return self.reason
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one series in Prometheus's text; 0 if there is none."""

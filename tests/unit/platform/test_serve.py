@@ -164,6 +164,12 @@ async def test_the_internal_listener() -> None:
         server.polls.reasons = ["the database is away"]
         status, body = await server.get("/health/ready", internal=True)
         assert (status, orjson.loads(body)["reasons"]) == (503, ["polls: the database is away"])
+        server.polls.reasons = []
+        assert server.around.metric("plexus_ready", service="polls") == 1
+        server.around.reason = "PostgreSQL is away"
+        status, body = await server.get("/health/ready", internal=True)
+        assert (status, orjson.loads(body)["reasons"]) == (503, ["PostgreSQL is away"])
+        assert server.around.metric("plexus_ready", service="polls") == 0
         await server.get("/nothing")
         status, body = await server.get("/metrics", internal=True)
         assert status == 200

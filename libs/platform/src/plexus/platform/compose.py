@@ -236,6 +236,7 @@ def _database(settings: DatabaseSettings, writer: str, reader: str | None) -> Da
         readers=settings.reader_pool,
         callers=settings.call_pool,
         wait=settings.acquire_timeout_ms / 1000,
+        call_timeout=settings.call_timeout_ms / 1000,
         most_waiting=settings.max_waiting,
         prepared=settings.prepared_statements,
     )

@@ -39,3 +39,7 @@ class Platform:
     keys: SigningKeys
     telemetry: Telemetry
     drain: DrainSignal
+
+    def why_not_ready(self) -> str | None:
+        """What no service of the process can do without; None if nothing is missing."""
+        return self.db.watch.why_not_ready()

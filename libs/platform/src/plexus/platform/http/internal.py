@@ -39,6 +39,8 @@ def internal_app(
             return ["draining"]
         if starting():
             return ["starting"]
+        if (reason := platform.why_not_ready()) is not None:
+            return [reason]
         return [f"{service.name}: {reason}" for service in services for reason in service.ready()]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -163,7 +163,7 @@ async def serve(
     watch = LoopWatch(platform.telemetry.metrics, settings.telemetry.loop_stall_seconds)
 
     def ready() -> dict[Attributes, float]:
-        up = not starting and not platform.drain.draining
+        up = not starting and not platform.drain.draining and platform.why_not_ready() is None
         return {
             (("service", service.name),): float(up and not service.ready()) for service in gateway.services
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import LiteralString, Self, TypeVar
@@ -19,6 +19,7 @@ from plexus.platform.postgres.pipeline import PackedStatement, PipelinedCalls, e
 from plexus.platform.postgres.places import lead_to_one_server
 from plexus.platform.postgres.pool import Connection, ConnectionPool, OnConnect
 from plexus.platform.postgres.sessions import Params, ReadSession, Row, WriteSession
+from plexus.platform.postgres.watch import StoreWatch, Watched
 from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, Format
@@ -36,6 +37,9 @@ class Database:
     with writers on 16 lanes or more: 8 connections 76 µs a commit and 27 µs of our CPU, 3 connections 149 and
     44; more than 8 gain nothing.
 
+    ``call_timeout``: seconds that PostgreSQL may take for an answer; then the connection is given up, and
+    what waits for it fails with an unknown outcome. 0: for ever.
+
     ``prepared`` off is for a pooler that cannot carry prepared statements. Timeouts and the choice of plans
     belong to the roles ``plexus_writer`` and ``plexus_reader``, because ``SET`` does not survive a pooler.
     """
@@ -49,6 +53,7 @@ class Database:
         readers: int = 8,
         callers: int = 8,
         wait: float = 2.0,
+        call_timeout: float = 0,
         most_waiting: int = 256,
         prepared: bool = True,
     ) -> None:
@@ -74,6 +79,7 @@ class Database:
         self._pipelined = (
             PipelinedCalls(self.callers, most_under_way=most_waiting, prepared=prepared) if callers else None
         )
+        self.watch = StoreWatch(self._connections, self._answers, self._look, seconds=call_timeout)
         self._renew: Callable[[], Awaitable[object]] | None = None
         self._renewing: asyncio.Future[object] | None = None
 
@@ -102,13 +108,27 @@ class Database:
             await pool.release(await pool.acquire())
         if self._pipelined is not None:
             await self._pipelined.open()
+        self.watch.start()
 
     async def close(self) -> None:
+        await self.watch.stop()
         if self._pipelined is not None:
             await self._pipelined.close()
         await self.callers.close()
         await self.writers.close()
         await self.readers.close()
+
+    def _connections(self) -> Iterator[Watched]:
+        for pool in (self.writers, self.readers, self.callers):
+            yield from pool.connections
+        if self._pipelined is not None:
+            yield from self._pipelined.lines
+
+    def _answers(self) -> int:
+        return self.callers.stats.answered
+
+    async def _look(self) -> None:
+        await self._call("SELECT 1", None, together=True)
 
     async def __aenter__(self) -> Self:
         await self.open()

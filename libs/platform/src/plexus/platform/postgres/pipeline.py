@@ -27,8 +27,9 @@ from typing import Any
 
 import psycopg
 from plexus.platform.postgres.errors import TRANSIENT, StoreUnavailable
-from plexus.platform.postgres.pool import Connection, ConnectionPool
+from plexus.platform.postgres.pool import Connection, ConnectionPool, PoolStats
 from plexus.platform.postgres.sessions import Params, Row
+from plexus.platform.postgres.watch import Watched
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
@@ -118,6 +119,10 @@ class PipelinedCalls:
         """The same for parameters that are packed already; the result as libpq gives it."""
         return await (await self._choose()).call_packed(statement, values)
 
+    @property
+    def lines(self) -> Sequence[Watched]:
+        return self._lines
+
     async def close(self) -> None:
         if self._opening is not None and not self._opening.done():
             await asyncio.wait([self._opening])
@@ -136,7 +141,7 @@ class PipelinedCalls:
         for line in [line for line in self._lines if line.closed]:
             self._lines.remove(line)
             await self._pool.release(line.connection)
-        line = _Line(await self._pool.acquire(), prepared=self._prepared)
+        line = _Line(await self._pool.acquire(), self._pool.stats, prepared=self._prepared)
         self._lines.append(line)
         return line
 
@@ -176,8 +181,9 @@ class _Line:
     first of them is sent and the others wait.
     """
 
-    def __init__(self, connection: Connection, *, prepared: bool) -> None:
+    def __init__(self, connection: Connection, stats: PoolStats, *, prepared: bool) -> None:
         self.connection = connection
+        self._stats = stats
         self._one_by_one = not prepared
         self._most_prepared = _MOST_PREPARED if prepared else 0
         self.under_way: deque[_Call] = deque()
@@ -250,6 +256,13 @@ class _Line:
         """What is under way ends with `StoreUnavailable`: its outcome is unknown."""
         self._fail(psycopg.OperationalError("the connection was closed"))
 
+    @property
+    def awaited(self) -> object | None:
+        return self.under_way[0] if self.under_way else None
+
+    def give_up(self, error: str) -> None:
+        self._fail(psycopg.OperationalError(error))
+
     def _dump(
         self, params: Sequence[Any] | None
     ) -> tuple[Sequence[Any], tuple[int, ...], Sequence[Format] | None]:
@@ -304,6 +317,7 @@ class _Line:
                 call.found = self._transformer.load_rows(0, result.ntuples, tuple)
         elif status == ExecStatus.PIPELINE_SYNC:
             self.under_way.popleft()
+            self._stats.answered += 1
             _finish(call)
             if self._one_by_one and self.under_way:
                 self._put(self.under_way[0])

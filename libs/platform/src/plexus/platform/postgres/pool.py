@@ -8,23 +8,50 @@ closed meanwhile is noticed before use, so that a restart of PostgreSQL costs it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import select
+import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import psycopg
 from plexus.platform.postgres.errors import TRANSIENT, StoreUnavailable
 from plexus.platform.postgres.packed import register
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 
 log = logging.getLogger(__name__)
 
-Connection = psycopg.AsyncConnection[tuple[object, ...]]
+RV = TypeVar("RV")
+
+
+class Connection(psycopg.AsyncConnection[tuple[object, ...]]):
+    """``awaited`` is the statement, or the part of one, whose answer is waited for."""
+
+    awaited: object | None = None
+
+    async def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
+        self.awaited = gen
+        try:
+            return await super().wait(gen, *arguments, **options)
+        finally:
+            self.awaited = None
+
+    def give_up(self, error: str) -> None:
+        """Whoever waits for it finds that it has ended. It is not closed: it is being waited for."""
+        with contextlib.suppress(OSError, psycopg.Error):
+            ours = socket.socket(fileno=os.dup(self.pgconn.socket))
+            with contextlib.closing(ours):
+                ours.shutdown(socket.SHUT_RDWR)
+
+
 OnConnect = Callable[[Connection], Awaitable[None]]
 
 _RETRY_EVERY = 0.05
@@ -32,9 +59,10 @@ _RETRY_EVERY = 0.05
 
 @dataclass(slots=True)
 class PoolStats:
-    """Counted since the start, read by the metrics."""
+    """Counted since the start, read by the metrics. ``answered`` are pipelined calls."""
 
     acquired: int = 0
+    answered: int = 0
     waited: int = 0
     exhausted: int = 0
     connected: int = 0
@@ -70,6 +98,8 @@ class ConnectionPool:
         self._free: list[Connection] = []
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._open = 0
+        self.connections: set[Connection] = set()
+        """Those that are open, in use or not."""
         self._closed = False
 
     @property
@@ -170,7 +200,7 @@ class ConnectionPool:
                 self._wake_one()
 
     async def _try_to_connect(self, deadline: float) -> Connection:
-        connection: Connection = await psycopg.AsyncConnection.connect(
+        connection = await Connection.connect(
             self._dsn,
             autocommit=True,
             prepare_threshold=self._threshold,
@@ -182,16 +212,19 @@ class ConnectionPool:
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(list, ListBinaryDumper)
         register(connection.adapters)
+        self.connections.add(connection)
         try:
             for hook in self.on_connect:
                 await hook(connection)
         except BaseException:
+            self.connections.discard(connection)
             await connection.close()
             raise
         return connection
 
     async def _discard(self, connection: Connection) -> None:
         self._open -= 1
+        self.connections.discard(connection)
         self.stats.discarded += 1
         self._wake_one()
         await connection.close()

@@ -74,6 +74,12 @@ class DatabaseSettings(Section):
     acquire_timeout_ms: Annotated[int, Field(ge=1)] = Field(
         default=2_000, description="Wait for a free connection; then the answer is 503 with Retry-After."
     )
+    call_timeout_ms: Annotated[int, Field(ge=1_000)] = Field(
+        default=35_000,
+        description="Longest wait for an answer, in whole seconds; then the connection is given up and the "
+        "answer is 503. Longer than the roles' ``statement_timeout``: of what PostgreSQL ends itself the "
+        "outcome is known.",
+    )
     max_waiting: Annotated[int, Field(ge=1)] = Field(
         default=4_000,
         description="Requests that may wait for a connection at a time; more get 503 at once. After a "
