@@ -106,7 +106,7 @@ async def test_sliding_sync_tells_messages_of_a_new_generation(
     generation = await building.platform.log.begin_generation("a test")
     for number in range(2):
         await put(building, bob, number)
-    assert await bob.app.reach_heads()
+    assert await building.replicas[0].reach_heads()
     told = await slide(bob, "2", since)
     assert numbers(told) == [0, 1]
     assert InboxToken.decode(told["to_device"]["next_batch"]).generation == generation

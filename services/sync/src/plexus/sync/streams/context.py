@@ -16,8 +16,8 @@ class Answer:
     """``since`` is None for an initial sync. The streams read the upper part and add to the lower one.
 
     ``state_keys`` are as of `SyncRequest`. ``to_device`` is up to where the device's inbox was delivered, a
-    position of the user's lane in the generation of ``cut`` and not beyond it. ``rules`` say whom the user does
-    not want to hear from; who ignores somebody has a shape ``ignoring``.
+    position of the user's lane in the generation of ``cut`` and not beyond it. ``rules`` say whom the user
+    does not want to hear from; who ignores somebody has a shape ``ignoring``.
 
     ``joined`` holds the sections of ``rooms.join`` without their closing brace, ``left_account_data`` what
     belongs to rooms that may yet be told as left, ``quiet`` the rooms of which nothing is told, whatever has
