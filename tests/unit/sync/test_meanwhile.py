@@ -140,6 +140,20 @@ async def test_an_inbox_is_not_empty_because_an_older_look_found_nothing() -> No
     assert not view.device("PHONE").inbox_empty
 
 
+async def test_messages_beyond_the_cut_are_told_by_the_next_answer() -> None:
+    """The place in the inbox is cut back with the token, so it must not be ahead of it."""
+    view = view_in()
+
+    class Inbox:
+        async def inbox(self, *_: object) -> list[Any]:
+            return [SimpleNamespace(event=b"{}", sequence=sequence) for sequence in (9, 10)]
+
+    answer = answer_for(view)
+    await DeviceStream(cast(Users, Inbox())).add_messages(answer, None)
+    assert (len(answer.messages), answer.to_device) == (1, 9)
+    assert not view.device("PHONE").inbox_empty, "it is looked at again"
+
+
 def fragment(work: Work) -> Fragment:
     return Fragment(work.ref, [], False, TimelineToken(Place(1)), [], 1)
 
