@@ -496,7 +496,7 @@ async def test_who_does_not_read_an_answer_is_cut_off(monkeypatch: pytest.Monkey
         assert await begins.read(2**20)
         reads = asyncio.create_task(steady.read(pause=0.2))
         await asyncio.sleep(0.1)
-        assert sum(ledger.bytes for ledger in ledgers) > 2 * 8 * 2**20
+        assert sum(ledger.bytes for ledger in ledgers) > 2**22
         await asyncio.sleep(3.5)
         # Before they read on.
         assert not reads.done()
@@ -509,6 +509,31 @@ async def test_who_does_not_read_an_answer_is_cut_off(monkeypatch: pytest.Monkey
         assert (await server.get("/nothing"))[0] == 404
         for client in (never, begins, steady):
             client.close()
+
+
+async def test_who_does_not_read_over_tls_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledgers = watched_ledgers(monkeypatch)
+    write_certificate(tmp_path, "first")
+    tls = {"certificate": tmp_path / "tls.crt", "private_key": tmp_path / "tls.key"}
+    listeners = {**ANYWHERE, "federation": {"enabled": True, "port": 0, **tls}}
+    context = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+    ask = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with running(listeners=listeners, http={"stall_seconds": 1}) as server:
+        at = server.at.federation[0]
+        never, asks = await asyncio.open_connection(*at, ssl=context, server_hostname="localhost")
+        asks.write(ask)
+        reads, asks_too = await asyncio.open_connection(*at, ssl=context, server_hostname="localhost")
+        asks_too.write(ask)
+        answer = await reads.read()
+        assert answer.endswith(b"\r\n\r\n" + LARGE)
+        assert len(LARGE) > sum(ledger.bytes for ledger in ledgers) > 2**20
+        async with asyncio.timeout(5):
+            while any(ledger.bytes for ledger in ledgers):
+                await asyncio.sleep(0.1)
+        with contextlib.suppress(ConnectionError):
+            assert len(await never.read()) < len(LARGE)
+        for writer in (asks, asks_too):
+            writer.close()
 
 
 async def test_so_much_may_be_unread_and_who_has_not_read_longest_is_cut_off() -> None:

@@ -157,6 +157,26 @@ class _Cycle(RequestResponseCycle):
         return b"".join(content)
 
 
+class _TlsCycle(_Cycle):
+    """TLS hands on what it is given to a transport of its own, of which it shows nothing. So a large body is
+    given to it piece by piece, each when there is room for it: what waits then waits here.
+    """
+
+    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]
+        if len(message.get("body", b"")) > _JOINED:
+            return self._send_by_pieces(message)
+        return super().send(message)
+
+    async def _send_by_pieces(self, message: Any) -> None:
+        body = memoryview(message["body"])
+        peer: _Peer = cast(Scope, self.scope)["plexus.peer"]
+        for start in range(0, len(body), _JOINED):
+            piece = bytes(body[start : start + _JOINED])
+            peer.rest = len(body) - start - len(piece)
+            more = peer.rest > 0 or message.get("more_body", False)
+            await super().send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
     """The answer to every request beyond ``http.max_connections``."""
     answer = Exchange(scope, send, (*CORS, CLOSE), None)
@@ -189,13 +209,16 @@ class Unread:
 
 
 class _Peer(Peer):
-    """The client of a connection."""
+    """The client of a connection. ``rest``: bytes of the answer to them that the transport has not been given
+    yet.
+    """
 
-    __slots__ = ("_flow",)
+    __slots__ = ("_flow", "rest")
 
     def __init__(self, flow: FlowControl) -> None:
         super().__init__()
         self._flow = flow
+        self.rest = 0
 
     async def taken(self) -> None:
         while self._flow.write_paused and not self.gone:
@@ -217,11 +240,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waits = 0
         """Bytes that the client has not read, as of ``_waits_from``; 0 if it was seen to have read all."""
         self._waits_from = 0.0
-        self.peer: Peer
+        self.peer: _Peer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.peer = _Peer(self.flow)
+        if self.scheme == "https":
+            # As a plain one has them; TLS would keep half a megabyte.
+            transport.set_write_buffer_limits(_JOINED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -231,7 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._waits, self._waits_from = self.transport.get_write_buffer_size(), monotonic()
-        self.unread.add(self, self._waits)
+        self.unread.add(self, self._waits + self.peer.rest)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -267,7 +293,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is None or cycle is before:
             return  # An upgrade, which is refused.
         # uvicorn makes its own class by name. Its task has not begun, so nobody has seen a method of it.
-        cycle.__class__ = _Cycle
+        cycle.__class__ = _Cycle if self.scheme == "http" else _TlsCycle
         # An answer to HEAD has no body to wait for.
         if cycle.scope["method"] != "HEAD":
             cycle.transport = cast(asyncio.Transport, _HeadWithBody(cycle))
