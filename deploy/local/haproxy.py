@@ -60,6 +60,8 @@ defaults
     timeout queue 5s
     timeout check 1s
     option redispatch 1
+    # Nobody waits for the answer of a client that has gone: else a poll would be held for it to the end.
+    option abortonclose
     retries 3
     # Also what the replica took and did not answer; the frontend forbids it where it would not be safe.
     retry-on conn-failure empty-response
