@@ -32,9 +32,10 @@ from plexus.platform.http import (
     send_json,
     serve,
 )
-from plexus.platform.http.protocol import BoundedProtocol, Unread
+from plexus.platform.http.protocol import PART, BoundedProtocol, Unread
 from plexus.platform.service import Service
 from plexus.platform.telemetry import peer_of_request
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from tests.unit.platform.certificates import common_name, write_certificate
 from tests.unit.platform.surroundings import Surroundings, surroundings
@@ -560,6 +561,36 @@ def watched_ledgers(monkeypatch: pytest.MonkeyPatch) -> list[Unread]:
 
     monkeypatch.setattr("plexus.platform.http.protocol.Unread", Watched)
     return ledgers
+
+
+async def test_who_asks_again_has_read_what_the_transport_keeps_of_each() -> None:
+    """Below what pauses it: the sweep may see the end of another answer each time."""
+
+    class Transport(asyncio.Transport):
+        unread = 0
+
+        def get_write_buffer_size(self) -> int:
+            return self.unread
+
+    connection, transport = object.__new__(BoundedProtocol), Transport()
+    connection.transport, connection.flow, connection.heard_at = transport, FlowControl(transport), 0.0
+    connection._waits, connection._waits_from = 0, 0.0
+    assert not connection.stalls(10, 5)
+    transport.unread = 1_000
+    for now in (15.0, 20.0, 25.0):
+        connection.heard_at = now - 1
+        assert not connection.stalls(now, 5)
+    assert not connection.stalls(30, 5)
+    assert connection.stalls(31, 5)
+    # But not while so much is unread that nothing more is written.
+    connection.flow.pause_writing()
+    connection.heard_at = 30
+    assert connection.stalls(31, 5)
+    transport.unread = 2 * PART
+    connection._waits = 3 * PART
+    assert not connection.stalls(31, 5)
+    assert not connection.stalls(36, 5)
+    assert connection.stalls(37, 5)
 
 
 async def test_a_connection_too_many_is_told_so() -> None:
