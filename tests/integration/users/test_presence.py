@@ -252,6 +252,16 @@ async def test_a_device_is_marked_when_it_becomes_hidden_and_not_again(
             assert await users.last_seen.flush() == 0
             await asyncio.sleep(0.4)
     async with process(users) as again:
+        # Its lease goes on; all the same it is another thing that it says.
+        again.set(user_id, device_id, ONLINE, None)
+        again.note_sync(user_id, device_id, OFFLINE, 30)
+        again.note_sync(user_id, device_id, ONLINE, 30)
+        assert await users.last_seen.flush() == 1
+        [row] = await users.db.call("SELECT hidden FROM users.device WHERE device_id = %s", (device_id,))
+        assert row == (False,)
+        again.note_sync(user_id, device_id, OFFLINE, 30)
+        assert await users.last_seen.flush() == 1
+    async with process(users) as again:
         again.note_sync(user_id, device_id, OFFLINE, 30)
         assert await users.last_seen.flush() == 0
 

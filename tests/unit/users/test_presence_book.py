@@ -97,18 +97,18 @@ def test_who_does_something_is_idle_on_no_device() -> None:
     book.act(ALICE, 10, 10)
     assert told.news() == [(ALICE, ONLINE)]
     assert book.is_active(ALICE, 9) and not book.is_active(ALICE, 10)
-    assert book.meant(ALICE, "A", UNAVAILABLE) == ONLINE
+    assert book.meant(ALICE, "A", UNAVAILABLE) == (ONLINE, True)
     book.lease(ALICE, "A", "p", ONLINE, until=1_000, now=20)
-    assert book.meant(ALICE, "A", UNAVAILABLE) == ONLINE
+    assert book.meant(ALICE, "A", UNAVAILABLE) == (ONLINE, True)
     book.turn(10 + IDLE)
     assert told.news() == [(ALICE, UNAVAILABLE)]
     # Then it is active itself, and after that idle: this is news of it.
     book.act(ALICE, 400, 400)
-    assert book.meant(ALICE, "A", ONLINE) == ONLINE
-    assert book.meant(ALICE, "A", UNAVAILABLE) == UNAVAILABLE
+    assert book.meant(ALICE, "A", ONLINE) == (ONLINE, True)
+    assert book.meant(ALICE, "A", UNAVAILABLE) == (UNAVAILABLE, False)
     # So is what is set.
     book.lease(ALICE, "B", "q", UNAVAILABLE, until=1_000, now=401)
-    assert book.meant(ALICE, "B", UNAVAILABLE) == UNAVAILABLE
+    assert book.meant(ALICE, "B", UNAVAILABLE) == (UNAVAILABLE, True)
 
 
 def test_a_status_message_is_told_and_kept() -> None:

@@ -171,16 +171,19 @@ class PresenceBook:
         known = None if person is None else person.devices.get(device)
         return OFFLINE if known is None else known.state
 
-    def meant(self, user_id: str, device: str, state: int) -> int:
-        """What a device means that polls with a state. One that is woken only repeats itself with
-        ``unavailable``: it is idle again when its user is, or when it says so after something else.
+    def meant(self, user_id: str, device: str, state: int) -> tuple[int, bool]:
+        """What a device means that polls with a state, and whether it is in that state already. One that is
+        woken only repeats itself with ``unavailable``: it is idle again when its user is, or when it says so
+        after something else.
         """
         person = self._persons.get(user_id)
         known = None if person is None else person.devices.get(device)
-        if known is None or not known.woken:
-            return state
-        known.woken = state == UNAVAILABLE
-        return ONLINE
+        if known is None:
+            return state, False
+        if known.woken:
+            known.woken = state == UNAVAILABLE
+            return ONLINE, True
+        return state, known.state == state
 
     def present(self) -> Iterator[str]:
         """The users who are not offline."""

@@ -148,15 +148,10 @@ class Presence:
             if device and key not in self._hidden:
                 self._hide(user_id, device)
             return
-        state = self._book.meant(user_id, device, state)
         seconds += self._grace
         mine = self._mine.get(key)
-        if (
-            mine is not None
-            and key not in self._hidden
-            and self._clock.monotonic() + seconds <= mine.until
-            and self._book.device_state(user_id, device) == state
-        ):
+        state, is_same = self._book.meant(user_id, device, state)
+        if is_same and mine is not None and self._clock.monotonic() + seconds <= mine.until:
             return
         self._lease(user_id, device, state, seconds + self._spare)
 
@@ -253,6 +248,9 @@ class Presence:
         """Whether a device is hidden; False if that is no news."""
         if hidden == (key in self._hidden):
             return False
+        if (mine := self._mine.get(key)) is not None:
+            # What it says next is news, also if its lease is long enough.
+            mine.until = -inf
         if not hidden:
             del self._hidden[key]
             return True
