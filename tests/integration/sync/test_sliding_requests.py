@@ -17,7 +17,7 @@ from plexus.sync.sliding.connections import BESIDE, Connection, Connections
 
 from tests.integration.sync.building import Building, SyncPerson
 from tests.integration.sync.test_connection_memory import connections, key, rooms
-from tests.integration.sync.test_sliding import LITTLE, ask, bodies, slide, slide_unstable, top
+from tests.integration.sync.test_sliding import LITTLE, STABLE, ask, bodies, slide, slide_unstable, top
 from tests.support.http import Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,10 +76,11 @@ async def test_two_requests_that_begin_a_connection(
     for number in range(30):
         await alice.create_room(name=str(number))
     monkeypatch.setattr("plexus.sync.sliding.rooms.BATCH", 1)
+    await alice.hear()
     for conn_id in ("one", "two", "three"):
-        older = asyncio.create_task(ask(alice, conn_id=conn_id, lists=top(100, WIDE)))
+        older = asyncio.create_task(alice.post(STABLE, {"conn_id": conn_id, "lists": top(100, WIDE)}))
         await asyncio.sleep(0.02)
-        newer = await slide(alice, conn_id=conn_id, lists=top(1))
+        newer = (await alice.post(STABLE, {"conn_id": conn_id, "lists": top(1)})).ok()
         answer = await older
         assert answer.status in (200, 503)
         again = await slide(alice, newer["pos"], conn_id=conn_id, lists=top(1))

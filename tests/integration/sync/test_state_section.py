@@ -238,6 +238,7 @@ async def test_who_is_back_is_told_how_members_have_changed_meanwhile(
     since = await bob.now()
     assert await alice.act(room_id, "kick", bob.user_id) == 200
     assert await carol.act(room_id, "leave") == 200
+    await bob.hear()
     away = await bob.now()
     await bob.join(room_id)
     for number in range(3):
@@ -245,6 +246,7 @@ async def test_who_is_back_is_told_how_members_have_changed_meanwhile(
     await bob.hear()
     here = [(person.user_id, "join") for person in (alice, bob)]
     for replica in (building.replicas[0], await building.replica()):
+        await bob.at(replica).hear()
         for full in ({}, {"full_state": "true"}):
             section = joined(await bob.at(replica).sync(since, **way, **full), room_id)
             assert section["timeline"]["limited"] is True

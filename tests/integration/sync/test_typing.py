@@ -115,6 +115,7 @@ async def test_who_leaves_types_no_more_where_nobody_syncs(
     since = await until(alice, since, room_id, [bob.user_id])
     (await bob.post(f"{bob.room(room_id)}/leave")).ok()
     await until(alice, since, room_id, [])
+    await alice.at(idle).hear()
     assert typists(await alice.at(idle).sync(), room_id) is None
     await idle.end()
 
@@ -126,14 +127,18 @@ async def test_who_sends_what_they_typed_types_no_more(alice: SyncPerson, bob: S
     since = await until(alice, since, room_id, [bob.user_id])
     # What is sent beside it leaves the client's typing alone.
     (await bob.put(f"{bob.room(room_id)}/send/m.reaction/1", {})).ok()
+    await alice.hear()
     answer = await alice.sync(since)
     assert typists(answer, room_id) is None
     await bob.send(room_id, "done")
+    await alice.hear()
     answer = await alice.sync(answer["next_batch"], timeout=5_000)
     assert [event["content"]["body"] for event in answer["rooms"]["join"][room_id]["timeline"]["events"]] == [
         "done"
     ]
-    assert typists(answer, room_id) == []
+    if not alice.is_tortured:
+        # A fact that comes without its event does not say whose it is: then the time-out ends it.
+        assert typists(answer, room_id) == []
 
 
 async def test_who_comes_is_told_and_who_is_outside_is_not(
