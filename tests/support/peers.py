@@ -1,7 +1,8 @@
-"""Clients that leave, for tests without sockets."""
+"""Clients that leave or read slowly, for tests without sockets."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +10,19 @@ from plexus.platform.http import ASGIApp
 from plexus.platform.peer import Peer
 
 App = TypeVar("App", bound=ASGIApp)
+
+
+class Reader(Peer):
+    """A client that reads when it is told to."""
+
+    __slots__ = ("has_read",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read = asyncio.Event()
+
+    async def taken(self) -> None:
+        await self.has_read.wait()
 
 
 class From(Generic[App]):

@@ -13,6 +13,7 @@ from plexus.platform.peer import Peer
 from tests.integration.sync.building import SYNC, Building, SyncPerson, open_building
 from tests.support.house import V3
 from tests.support.http import Answer
+from tests.support.peers import Reader
 from tests.support.postgres import TestDatabase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,24 +76,11 @@ async def test_who_has_gone_waits_no_more(building: Building, alice: SyncPerson,
     assert admission.running == 0
 
 
-class Slow(Peer):
-    """Reads when it is told to."""
-
-    __slots__ = ("has_read",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.has_read = asyncio.Event()
-
-    async def taken(self) -> None:
-        await self.has_read.wait()
-
-
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_place_is_kept_until_the_answer_has_been_read(
     building: Building, alice: SyncPerson, kind: str
 ) -> None:
-    admission, slow = building.replicas[0].sync.admission, Slow()
+    admission, slow = building.replicas[0].sync.admission, Reader()
     room_id = await alice.create_room()
     reads = await begin(kind, alice.over(slow), room_id)
     waits = await begin(kind, await building.device(alice), room_id)

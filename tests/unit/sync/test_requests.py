@@ -17,6 +17,8 @@ from plexus.sync.models import STATE, STATE_AFTER, SyncRequest
 from plexus.sync.replica import Cut, UserView
 from plexus.sync.streams.context import Answer
 
+from tests.support.peers import Reader
+
 
 async def nothing_stored(user_id: str, filter_id: str) -> bytes | None:
     return None
@@ -213,19 +215,6 @@ def of_some_size(answer: Answer) -> Response:
     answer.joined = {"!a:x": b'{"x":"%b"' % (b"y" * CHUNK)}
     response.add_rooms(answer)
     return response
-
-
-class Reader(Peer):
-    """A client that reads when it is told to."""
-
-    __slots__ = ("has_read",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.has_read = asyncio.Event()
-
-    async def taken(self) -> None:
-        await self.has_read.wait()
 
 
 async def test_the_next_part_is_made_when_the_one_before_has_been_read(answer: Answer) -> None:
